@@ -1,0 +1,67 @@
+"""Errors that a person can act on: each names the file, the value, the limit and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DualStyleGANError(ValueError):
+    """Base of every error raised for bad input.
+
+    Args:
+        problem: what is wrong, in one clause.
+        file: the offending file or folder, if any.
+        value: what was found.
+        limit: what would have been accepted.
+        fix: what the person can do about it.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        value: object = None,
+        limit: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.problem = problem
+        self.file = None if file is None else str(file)
+        self.value = value
+        self.limit = limit
+        self.fix = fix
+        facts = (("found", value), ("limit", limit), ("fix", fix))
+        head = problem if file is None else f"{file}: {problem}"
+        super().__init__("; ".join([head, *(f"{k}: {v}" for k, v in facts if v is not None)]))
+
+
+class SettingsError(DualStyleGANError):
+    """A setting is unknown or out of its bounds."""
+
+
+class DataError(DualStyleGANError):
+    """A folder, table or set of images cannot be used as asked."""
+
+
+class ImageError(DataError):
+    """A file is not an image that can be read safely."""
+
+
+class FaceError(DataError):
+    """No usable face was found in an image."""
+
+
+class DownloadError(DualStyleGANError):
+    """A pinned file could not be fetched, or is not the one that was pinned."""
+
+
+class CheckpointError(DualStyleGANError):
+    """A checkpoint is missing, truncated, or does not fit the network."""
+
+
+class WeightsError(CheckpointError):
+    """Pretrained weights are missing or are not those expected."""
+
+
+class TrainingError(DualStyleGANError):
+    """Training cannot go on; the last good state has been saved."""
