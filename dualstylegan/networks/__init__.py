@@ -1,0 +1,1 @@
+"""The networks: StyleGAN2, MobileStyleGAN, the extrinsic path, encoders and feature extractors."""

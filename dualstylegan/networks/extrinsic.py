@@ -1,0 +1,91 @@
+"""The extrinsic style path (DualStyleGAN, section 3.2): ModRes, T_c and T_s.
+
+Legend of shape suffixes: N image, C channel, H height, W width, D style width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dualstylegan.networks.layers import EqualConv2d, EqualLinear, FusedLeakyReLU, PixelNorm
+
+STRUCTURE_TRANSFORM_LAYERS = 2
+INSTANCE_NORM_EPS = 1e-5
+RESIDUAL_INIT = 0.01
+COLOR_INIT = 0.01
+
+Weight = float | Tensor
+
+
+class AdaIN(nn.Module):
+    """Adaptive instance normalisation: statistics of the content, scale and shift of the style."""
+
+    def __init__(self, channels: int, style_dim: int) -> None:
+        super().__init__()
+        self.style = nn.Linear(style_dim, 2 * channels)
+        with torch.no_grad():
+            self.style.bias.copy_(torch.cat((torch.ones(channels), torch.zeros(channels))))
+
+    def forward(self, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
+        affine_NC: Tensor = self.style(style_ND)
+        gamma, beta = affine_NC[:, :, None, None].chunk(2, 1)
+        normed = F.instance_norm(x_NCHW.float(), eps=INSTANCE_NORM_EPS)
+        return (gamma * normed + beta).to(x_NCHW.dtype)
+
+
+class ModRes(nn.Module):
+    """Modulative residual block: x + weight * F(x, style); a weight of zero leaves x untouched.
+
+    Near zero at the start (weights x 0.01), so that training begins from the unconditional
+    generator (stage 1 of progressive fine-tuning).
+
+    Args:
+        channels: channels of the feature map that is refined.
+        style_dim: width D of the style.
+        hidden: channels inside the block; the published block has `channels`, a bottleneck fewer.
+    """
+
+    def __init__(self, channels: int, style_dim: int, hidden: int | None = None) -> None:
+        super().__init__()
+        hidden = hidden or channels
+        self.conv = nn.Sequential(
+            EqualConv2d(channels, hidden, 3, padding=1, bias=False), FusedLeakyReLU(hidden)
+        )
+        self.conv2 = nn.Sequential(
+            EqualConv2d(hidden, channels, 3, padding=1, bias=False), FusedLeakyReLU(channels)
+        )
+        self.norm = AdaIN(channels, style_dim)
+        self.norm2 = AdaIN(hidden, style_dim)
+        with torch.no_grad():
+            self.conv[0].weight.mul_(RESIDUAL_INIT)  # type: ignore[operator]
+            self.conv2[0].weight.mul_(RESIDUAL_INIT)  # type: ignore[operator]
+
+    def forward(self, x_NCHW: Tensor, style_ND: Tensor, weight: Weight = 1.0) -> Tensor:
+        if isinstance(weight, float) and weight == 0:
+            return x_NCHW
+        residual = self.conv(self.norm(x_NCHW, style_ND))
+        residual = self.conv2(self.norm2(residual, style_ND))
+        if isinstance(weight, Tensor):
+            weight = weight.to(x_NCHW.dtype).view(-1, 1, 1, 1)
+        refined: Tensor = weight * residual + x_NCHW
+        return refined
+
+
+def color_transform(style_dim: int) -> EqualLinear:
+    """T_c of one row: a linear map that starts at the identity plus a little noise."""
+    layer = EqualLinear(style_dim, style_dim)
+    with torch.no_grad():
+        noise = COLOR_INIT * torch.randn(style_dim, style_dim)
+        layer.weight.copy_(torch.eye(style_dim) / layer.scale + noise)
+    return layer
+
+
+def structure_transform(style_dim: int) -> nn.Sequential:
+    """T_s: pixel norm and two fully connected layers, from W+ to the style of ModRes."""
+    layers = [
+        EqualLinear(style_dim, style_dim, lr_mul=0.01, activate=True)
+        for _ in range(STRUCTURE_TRANSFORM_LAYERS)
+    ]
+    return nn.Sequential(PixelNorm(), *layers)

@@ -1,0 +1,216 @@
+"""Building blocks of StyleGAN2 (Karras et al., 2020), written for speed on CPU and GPU alike.
+
+Legend of shape suffixes: N image, C channel (I in, O out), H height, W width, K kernel, D style.
+
+Every layer computes in the dtype of its input and casts its float32 weights to it; demodulation and
+statistics stay in float32.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2.0)
+FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
+
+
+def leaky_relu_scaled(x: Tensor) -> Tensor:
+    """Leaky ReLU that keeps unit variance: sqrt(2) * lrelu(x, 0.2)."""
+    return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN
+
+
+def pixel_norm(x: Tensor, dim: int = -1) -> Tensor:
+    """Scale a code to unit mean square along `dim` (StyleGAN2, mapping network input)."""
+    return x * torch.rsqrt(x.square().mean(dim, keepdim=True) + 1e-8)
+
+
+class PixelNorm(nn.Module):
+    """`pixel_norm` over the last dimension as a layer without parameters."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pixel_norm(x)
+
+
+class FusedLeakyReLU(nn.Module):
+    """Per-channel bias, then the scaled leaky ReLU. Input NCHW."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return leaky_relu_scaled(x_NCHW + self.bias.to(x_NCHW.dtype).view(1, -1, 1, 1))
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate; weights are stored before scaling.
+
+    Args:
+        inputs: width of the input.
+        outputs: width of the output.
+        bias: initial bias, before the learning-rate multiplier.
+        lr_mul: learning-rate multiplier (0.01 in the mapping network).
+        activate: apply the scaled leaky ReLU.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        bias: float = 0.0,
+        lr_mul: float = 1.0,
+        activate: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_mul)
+        self.bias = nn.Parameter(torch.full((outputs,), bias))
+        self.scale = lr_mul / math.sqrt(inputs)
+        self.lr_mul = lr_mul
+        self.activate = activate
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = (self.weight * self.scale).to(x.dtype)
+        x = F.linear(x, weight, (self.bias * self.lr_mul).to(x.dtype))
+        return leaky_relu_scaled(x) if self.activate else x
+
+
+class EqualConv2d(nn.Module):
+    """Convolution with equalised learning rate and optional bias. Input NIHW, output NOHW."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.scale = 1 / math.sqrt(inputs * kernel * kernel)
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, x_NIHW: Tensor) -> Tensor:
+        dtype = x_NIHW.dtype
+        bias = None if self.bias is None else self.bias.to(dtype)
+        weight = (self.weight * self.scale).to(dtype)
+        return F.conv2d(x_NIHW, weight, bias, stride=self.stride, padding=self.padding)
+
+
+def fir_kernel(gain: float = 1.0) -> Tensor:
+    """The separable low-pass filter [1, 3, 3, 1], normalised to sum to `gain`. Shape (4, 4)."""
+    taps = torch.tensor(FIR_TAPS)
+    kernel = torch.outer(taps, taps)
+    return kernel / kernel.sum() * gain
+
+
+class Blur(nn.Module):
+    """Low-pass filter as one depthwise convolution (upfirdn2d without resampling).
+
+    Args:
+        padding: zeros before and after, the same on both axes.
+        gain: sum of the filter; 4 after an upsampling by zero insertion.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, padding: tuple[int, int], gain: float = 1.0) -> None:
+        super().__init__()
+        self.register_buffer("kernel", fir_kernel(gain))
+        self.padding = padding
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        channels = x_NCHW.shape[1]
+        kernel = self.kernel.to(x_NCHW.dtype).expand(channels, 1, -1, -1)
+        before, after = self.padding
+        if before == after:
+            return F.conv2d(x_NCHW, kernel, padding=before, groups=channels)
+        x_NCHW = F.pad(x_NCHW, (before, after, before, after))
+        return F.conv2d(x_NCHW, kernel, groups=channels)
+
+
+class FirUpsample(nn.Module):
+    """Double the size with the FIR filter, as one transposed depthwise convolution."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", fir_kernel(gain=4.0))
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        channels = x_NCHW.shape[1]
+        kernel = self.kernel.to(x_NCHW.dtype).expand(channels, 1, -1, -1)
+        return F.conv_transpose2d(x_NCHW, kernel, stride=2, padding=1, groups=channels)
+
+
+class ModulatedConv2d(nn.Module):
+    """Modulated convolution (StyleGAN2, section 2.2) with one weight shared by the whole batch.
+
+    Scaling the weight by a style and then convolving equals scaling the input, convolving, and
+    scaling the output by the demodulation factor (equations 1-3); that form needs no grouped
+    convolution and its weight gradient is one ordinary convolution.
+
+    Args:
+        inputs, outputs: channels.
+        kernel: 1 or 3.
+        style_dim: width D of the style.
+        demodulate: normalise each output channel (equation 3).
+        upsample: double the size; the low-pass filter follows.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        style_dim: int,
+        *,
+        demodulate: bool = True,
+        upsample: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel, kernel))
+        self.modulation = EqualLinear(style_dim, inputs, bias=1.0)
+        self.blur = Blur((1, 1), gain=4.0) if upsample else None
+        self.scale = 1 / math.sqrt(inputs * kernel * kernel)
+        self.padding = kernel // 2
+        self.demodulate = demodulate
+
+    def forward(self, x_NIHW: Tensor, w_ND: Tensor) -> Tensor:
+        dtype = x_NIHW.dtype
+        style_NI: Tensor = self.modulation(w_ND)
+        weight_OIKK = self.weight[0] * self.scale
+        x = x_NIHW * style_NI.to(dtype)[:, :, None, None]
+        if self.blur is None:
+            x = F.conv2d(x, weight_OIKK.to(dtype), padding=self.padding)
+        else:
+            weight_IOKK = weight_OIKK.transpose(0, 1).to(dtype)
+            x = self.blur(F.conv_transpose2d(x, weight_IOKK, stride=2))
+        if self.demodulate:
+            energy_OI = weight_OIKK.square().sum((2, 3))
+            demod_NO = torch.rsqrt(F.linear(style_NI.square(), energy_OI) + 1e-8)
+            x = x * demod_NO.to(dtype)[:, :, None, None]
+        result: Tensor = x
+        return result
+
+
+class NoiseInjection(nn.Module):
+    """Add noise with one learnt strength (StyleGAN2, figure 2c)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x_NCHW: Tensor, noise_N1HW: Tensor) -> Tensor:
+        return x_NCHW + (self.weight * noise_N1HW).to(x_NCHW.dtype)

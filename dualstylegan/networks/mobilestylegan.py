@@ -1,0 +1,222 @@
+"""MobileStyleGAN (Belousov, 2021): StyleGAN2's mapping network and a wavelet synthesis network.
+
+Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width.
+
+Each block doubles the size with an inverse Haar transform that turns 4C channels into C, then runs
+two style-modulated depthwise-separable convolutions. Demodulation and the learning-rate scales are
+folded into the weights, and the noise is baked in. RGB heads read images off the features at 64,
+128 and 256 px; 1024 px comes from the network's own output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dualstylegan.networks.generator import (
+    MAPPING_LAYERS,
+    SMALLEST_PX,
+    AfterRow,
+    Generator,
+    row_resolutions,
+)
+from dualstylegan.networks.layers import leaky_relu_scaled, pixel_norm
+
+STYLE_DIM = 512
+CHANNELS = (512, 512, 512, 512, 256, 128, 64)
+FEATURES_PX = SMALLEST_PX * 2 ** len(CHANNELS)
+HEAD_SIZES = (64, 128, 256)
+SLOPE = 0.2
+
+
+def inverse_haar(x_NCHW: Tensor) -> Tensor:
+    """Inverse Haar transform: (N, 4C, H, W) to (N, C, 2H, 2W), each pixel a sum of four bands.
+
+    The first C channels are the low band; the other 3C hold, channel by channel, the details
+    down, across and diagonal.
+    """
+    n, channels, height, width = x_NCHW.shape
+    c = channels // 4
+    low = x_NCHW[:, :c]
+    down, across, diagonal = x_NCHW[:, c:].reshape(n, c, 3, height, width).unbind(2)
+    top, bottom = low + down, low - down
+    left, right = across + diagonal, across - diagonal
+    pixels = torch.stack((top + left, top - left, bottom + right, bottom - right), 2)
+    return F.pixel_shuffle(pixels.mul(0.5).reshape(n, channels, height, width), 2)
+
+
+class Mapping(nn.Module):
+    """Mapping network with effective weights (no learning-rate multiplier left)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(STYLE_DIM, STYLE_DIM) for _ in range(MAPPING_LAYERS))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = pixel_norm(z)
+        for layer in self.layers:
+            x = leaky_relu_scaled(layer(x))
+        return x
+
+
+def modulate(x_NCHW: Tensor, modulation: nn.Linear, w_ND: Tensor) -> Tensor:
+    """Scale each channel by an affine function of the style."""
+    scale_NC: Tensor = modulation(w_ND)
+    return x_NCHW * scale_NC.to(x_NCHW.dtype)[:, :, None, None]
+
+
+class FirstConv(nn.Module):
+    """Modulated 3x3 convolution at 4 px."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = CHANNELS[0]
+        self.weight = nn.Parameter(torch.zeros(channels, channels, 3, 3))
+        self.noise = nn.Parameter(torch.zeros(1, 1, SMALLEST_PX, SMALLEST_PX))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.modulation = nn.Linear(STYLE_DIM, channels)
+
+    def forward(self, x: Tensor, w_ND: Tensor) -> Tensor:
+        dtype = x.dtype
+        x = modulate(x, self.modulation, w_ND)
+        x = F.conv2d(x, self.weight.to(dtype), self.bias.to(dtype), padding=1)
+        return F.leaky_relu(x + self.noise.to(dtype), SLOPE)
+
+
+class SeparableConv(nn.Module):
+    """Modulated depthwise 3x3 convolution, then a pointwise one with noise, bias, leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Parameter(torch.zeros(inputs, 1, 3, 3))
+        self.pointwise = nn.Parameter(torch.zeros(outputs, inputs, 1, 1))
+        self.noise = nn.Parameter(torch.zeros(1, 1, size, size))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.modulation = nn.Linear(STYLE_DIM, inputs)
+
+    def forward(self, x: Tensor, w_ND: Tensor) -> Tensor:
+        dtype = x.dtype
+        x = modulate(x, self.modulation, w_ND)
+        x = F.conv2d(x, self.depthwise.to(dtype), padding=1, groups=x.shape[1])
+        x = F.conv2d(x, self.pointwise.to(dtype), self.bias.to(dtype))
+        return F.leaky_relu(x + self.noise.to(dtype), SLOPE)
+
+
+class Upsample(nn.Module):
+    """Modulation, then the inverse Haar transform."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(STYLE_DIM, inputs)
+
+    def forward(self, x: Tensor, w_ND: Tensor) -> Tensor:
+        return inverse_haar(modulate(x, self.modulation, w_ND))
+
+
+class Block(nn.Module):
+    """One doubling of the size; the first row drives `up` and `conv1`, the second `conv2`."""
+
+    def __init__(self, inputs: int, outputs: int, size: int) -> None:
+        super().__init__()
+        self.up = Upsample(inputs)
+        self.conv1 = SeparableConv(inputs // 4, outputs, size)
+        self.conv2 = SeparableConv(outputs, outputs, size)
+
+
+class ToImage(nn.Module):
+    """The network's own output: 12 wavelet channels at half size, turned into RGB."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(12, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(12))
+        self.modulation = nn.Linear(STYLE_DIM, inputs)
+
+    def forward(self, x: Tensor, w_ND: Tensor) -> Tensor:
+        x = modulate(x, self.modulation, w_ND)
+        return inverse_haar(F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype)))
+
+
+class RgbHead(nn.Module):
+    """Modulated linear map from features to RGB, regressed onto the downsampled full output."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(3))
+        self.modulation = nn.Linear(STYLE_DIM, inputs)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.ones_(self.modulation.bias)
+
+    def forward(self, x: Tensor, w_ND: Tensor) -> Tensor:
+        x = modulate(x, self.modulation, w_ND)
+        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+
+class MobileStyleGAN(Generator):
+    """The embedded generator: 16 rows, 1024 px, and RGB heads at 64, 128 and 256 px.
+
+    Row 2i+1 drives `up` and `conv1` of block i, row 2i+2 its `conv2`; an output after block i is
+    driven by row 2i+3, as in StyleGAN2, where it is also the next block's first row.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(2 * FEATURES_PX, STYLE_DIM, row_resolutions(FEATURES_PX))
+        self.output_sizes = (*HEAD_SIZES, self.resolution)
+        self.mapping = Mapping()
+        self.constant = nn.Parameter(torch.zeros(1, CHANNELS[0], SMALLEST_PX, SMALLEST_PX))
+        self.conv1 = FirstConv()
+        widths = (CHANNELS[0], *CHANNELS)
+        self.sizes = [2 * SMALLEST_PX * 2**i for i in range(len(CHANNELS))]
+        self.blocks = nn.ModuleList(
+            Block(widths[i], widths[i + 1], size) for i, size in enumerate(self.sizes)
+        )
+        self.heads = nn.ModuleDict(
+            {str(size): RgbHead(CHANNELS[self.sizes.index(size)]) for size in HEAD_SIZES}
+        )
+        self.to_img = ToImage(CHANNELS[-1])
+
+    def map(self, z: Tensor) -> Tensor:
+        mapped: Tensor = self.mapping(z)
+        return mapped
+
+    def synthesise(
+        self,
+        w_NLD: Tensor,
+        *,
+        size: int | None = None,
+        noise: Sequence[Tensor] | None = None,
+        after_row: AfterRow | None = None,
+    ) -> Tensor:
+        if noise is not None:
+            raise ValueError("MobileStyleGAN's noise is baked in: pass noise=None")
+        size = self.check_size(size)
+        features = self.features(w_NLD, size, after_row)
+        if size == self.resolution:
+            image: Tensor = self.to_img(features, w_NLD[:, -1])
+        else:
+            row = 2 * self.sizes.index(size) + 3
+            image = self.heads[str(size)](features, w_NLD[:, row])
+        return image.float()
+
+    def features(self, w_NLD: Tensor, size: int, after_row: AfterRow | None = None) -> Tensor:
+        """Feature map of the block at `size` pixels (the last block's for the full size)."""
+
+        def finish(row: int, x: Tensor) -> Tensor:
+            return x if after_row is None else after_row(row, x)
+
+        x = self.constant.to(self.compute_dtype).expand(len(w_NLD), -1, -1, -1)
+        x = finish(0, self.conv1(x, w_NLD[:, 0]))
+        for i, block_size in enumerate(self.sizes):
+            block = cast(Block, self.blocks[i])
+            first, second = 2 * i + 1, 2 * i + 2
+            x = block.up(x, w_NLD[:, first])
+            x = finish(first, block.conv1(x, w_NLD[:, first]))
+            x = finish(second, block.conv2(x, w_NLD[:, second]))
+            if block_size == size:
+                break
+        return x
