@@ -1,0 +1,1 @@
+"""Training of the embedded base models: RGB heads, encoder into Z+, and structure transfer."""

@@ -1,0 +1,67 @@
+"""Photometric and geometric changes that bring generated faces nearer to photos and paintings.
+
+Legend of shape suffixes: N image, C channel, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SHIFT = 0.04
+TURN_RADIANS = 0.06
+SCALE = 0.05
+CONTRAST = 0.3
+BRIGHTNESS = 0.25
+TINT = 0.12
+GRAY_SHARE = 0.1
+BLUR_SHARE = 0.3
+NOISE_STD = 0.06
+POSTER_SHARE = 0.15
+
+
+def _uniform(n: int, low: float, high: float, draw: torch.Generator, *tail: int) -> Tensor:
+    return low + (high - low) * torch.rand(n, *tail, generator=draw)
+
+
+def _move(x_NCHW: Tensor, draw: torch.Generator) -> Tensor:
+    """Small rotation, zoom and shift, as between two alignments of one face."""
+    n = len(x_NCHW)
+    turn = _uniform(n, -TURN_RADIANS, TURN_RADIANS, draw)
+    zoom = _uniform(n, 1 - SCALE, 1 + SCALE, draw)
+    shift = _uniform(n, -SHIFT, SHIFT, draw, 2)
+    cos, sin = zoom * turn.cos(), zoom * turn.sin()
+    affine = torch.stack((cos, -sin, shift[:, 0], sin, cos, shift[:, 1]), 1).view(n, 2, 3)
+    grid = F.affine_grid(affine, list(x_NCHW.shape), align_corners=False)
+    return F.grid_sample(x_NCHW, grid, padding_mode="reflection", align_corners=False)
+
+
+def _relight(x: Tensor, draw: torch.Generator) -> Tensor:
+    """Contrast, brightness, tint, and a share of gray images."""
+    n = len(x)
+    gain = _uniform(n, 1 - CONTRAST, 1 + CONTRAST, draw, 1, 1, 1)
+    offset = _uniform(n, -BRIGHTNESS, BRIGHTNESS, draw, 1, 1, 1)
+    tint = _uniform(n, -TINT, TINT, draw, 3, 1, 1)
+    gray = (torch.rand(n, 1, 1, 1, generator=draw) < GRAY_SHARE).float()
+    x = torch.lerp(x, x.mean(1, keepdim=True).expand_as(x), gray)
+    return x * gain + offset + tint
+
+
+def _soften(x: Tensor, draw: torch.Generator) -> Tensor:
+    """A share of images loses its fine detail, or is posterised like a drawing."""
+    n = len(x)
+    soft = F.interpolate(
+        F.interpolate(x, scale_factor=0.35, mode="area"), x.shape[-2:], mode="bilinear"
+    )
+    x = torch.where(torch.rand(n, 1, 1, 1, generator=draw) < BLUR_SHARE, soft, x)
+    levels = _uniform(n, 2.0, 5.0, draw, 1, 1, 1)
+    poster = (soft * levels).round() / levels
+    return torch.where(torch.rand(n, 1, 1, 1, generator=draw) < POSTER_SHARE, poster, x)
+
+
+def augment_photo(x_NCHW: Tensor, draw: torch.Generator) -> Tensor:
+    """Every change in turn, each image by its own draw. Images in [-1, 1], drawn on the CPU."""
+    x = _soften(_relight(_move(x_NCHW, draw), draw), draw)
+    noise = _uniform(len(x), 0, NOISE_STD, draw, 1, 1, 1)
+    return (x + noise * torch.randn(x.shape, generator=draw)).clamp(-1, 1)
