@@ -1,0 +1,110 @@
+"""Bootstrap intervals that respect how the pictures were made.
+
+Every result belongs to one content face and one exemplar, so results are not independent of each
+other. Faces and exemplars are therefore resampled, not results (two-way cluster bootstrap, Owen and
+Eckles, 2012): a result then counts as often as its face times as its exemplar was drawn.
+
+Legend of shape suffixes: R resample, A first axis (faces), B second axis (exemplars).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualstylegan.errors import DataError
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured value and the bootstrap interval around it."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The form in metrics.json: plain numbers, rounded to what they can carry."""
+        return {k: round(float(getattr(self, k)), 6) for k in ("value", "low", "high")}
+
+
+def draw_weights(sizes: Sequence[int], resamples: int, seed: int) -> list[Array]:
+    """How often each unit is drawn: one (R, size) table of counts for each axis."""
+    draw = np.random.default_rng(seed)
+    return [
+        draw.multinomial(size, np.full(size, 1 / size), resamples).astype(np.float64)
+        for size in sizes
+    ]
+
+
+def percentile_interval(value: float, resampled_R: Array, level: float = LEVEL) -> Interval:
+    """Interval between the outer quantiles of the resampled statistic; NaN resamples are left out.
+
+    A resample is NaN when it holds too few distinct units for the statistic to exist.
+    """
+    kept = resampled_R[np.isfinite(resampled_R)]
+    if not len(kept):
+        return Interval(value, value, value)
+    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _ratio(total: Array, count: Array) -> Array:
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def mean_interval(
+    table: Array,
+    *,
+    seed: int,
+    same_units: bool = False,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> Interval:
+    """Mean of a table with its interval.
+
+    Args:
+        table: values of A units, or of (A, B) pairs; NaN marks a pair that does not count.
+        seed: of the resampling.
+        same_units: rows and columns are the same units, which are then drawn together.
+
+    Raises:
+        DataError: nothing in the table counts.
+    """
+    values = np.asarray(table, np.float64)
+    values = values[:, None] if values.ndim == 1 else values
+    counted = np.isfinite(values).astype(np.float64)
+    if not counted.any():
+        raise DataError("nothing to measure", value=f"table of shape {values.shape}")
+    filled = np.where(counted > 0, values, 0.0)
+    rows_RA, columns_RB = draw_weights(values.shape, resamples, seed)
+    if same_units:
+        columns_RB = rows_RA
+    total = np.einsum("ra,ab,rb->r", rows_RA, filled, columns_RB, optimize=True)
+    count = np.einsum("ra,ab,rb->r", rows_RA, counted, columns_RB, optimize=True)
+    return percentile_interval(float(filled.sum() / counted.sum()), _ratio(total, count), level)
+
+
+def statistic_interval(
+    statistic: Callable[..., float],
+    weights: Sequence[Array],
+    *,
+    level: float = LEVEL,
+) -> Interval:
+    """Interval of any weighted statistic.
+
+    Args:
+        statistic: takes one weight vector an axis; all ones give the value.
+        weights: (R, size) tables of `draw_weights`, one an axis.
+    """
+    value = statistic(*(np.ones(w.shape[1]) for w in weights))
+    resampled = np.array([statistic(*row) for row in zip(*weights, strict=True)])
+    return percentile_interval(float(value), resampled, level)

@@ -1,0 +1,209 @@
+"""Evaluation of a portrait model: render every face in every style, measure, keep the pictures.
+
+Legend of shape suffixes: C content face, S exemplar, H, W, N picture, L row, D style width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.errors import DataError
+from dualstylegan.evaluation.bootstrap import Array, Interval
+from dualstylegan.evaluation.embedding import join
+from dualstylegan.evaluation.measures import PairTable, Subjects, measure, pair_table
+from dualstylegan.evaluation.probe import Identity, Perceptual, Probe, ring_pairs, to_bytes
+from dualstylegan.images import image_to_tensor
+from dualstylegan.transfer import PortraitModel
+
+Progress = Callable[[str, int, int], None]
+Portrait = tuple[str, Image.Image]
+
+SWEEP_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and at what cost.
+
+    Attributes:
+        size: pixels of the results.
+        measure_size: pixels that VGG16 sees; 128 costs a quarter of 256.
+        contents, styles: at most so many faces and exemplars, spread evenly over those given;
+            None takes all.
+        diversity_pairs: pairs of exemplars whose results are compared, for each face.
+        structure, color: weights of the results; the model's own when None.
+        batch: pictures rendered or looked at together.
+        seed: of the bootstrap and of the choice of pairs.
+        resamples: of the bootstrap.
+    """
+
+    size: int = 256
+    measure_size: int = 128
+    contents: int | None = None
+    styles: int | None = None
+    diversity_pairs: int = 48
+    structure: float | None = None
+    color: float | None = None
+    batch: int = 8
+    seed: int = 0
+    resamples: int = 1000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures, the table they come from, and the pictures that the report shows.
+
+    Attributes:
+        results: uint8 (C, S, 3, H, W).
+        sweep: uint8 (structure, color, 3, H, W) over SWEEP_STEPS of the first pair.
+    """
+
+    contents: tuple[str, ...]
+    styles: tuple[str, ...]
+    figures: dict[str, Interval]
+    table: PairTable
+    results: Tensor
+    reconstructions: Tensor
+    sweep: Tensor
+    reconstruction_S: Array = field(repr=False)
+
+
+def spread_evenly(items: Sequence[Portrait], limit: int | None) -> list[Portrait]:
+    """At most `limit` items, evenly spread over the sequence, in order."""
+    if limit is None or limit >= len(items):
+        return list(items)
+    return [items[i * len(items) // limit] for i in range(limit)]
+
+
+def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
+    """Aligned portraits as uint8 (N, 3, size, size)."""
+    return to_bytes(torch.stack([image_to_tensor(image, size) for _, image in portraits]))
+
+
+def render_results(
+    model: PortraitModel, codes_CLD: Tensor, styles: Sequence[str], plan: Plan, progress: Progress
+) -> Tensor:
+    """Every face in every style, uint8 (C, S, 3, H, W)."""
+    rows = []
+    for done, code_LD in enumerate(codes_CLD):
+        parts = []
+        for start in range(0, len(styles), plan.batch):
+            names = styles[start : start + plan.batch]
+            intrinsic = code_LD.expand(len(names), *code_LD.shape)
+            picture = model.render(
+                intrinsic,
+                model.styles.extrinsic_of(names),
+                structure=plan.structure,
+                color=plan.color,
+                size=plan.size,
+            )
+            parts.append(to_bytes(picture))
+        rows.append(torch.cat(parts))
+        progress("faces restyled", done + 1, len(codes_CLD))
+    return torch.stack(rows)
+
+
+def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
+    """One face in one style under each pair of weights, uint8 (steps, steps, 3, H, W)."""
+    rows = []
+    extrinsic = model.styles.extrinsic_of([style])
+    for structure in SWEEP_STEPS:
+        pictures = [
+            model.render(code_LD[None], extrinsic, structure=structure, color=color, size=size)
+            for color in SWEEP_STEPS
+        ]
+        rows.append(to_bytes(torch.cat(pictures)))
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def evaluate(
+    model: PortraitModel,
+    contents: Sequence[Portrait],
+    exemplars: Sequence[Portrait],
+    perceptual: Perceptual,
+    identity: Identity,
+    plan: Plan,
+    progress: Progress = lambda what, done, total: None,
+) -> Evaluation:
+    """Measure a model on held-out faces.
+
+    Args:
+        contents: held-out aligned faces, named.
+        exemplars: aligned exemplars; each name must be a style of the model.
+        perceptual, identity: frozen networks, see `probe`.
+
+    Raises:
+        DataError: too few pictures, or an exemplar that the model does not know.
+    """
+    contents = spread_evenly(contents, plan.contents)
+    exemplars = spread_evenly(exemplars, plan.styles)
+    names = [name for name, _ in exemplars]
+    unknown = sorted(set(names) - set(model.styles.names))
+    if unknown:
+        raise DataError(
+            "exemplars are not styles of the model",
+            value=", ".join(unknown[:5]),
+            limit=f"{len(model.styles.names)} styles",
+            fix="package the model anew",
+        )
+    probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
+    faces, targets = stack(contents, plan.size), stack(exemplars, plan.size)
+    codes_CLD = torch.cat([model.encode(x) for x in probe.batches(faces)])
+    results = render_results(model, codes_CLD, names, plan, progress)
+    own, plain = _reconstruct(model, names, plan)
+
+    pairs = ring_pairs(len(names), plan.diversity_pairs, plan.seed)
+    looks = []
+    for done, row in enumerate(results):
+        looks.append((*probe.look(row, pairs), probe.identities(row)))
+        progress("faces measured", done + 1, len(results))
+    exemplar_look, exemplar_spread = probe.look(targets, pairs)
+    subjects = Subjects(
+        contents=tuple(name for name, _ in contents),
+        styles=tuple(names),
+        faces=probe.look(faces)[0],
+        exemplars=exemplar_look,
+        results=join([look[0] for look in looks]),
+        face_identities=probe.identities(faces),
+        result_identities=np.concatenate([look[2] for look in looks]),
+        reconstruction_S=probe.distances(own, targets),
+        intrinsic_S=probe.distances(plain, targets),
+        spread_CP=np.stack([look[1] for look in looks]),
+        exemplar_spread_P=exemplar_spread,
+    )
+    table = pair_table(subjects)
+    return Evaluation(
+        contents=subjects.contents,
+        styles=subjects.styles,
+        figures=measure(subjects, table, seed=plan.seed, resamples=plan.resamples),
+        table=table,
+        results=results,
+        reconstructions=own,
+        sweep=render_sweep(model, codes_CLD[0], names[0], plan.size),
+        reconstruction_S=subjects.reconstruction_S,
+    )
+
+
+def _reconstruct(model: PortraitModel, names: Sequence[str], plan: Plan) -> tuple[Tensor, Tensor]:
+    """G(z_i+, z_e+, 1) and g(z_i+) of every style, uint8."""
+    own, plain = [], []
+    for start in range(0, len(names), plan.batch):
+        chosen = names[start : start + plan.batch]
+        intrinsic = model.styles.intrinsic_of(chosen)
+        extrinsic = model.styles.extrinsic_of(chosen)
+        own.append(
+            to_bytes(
+                model.render(
+                    intrinsic, extrinsic, structure=1.0, color=1.0, truncation=1.0, size=plan.size
+                )
+            )
+        )
+        plain.append(to_bytes(model.render(intrinsic, None, truncation=1.0, size=plan.size)))
+    return torch.cat(own), torch.cat(plain)

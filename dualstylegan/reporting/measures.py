@@ -1,0 +1,128 @@
+"""What each figure of the evaluation means, in a sentence, and which line it stands beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dualstylegan.evaluation.bootstrap import Interval
+from dualstylegan.evaluation.kid import FEATURES
+from dualstylegan.reporting.charts import number
+
+Figures = Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure, its name on the chart, its meaning, and its lines as (key, name)."""
+
+    key: str
+    short: str
+    title: str
+    meaning: str
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure for the top of the page."""
+
+    keys: tuple[str, ...]
+    label: str
+    show: Callable[[Figures], str]
+
+
+def _percent(figures: Figures, key: str) -> str:
+    return f"{100 * figures[key].value:.0f} %"
+
+
+MEASURES = (
+    Measure(
+        "kid_results",
+        "results",
+        "Do the results look like the style set?",
+        f"Kernel distance to the exemplars (KID's unbiased cubic kernel on {FEATURES}). Lower is "
+        "better; untouched faces are the line to beat, one half of the exemplars against the "
+        "other is the floor.",
+        (("kid_faces_line", "untouched faces"), ("kid_halves_line", "exemplars, halves")),
+    ),
+    Measure(
+        "identity_same",
+        "same person",
+        "Is it still the same person?",
+        "Similarity of the face descriptors of a result and of its own photo. Higher is better; "
+        "the lines are the same result against the other people, and different people's photos.",
+        (("identity_impostor_line", "other people"), ("identity_people_line", "photo to photo")),
+    ),
+    Measure(
+        "identity_recognised",
+        "recognised",
+        "Would one pick the right person?",
+        "Fraction of results whose nearest photo, among all the held-out ones, is their own.",
+        (),
+    ),
+    Measure(
+        "style_nearer_than_mean",
+        "own nearer",
+        "Is it the exemplar that was asked for?",
+        "Fraction of results closer to their own exemplar than to the average other one, by the "
+        "spread of VGG16 features and of Lab colours, which no loss trains. Chance is a half.",
+        (),
+    ),
+    Measure(
+        "style_nearest",
+        "own nearest",
+        "Is it the nearest of all exemplars?",
+        "Fraction of results whose own exemplar is the nearest of all by the same embedding.",
+        (("style_nearest_chance_line", "chance"),),
+    ),
+    Measure(
+        "style_distance",
+        "own exemplar",
+        "How close does it come?",
+        "Distance in that embedding; about 1 between two exemplars. Lower is better.",
+        (
+            ("style_distance_other_line", "other exemplars"),
+            ("style_distance_face_line", "untouched face"),
+        ),
+    ),
+    Measure(
+        "reconstruction_lpips",
+        "G(z_i+, z_e+, 1)",
+        "Can the model redraw its exemplars?",
+        "LPIPS between an exemplar and the model's own rendering of it from its pair of codes. "
+        "Lower is better; the line is the realistic face before the style.",
+        (("reconstruction_intrinsic_line", "g(z_i+)"),),
+    ),
+    Measure(
+        "diversity_lpips",
+        "results",
+        "Do different exemplars give different results?",
+        "Mean LPIPS between the results of one face under two exemplars. The exemplars "
+        "themselves, which differ in their faces too, are the line.",
+        (("diversity_exemplars_line", "exemplars"),),
+    ),
+)
+
+HEADLINES = (
+    Headline(
+        ("kid_results", "kid_faces_line"),
+        "of the untouched faces' kernel distance to the style set is left",
+        lambda f: f"{100 * max(f['kid_results'].value, 0) / f['kid_faces_line'].value:.0f} %",
+    ),
+    Headline(
+        ("identity_recognised",),
+        "of results are recognised as their own person among all held-out faces",
+        lambda f: _percent(f, "identity_recognised"),
+    ),
+    Headline(
+        ("style_nearer_than_mean",),
+        "of results are nearer to their own exemplar than to the average other",
+        lambda f: _percent(f, "style_nearer_than_mean"),
+    ),
+    Headline(
+        ("reconstruction_lpips",),
+        "LPIPS between an exemplar and its redrawing by the model",
+        lambda f: number(f["reconstruction_lpips"].value),
+    ),
+)
