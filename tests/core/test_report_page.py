@@ -1,4 +1,4 @@
-"""The report opens in a real browser, offline, with every picture there and nothing to complain of."""
+"""The report opens in a real browser, offline, whole, and with nothing to complain of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import math
 import re
 import shutil
 import subprocess
+import threading
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -136,7 +138,7 @@ def test_numbers_as_a_person_writes_them(value: float, shown: str) -> None:
     assert charts.number(value) == shown
 
 
-def chromium(page: Path, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def chromium(address: str, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
     assert CHROMIUM
     return subprocess.run(
         [
@@ -152,7 +154,7 @@ def chromium(page: Path, profile: Path, *options: str) -> subprocess.CompletedPr
             "--enable-logging=stderr",
             f"--user-data-dir={profile}",
             *options,
-            page.as_uri(),
+            address,
         ],
         capture_output=True,
         text=True,
@@ -163,8 +165,7 @@ def chromium(page: Path, profile: Path, *options: str) -> subprocess.CompletedPr
 
 # asks the browser itself, and writes the answers where --dump-dom shows them
 PROBE = """<script>
-addEventListener("load", async () => {
-  await Promise.all([...document.images].map(i => i.decode().catch(() => {})));
+addEventListener("load", () => {
   const broken = [...document.images].filter(i => !i.naturalWidth).length;
   const fetched = performance.getEntriesByType("resource")
     .filter(e => !e.name.startsWith("data:")).map(e => e.name);
@@ -177,19 +178,35 @@ addEventListener("load", async () => {
 </script>"""
 
 
-def ask(page: Path, tmp_path: Path, width: int) -> tuple[dict[str, object], str]:
-    """What the browser says of a page, and what it logs."""
-    shown = chromium(
-        page,
-        tmp_path / "profile",
-        f"--window-size={width},900",
-        "--virtual-time-budget=5000",
-        "--dump-dom",
-    )
+def ask(page: str, tmp_path: Path, width: int) -> tuple[dict[str, object], list[str], str]:
+    """What the browser says of a page, what it asked the server for, and what it logs."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/report" else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(page.encode() if self.path == "/report" else b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shown = chromium(
+            f"http://127.0.0.1:{server.server_port}/report",
+            tmp_path / "profile",
+            f"--window-size={width},900",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+        )
+        server.shutdown()
     found = re.search(r'data-found="([^"]*)"', shown.stdout)
     assert found, shown.stderr[-2000:]
     answers: dict[str, object] = json.loads(found[1].replace("&quot;", '"'))
-    return answers, shown.stderr
+    return answers, asked, shown.stderr
 
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary on this machine")
@@ -198,19 +215,18 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary
 @needs_chromium
 @pytest.mark.parametrize("width", [390, 1280])
 def test_page_in_chromium(tmp_path: Path, width: int) -> None:
-    page = tmp_path / "report.html"
-    page.write_text(render(example()).replace("</body>", PROBE + "</body>"))
-    answers, log = ask(page, tmp_path, width)
+    page = render(example()).replace("</body>", PROBE + "</body>")
+    answers, asked, log = ask(page, tmp_path, width)
     assert answers == {"images": 40, "broken": 0, "fetched": [], "overflow": 0}
+    assert asked == ["/report"]
     assert "CONSOLE" not in log
 
 
 @needs_chromium
 def test_the_browser_would_have_told(tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
     fault = '<img src="missing.png" alt=""><script>console.error("fault")</script>'
-    page.write_text(render(example()).replace("</body>", fault + PROBE + "</body>"))
-    answers, log = ask(page, tmp_path, 1280)
+    page = render(example()).replace("</body>", fault + PROBE + "</body>")
+    answers, asked, log = ask(page, tmp_path, 1280)
     assert answers["broken"] == 1
-    assert answers["fetched"]
+    assert "/missing.png" in asked
     assert "CONSOLE" in log
