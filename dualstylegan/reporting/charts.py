@@ -144,14 +144,17 @@ def bars(rows: Sequence[tuple[str, float]], unit: str, label: str) -> str:
             ),
             tag("text", f"{number(value)} {unit}", x=f"{left + length + 10:.1f}", y=y + 17),
         ]
-    return _svg(width, row_height * len(rows), label, parts)
+    return _svg(width, row_height * len(rows), label, parts, "bars")
 
 
-def _svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
+def _svg(
+    width: int, height: int, label: str, parts: Sequence[str], class_: str | None = None
+) -> str:
     return tag(
         "svg",
         *parts,
         viewBox=f"0 0 {width} {height}",
         role="img",
         aria_label=label,
+        class_=class_,
     )

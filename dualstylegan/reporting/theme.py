@@ -40,14 +40,13 @@ img { display: block; max-width: 100%; height: auto; border-radius: 3px; backgro
 figure { margin: 0; }
 figcaption { font-size: 13px; color: var(--muted); padding-top: 6px; }
 .hero { display: grid; gap: 26px 22px; margin-top: 40px;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 250px), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, clamp(150px, 22vw, 250px)), 1fr)); }
 .hero .result { width: 100%; }
 .hero .from { display: flex; gap: 10px; align-items: center; padding-top: 10px; }
 .hero .from img { width: 54px; }
 .hero .from span { font-size: 13px; line-height: 1.35; color: var(--muted); }
-.tiles { display: grid; gap: 1px; background: var(--rule); border-block: 1px solid var(--rule);
-  grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); margin-top: 52px; }
-.tiles div { background: var(--paper); padding: 20px 16px 18px 0; }
+.tiles { display: grid; gap: 28px 36px; border-top: 1px solid var(--rule); padding-top: 24px;
+  grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); margin-top: 52px; }
 .tiles b { display: block; font: 400 38px/1.1 var(--serif); }
 .tiles span { display: block; font-size: 14px; color: var(--muted); padding-top: 6px; }
 .scroll { overflow-x: auto; }
@@ -59,10 +58,11 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 .facts th, .facts td { padding: 8px 18px 8px 0; border-bottom: 1px solid var(--rule);
   vertical-align: top; }
 .facts td { overflow-wrap: anywhere; }
-.pictures th, .pictures td { padding: 2px; }
-.pictures img { width: clamp(72px, 9.4vw, 116px); }
+.pictures th, .pictures td { padding: 2px; vertical-align: top; }
+.pictures.sweep th { vertical-align: middle; }
+.pictures img { max-width: none; width: clamp(72px, 9.4vw, 116px); }
 .pictures thead th, .pictures tbody th { padding-bottom: 8px; font-weight: 400;
-  color: var(--muted); font-size: 12px; }
+  color: var(--muted); font-size: 12px; overflow-wrap: anywhere; }
 .pictures tbody th { position: sticky; left: 0; background: var(--paper); padding-right: 12px;
   z-index: 1; }
 .sweep img { width: clamp(60px, 11vw, 132px); }
@@ -70,7 +70,7 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 .triples { display: grid; gap: 24px; grid-template-columns: repeat(auto-fill,
   minmax(min(100%, 330px), 1fr)); }
 .triples div { display: grid; grid-template-columns: repeat(3, 1fr); gap: 3px; }
-.strip { display: grid; gap: 8px; grid-template-columns: repeat(auto-fill,
+.strip { display: grid; gap: 8px; margin-top: 28px; grid-template-columns: repeat(auto-fill,
   minmax(min(100%, 250px), 1fr)); }
 .measure { display: grid; gap: 6px 32px; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
   padding: 22px 0; border-top: 1px solid var(--rule); }
@@ -81,6 +81,7 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
   minmax(min(100%, 250px), 1fr)); }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--muted); font: 12px var(--sans); }
+svg.bars { max-width: 680px; }
 svg .strong { fill: var(--ink); font-weight: 600; }
 svg .axis { stroke: var(--rule); stroke-width: 1; fill: none; }
 svg .raw { stroke: var(--faint); stroke-width: 1.5; fill: none; }
