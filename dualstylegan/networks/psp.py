@@ -1,0 +1,121 @@
+"""pSp's encoder in the published key layout (Richardson et al., 2021; section 3.1 of the paper).
+
+Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dualstylegan.networks.ir_se50 import STAGES, backbone, stem
+from dualstylegan.networks.layers import EqualLinear
+
+INPUT_PX = 256
+STYLE_DIM = 512
+COARSE_ROWS = 3
+MIDDLE_ROWS = 4
+# Blocks whose output is tapped: the last of 128 channels, of 256 channels, and of all.
+TAPPED_BLOCKS = (6, 20, 23)
+# Stride-2 convolutions that bring a level (16, 32 and 64 px) down to one pixel.
+COARSE_HALVINGS, MIDDLE_HALVINGS, FINE_HALVINGS = 4, 5, 6
+
+EncoderSpace = Literal["z_plus", "w_plus"]
+
+
+class RowHead(nn.Module):
+    """Stride-2 convolutions down to one pixel, then a linear layer: one row of the code."""
+
+    def __init__(self, halvings: int, style_dim: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for _ in range(halvings):
+            layers += [nn.Conv2d(style_dim, style_dim, 3, 2, 1), nn.LeakyReLU(0.01)]
+        self.convs = nn.Sequential(*layers)
+        self.linear = EqualLinear(style_dim, style_dim)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        row_ND: Tensor = self.linear(self.convs(x_NCHW).flatten(1))
+        return row_ND
+
+
+def enlarge_onto(x_NCHW: Tensor, lateral_NCHW: Tensor) -> Tensor:
+    """One step down the pyramid: `x`, enlarged with its corners kept in place, plus the lateral."""
+    size = lateral_NCHW.shape[-2:]
+    return F.interpolate(x_NCHW, size, mode="bilinear", align_corners=True) + lateral_NCHW
+
+
+class GradualStyleEncoder(nn.Module):
+    """Feature pyramid over IR-SE50's backbone with one head a row.
+
+    Meant for evaluation mode, where batch normalisation uses its stored statistics and a row of
+    the batch knows no other row.
+
+    Args:
+        rows: rows L of the code matrix: 18 for a generator of 1024 px.
+        style_dim: width D of a code.
+    """
+
+    def __init__(self, rows: int, style_dim: int = STYLE_DIM) -> None:
+        super().__init__()
+        self.rows = rows
+        self.input_layer = stem()
+        self.body = backbone()
+        self.styles = nn.ModuleList()
+        for row in range(rows):
+            if row < COARSE_ROWS:
+                halvings = COARSE_HALVINGS
+            else:
+                middle = row < COARSE_ROWS + MIDDLE_ROWS
+                halvings = MIDDLE_HALVINGS if middle else FINE_HALVINGS
+            self.styles.append(RowHead(halvings, style_dim))
+        self.latlayer1 = nn.Conv2d(STAGES[2][0], style_dim, 1)
+        self.latlayer2 = nn.Conv2d(STAGES[1][0], style_dim, 1)
+
+    def forward(self, image_NCHW: Tensor) -> Tensor:
+        """Codes (N, L, D) of aligned faces (N, 3, 256, 256) in [-1, 1]."""
+        x = self.input_layer(image_NCHW)
+        taps = []
+        for index, block in enumerate(self.body):
+            x = block(x)
+            if index in TAPPED_BLOCKS:
+                taps.append(x)
+        fine, middle, coarse = taps
+        middle = enlarge_onto(coarse, self.latlayer1(middle))
+        fine = enlarge_onto(middle, self.latlayer2(fine))
+        levels = [coarse] * COARSE_ROWS + [middle] * MIDDLE_ROWS
+        levels += [fine] * (self.rows - len(levels))
+        return torch.stack([head(x) for head, x in zip(self.styles, levels, strict=True)], 1)
+
+
+class PublishedEncoder(nn.Module):
+    """The published encoder as the method uses it: any size in, codes out, nothing rendered.
+
+    Args:
+        rows: rows L of the code matrix.
+        space: space of the codes: Z+ for the paper's encoder, W+ for pSp's own.
+
+    Attributes:
+        latent_avg: what is added to each row, (L, D): the mean latent code where the checkpoint was
+            trained to start from it, else zero.
+    """
+
+    latent_avg: Tensor
+
+    def __init__(
+        self, rows: int, space: EncoderSpace = "z_plus", style_dim: int = STYLE_DIM
+    ) -> None:
+        super().__init__()
+        self.space = space
+        self.encoder = GradualStyleEncoder(rows, style_dim)
+        self.register_buffer("latent_avg", torch.zeros(rows, style_dim))
+
+    def forward(self, image_NCHW: Tensor) -> Tensor:
+        """Codes (N, L, D), in `space`, of aligned faces of any size in [-1, 1]."""
+        if image_NCHW.shape[-2:] != (INPUT_PX, INPUT_PX):
+            image_NCHW = F.adaptive_avg_pool2d(image_NCHW, INPUT_PX)
+        codes: Tensor = self.encoder(image_NCHW) + self.latent_avg
+        return codes

@@ -1,0 +1,89 @@
+"""VGG19's convolutions (Simonyan and Zisserman, 2015), in torchvision's key layout.
+
+The published losses read them after the first ReLU of each of the five groups. The classifier and
+the three convolutions after relu5_1 are not needed and not built.
+
+Legend of shape suffixes: N image, C channel, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Channels and convolutions of each group, up to relu5_1.
+GROUPS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
+TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+INPUT_PX = 256
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# Weights of the perceptual loss over TAPS: structure transfer (stage 2), fine-tuning (stage 3).
+STAGE_2_WEIGHTS = (0.5, 0.5, 0.5, 0.0, 0.0)
+STAGE_3_WEIGHTS = (0.0, 0.5, 1.0, 0.0, 0.0)
+CONTEXTUAL_TAP = "relu3_1"
+FEATURE_MATCHING_TAPS = ("relu2_1", "relu3_1")
+
+
+class VGG19(nn.Module):
+    """Features of images in [-1, 1]; keys `features.N.weight` and `features.N.bias`."""
+
+    shift: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        self.tapped: dict[int, str] = {}
+        inputs = 3
+        for (channels, count), tap in zip(GROUPS, TAPS, strict=True):
+            if layers:
+                layers.append(nn.MaxPool2d(2))
+            for index in range(count):
+                layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
+                inputs = channels
+                if index == 0:
+                    self.tapped[len(layers) - 1] = tap
+        self.features = nn.Sequential(*layers)
+        mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+        self.register_buffer("shift", (2 * mean - 1).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("spread", (2 * std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image_NCHW: Tensor, taps: Sequence[str] = TAPS) -> dict[str, Tensor]:
+        """Features by tap, computed no deeper than the deepest of `taps`.
+
+        Args:
+            image_NCHW: (N, 3, H, W) in [-1, 1]; the published losses give 256 px.
+            taps: names out of TAPS.
+        """
+        wanted = set(taps)
+        found: dict[str, Tensor] = {}
+        x = (image_NCHW - self.shift) / self.spread
+        for index, layer in enumerate(self.features):
+            if len(found) == len(wanted):
+                break
+            x = layer(x)
+            tap = self.tapped.get(index)
+            if tap in wanted and tap is not None:
+                found[tap] = x
+        return found
+
+
+def perceptual_loss(
+    found: dict[str, Tensor], target: dict[str, Tensor], weights: Sequence[float]
+) -> Tensor:
+    """Weighted L1 between features, one value an image (N,): a batch mate changes nothing.
+
+    Args:
+        found, target: features by tap; the target's are computed once where it is fixed.
+        weights: one a tap of TAPS; taps of weight zero may be absent.
+    """
+    terms = [
+        weight * F.l1_loss(found[tap], target[tap], reduction="none").mean((1, 2, 3))
+        for tap, weight in zip(TAPS, weights, strict=True)
+        if weight
+    ]
+    return torch.stack(terms).sum(0)

@@ -1,0 +1,129 @@
+"""Our networks against what the published implementation computes on the same weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from golden_weights import REFERENCE, drawn, rebuild, relative_error
+
+from dualstylegan.networks.discriminator import Discriminator
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.ir_se50 import IRSE50
+from dualstylegan.networks.psp import GradualStyleEncoder
+from dualstylegan.networks.stylegan2 import StyleGAN2
+
+TOLERANCE = 1e-4
+ROWS = 10
+STRUCTURE_ROWS = 7
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with np.load(REFERENCE) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def network():
+    network = DualStyleGAN(StyleGAN2(64))
+    rebuild(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def discriminator():
+    network = Discriminator(64)
+    rebuild(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def z():
+    return drawn("z", 4, 512)
+
+
+def dual_weights(name: str) -> torch.Tensor:
+    if name == "dual_z_plus":
+        return torch.linspace(0.2, 1, ROWS)
+    weights = torch.ones(ROWS)
+    if name == "dual_structure_only":
+        weights[:STRUCTURE_ROWS], weights[STRUCTURE_ROWS:] = 0.75, 0
+    return weights
+
+
+def test_mapping(reference, network, z):
+    assert relative_error(network.generator.map(z), reference["mapping"]) < TOLERANCE
+
+
+def test_generator_from_z(reference, network, z):
+    image = network.generator(z[:2], "z")
+    assert relative_error(image, reference["stylegan2"]) < TOLERANCE
+
+
+def test_w_and_w_plus_render_what_z_renders(reference, network, z):
+    generator = network.generator
+    w = generator.map(z[:2])
+    assert relative_error(generator(w, "w"), reference["stylegan2"]) < TOLERANCE
+    rows = w[:, None].repeat(1, ROWS, 1)
+    assert relative_error(generator(rows, "w_plus"), reference["stylegan2"]) < TOLERANCE
+
+
+def test_truncation_towards_the_mean(reference, network, z):
+    generator = network.generator
+    mean = torch.from_numpy(reference["mapping"]).mean(0)
+    generator.mean_w.copy_(mean)
+    try:
+        image = generator(z[:2], "z", truncation=0.7)
+    finally:
+        generator.mean_w.zero_()
+    assert relative_error(image, reference["stylegan2_truncated"]) < TOLERANCE
+
+
+def test_style_mixing(reference, network, z):
+    generator = network.generator
+    w = generator.map(z)
+    image = generator(generator.mix(w[:2], w[2:], 3), "w_plus")
+    assert relative_error(image, reference["stylegan2_mixed_at_3"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["dual_z_plus", "dual_full_weight", "dual_structure_only"])
+@pytest.mark.parametrize("as_floats", [False, True])
+def test_dualstylegan(reference, network, name, as_floats):
+    weights = dual_weights(name)
+    image = network(
+        drawn("z_plus", 2, ROWS, 512),
+        drawn("extrinsic", 2, ROWS, 512),
+        weights.tolist() if as_floats else weights,
+    )
+    assert relative_error(image, reference[name]) < TOLERANCE
+
+
+def test_extrinsic_path_off(reference, network):
+    image = network(drawn("z_plus", 2, ROWS, 512), None)
+    assert relative_error(image, reference["dual_no_extrinsic"]) < TOLERANCE
+
+
+def test_discriminator(reference, discriminator):
+    images = torch.from_numpy(reference["dual_full_weight"]).repeat(2, 1, 1, 1)
+    assert relative_error(discriminator(images), reference["discriminator"]) < TOLERANCE
+
+
+def test_r1(reference, discriminator):
+    losses = pytest.importorskip("dualstylegan.losses")
+    penalty = losses.r1_penalty(discriminator, drawn("image", 4, 3, 64, 64))
+    assert relative_error(penalty.reshape(reference["r1"].shape), reference["r1"]) < TOLERANCE
+
+
+def test_encoder(reference):
+    encoder = GradualStyleEncoder(ROWS)
+    rebuild(encoder, normalised=True)
+    codes = encoder(drawn("image256", 1, 3, 256, 256))
+    assert relative_error(codes, reference["psp_encoder"]) < TOLERANCE
+
+
+def test_identity(reference):
+    identity = IRSE50()
+    rebuild(identity, normalised=True)
+    embedding = identity(drawn("image112", 2, 3, 112, 112))
+    assert relative_error(embedding, reference["identity"]) < TOLERANCE
