@@ -1,0 +1,96 @@
+"""VGG16 features and LPIPS v0.1 (Zhang et al., 2018).
+
+Legend of shape suffixes: N image, C channel, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Convolutions of each stage; a stage ends in the feature map that is kept, then in pooling.
+VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+INPUT_SHIFT = (-0.030, -0.088, -0.188)
+INPUT_SCALE = (0.458, 0.448, 0.450)
+NORM_EPS = 1e-10
+
+
+def unit_channels(x_NCHW: Tensor) -> Tensor:
+    """Scale the channel vector of each position to unit length, in float32."""
+    x = x_NCHW.float()
+    return x / (x.square().sum(1, keepdim=True) + NORM_EPS).sqrt()
+
+
+class VGG16(nn.Module):
+    """The five feature maps relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images in [-1, 1].
+
+    `compute_dtype` is the dtype of the convolutions; the maps come out in it.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compute_dtype = torch.float32
+        self.stages = nn.ModuleList()
+        inputs = 3
+        for widths in VGG16_STAGES:
+            stage = nn.ModuleList()
+            for width in widths:
+                stage.append(nn.Conv2d(inputs, width, 3, padding=1))
+                inputs = width
+            self.stages.append(stage)
+        self.register_buffer("shift", torch.tensor(INPUT_SHIFT).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("scale", torch.tensor(INPUT_SCALE).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image_NCHW: Tensor, stages: int = len(VGG16_STAGES)) -> list[Tensor]:
+        """The first `stages` feature maps, finest first."""
+        dtype = self.compute_dtype
+        x = ((image_NCHW - self.shift) / self.scale).to(dtype)
+        maps = []
+        for index, stage in enumerate(list(self.stages)[:stages]):
+            if index:
+                x = F.max_pool2d(x, 2)
+            for conv in cast(list[nn.Conv2d], stage):
+                assert conv.bias is not None
+                x = F.relu(F.conv2d(x, conv.weight.to(dtype), conv.bias.to(dtype), padding=1))
+            maps.append(x)
+        return maps
+
+
+class LPIPS(nn.Module):
+    """Learned perceptual distance, the linear heads of version 0.1 on VGG16.
+
+    `features` and `distance` are apart so that the features of a fixed target are computed once.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.vgg = VGG16()
+        self.heads = nn.ParameterList(
+            nn.Parameter(torch.zeros(1, widths[-1], 1, 1)) for widths in VGG16_STAGES
+        )
+
+    def features(self, image_NCHW: Tensor) -> list[Tensor]:
+        """Feature maps of images in [-1, 1]."""
+        maps: list[Tensor] = self.vgg(image_NCHW)
+        return maps
+
+    def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """Distance (N,) between the images that two lists of feature maps belong to, float32."""
+        total: Tensor | None = None
+        for head, a, b in zip(self.heads, first, second, strict=True):
+            difference = (unit_channels(a) - unit_channels(b)).square()
+            layer = (difference * head).sum(1).mean((1, 2))
+            total = layer if total is None else total + layer
+        assert total is not None
+        return total
+
+    def forward(self, first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
+        """Distance (N,) between two batches of images in [-1, 1]."""
+        return self.distance(self.features(first_NCHW), self.features(second_NCHW))
