@@ -19,7 +19,8 @@ STAGES = ((32, 3, False), (64, 4, True), (128, 3, True), (256, 3, True), (256, 1
 PIXEL_MEAN = (122.782, 117.001, 104.298)
 PIXEL_SCALE = 256.0
 SAME_PERSON_DISTANCE = 0.6
-# The chip inside an FFHQ crop, as shares of its side: left, top and size (medians over generated faces; embeddings then lie within 0.16 of those of dlib's own chips).
+# The chip inside an FFHQ crop, as shares of its side: left, top and size. Medians over generated
+# faces; embeddings then lie within 0.16 of those of dlib's own chips.
 CHIP_BOX = (0.160, 0.255, 0.700)
 
 
@@ -94,7 +95,8 @@ class IdentityNetwork(nn.Module):
 
 def distance(first_NE: Tensor, second_NE: Tensor) -> Tensor:
     """Euclidean distance (N,) of embeddings: dlib's own measure."""
-    return (first_NE - second_NE).norm(dim=-1)
+    result: Tensor = torch.linalg.vector_norm(first_NE - second_NE, dim=-1)
+    return result
 
 
 def similarity(first_NE: Tensor, second_NE: Tensor) -> Tensor:
