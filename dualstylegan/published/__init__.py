@@ -1,0 +1,1 @@
+"""The published checkpoint formats: read without trusting them, imported, and written back."""

@@ -1,0 +1,361 @@
+"""A machine that reads a pickle as data and executes nothing.
+
+Python's own unpickler calls whatever a stream names. This one walks the opcodes, knows the few that
+checkpoints need, and where the stream asks for a call, builds a plain value for the names in
+`CALLS` and refuses every other. No name is ever looked up, no object of the stream's choosing made.
+
+Runs inside the restricted reader process; imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+MAX_OPCODES = 5_000_000
+MAX_TEXT = 4096
+
+
+class Refused(Exception):
+    """The file holds what a checkpoint has no need of, or is not well formed."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """What a stream calls `module.attribute`; never resolved."""
+
+    path: str
+
+
+@dataclass(eq=False)
+class Storage:
+    """A run of numbers that lies outside the pickle."""
+
+    key: str
+    dtype: str
+    count: int
+
+
+@dataclass(eq=False)
+class Tensor:
+    """A strided view of a storage, in elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Dtype:
+    """A numpy type such as `f4`; the byte order follows in a BUILD."""
+
+    code: str
+    order: str = "="
+
+
+@dataclass(eq=False)
+class Array:
+    """A numpy array; everything it is follows in a BUILD."""
+
+    dtype: Dtype | None = None
+    shape: tuple[int, ...] = ()
+    fortran: bool = False
+    data: Any = None
+
+
+@dataclass(eq=False)
+class Namespace:
+    """The fields of an argparse.Namespace."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class Ordered(dict[Any, Any]):
+    """A collections.OrderedDict."""
+
+
+MARK = object()
+
+STORAGES = {
+    "torch.FloatStorage": "F32",
+    "torch.DoubleStorage": "F64",
+    "torch.HalfStorage": "F16",
+    "torch.LongStorage": "I64",
+    "torch.IntStorage": "I32",
+    "torch.ShortStorage": "I16",
+    "torch.CharStorage": "I8",
+    "torch.ByteStorage": "U8",
+    "torch.BoolStorage": "BOOL",
+}
+# Names that may stand in a stream as values, without being called.
+VALUES = frozenset({*STORAGES, "numpy.ndarray", "builtins.object", "__builtin__.object"})
+
+
+def require(condition: bool, problem: str) -> None:
+    """Refuse the file unless `condition` holds."""
+    if not condition:
+        raise Refused(problem)
+
+
+def is_count(value: object) -> bool:
+    """A plain integer that is not negative."""
+    return type(value) is int and value >= 0
+
+
+def counts(value: object, what: str) -> tuple[int, ...]:
+    """`value` as a tuple of counts."""
+    require(isinstance(value, tuple) and all(map(is_count, value)), f"malformed {what}")
+    return tuple(value)  # type: ignore[arg-type]
+
+
+def _tensor(args: tuple[Any, ...]) -> Tensor:
+    require(len(args) >= 4, "malformed tensor")
+    storage, offset, shape, strides = args[:4]
+    require(isinstance(storage, Storage), "a tensor without a storage")
+    require(is_count(offset), "malformed tensor offset")
+    tensor = Tensor(storage, offset, counts(shape, "shape"), counts(strides, "strides"))
+    require(len(tensor.shape) == len(tensor.strides) <= 16, "malformed tensor shape")
+    return tensor
+
+
+def _parameter(args: tuple[Any, ...]) -> Tensor:
+    require(bool(args) and isinstance(args[0], Tensor), "a parameter without a tensor")
+    tensor: Tensor = args[0]
+    return tensor
+
+
+def _ordered(args: tuple[Any, ...]) -> Ordered:
+    result = Ordered()
+    require(len(args) <= 1, "malformed OrderedDict")
+    for pair in args[0] if args else ():
+        require(isinstance(pair, list | tuple) and len(pair) == 2, "malformed OrderedDict")
+        result[as_key(pair[0])] = pair[1]
+    return result
+
+
+def _dtype(args: tuple[Any, ...]) -> Dtype:
+    require(bool(args) and isinstance(args[0], str) and len(args[0]) <= 4, "malformed numpy type")
+    return Dtype(args[0])
+
+
+def _array(args: tuple[Any, ...]) -> Array:
+    require(len(args) == 3 and args[0] == Name("numpy.ndarray"), "malformed numpy array")
+    return Array()
+
+
+def _scalar(args: tuple[Any, ...]) -> Array:
+    require(len(args) == 2 and isinstance(args[0], Dtype), "malformed numpy scalar")
+    return Array(args[0], (), False, args[1])
+
+
+def _encode(args: tuple[Any, ...]) -> bytes:
+    require(len(args) == 2 and isinstance(args[0], str) and args[1] == "latin1", "malformed bytes")
+    try:
+        text: str = args[0]
+        return text.encode("latin1")
+    except UnicodeEncodeError as error:
+        raise Refused("malformed bytes") from error
+
+
+def _namespace(args: tuple[Any, ...]) -> Namespace:
+    require(not args, "malformed Namespace")
+    return Namespace()
+
+
+def _reconstructor(args: tuple[Any, ...]) -> Namespace:
+    require(len(args) == 3 and args[0] == Name("argparse.Namespace"), "an object of another class")
+    return Namespace()
+
+
+def _size(args: tuple[Any, ...]) -> tuple[int, ...]:
+    require(len(args) == 1, "malformed size")
+    return counts(tuple(args[0]) if isinstance(args[0], list) else args[0], "size")
+
+
+CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch.Size": _size,
+    "collections.OrderedDict": _ordered,
+    "argparse.Namespace": _namespace,
+    "copy_reg._reconstructor": _reconstructor,
+    "copyreg._reconstructor": _reconstructor,
+    "numpy.dtype": _dtype,
+    "numpy.core.multiarray._reconstruct": _array,
+    "numpy._core.multiarray._reconstruct": _array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "_codecs.encode": _encode,
+}
+
+
+def as_key(key: Any) -> str | int:
+    """A dictionary key; text and whole numbers alone."""
+    require(type(key) in (str, int), "a dictionary key that is neither text nor a number")
+    require(len(str(key)) <= MAX_TEXT, "an overlong dictionary key")
+    return key  # type: ignore[no-any-return]
+
+
+def build(target: Any, state: Any) -> None:
+    """The BUILD opcode for the few objects that have a state."""
+    if isinstance(target, Namespace):
+        require(isinstance(state, dict), "malformed Namespace")
+        target.fields.update(state)
+    elif isinstance(target, Ordered):
+        # Module.state_dict() leaves version numbers here, which no weight depends on.
+        require(isinstance(state, dict) and set(state) <= {"_metadata"}, "an altered OrderedDict")
+    elif isinstance(target, Dtype):
+        require(isinstance(state, tuple) and len(state) >= 3, "malformed numpy type")
+        require(state[2] is None and state[1] in ("<", "|", "="), "a structured or foreign type")
+        target.order = state[1]
+    elif isinstance(target, Array):
+        require(isinstance(state, tuple) and len(state) == 5, "malformed numpy array")
+        _, shape, dtype, fortran, data = state
+        require(isinstance(dtype, Dtype) and type(fortran) is bool, "malformed numpy array")
+        target.dtype, target.shape = dtype, counts(shape, "shape")
+        target.fortran, target.data = fortran, data
+    else:
+        raise Refused(f"a state for {type(target).__name__}")
+
+
+class Machine:
+    """Walks one pickle.
+
+    Args:
+        stream: where the pickle starts; left where it ends.
+        find_storage: turns a persistent id into a storage; None refuses them.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, find_storage: Callable[[tuple[Any, ...]], Storage] | None = None
+    ) -> None:
+        self.stream = stream
+        self.find_storage = find_storage
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        """The value that the stream describes.
+
+        Raises:
+            Refused: an opcode, a name or a shape of things that checkpoints have no need of.
+        """
+        try:
+            for number, (opcode, arg, _) in enumerate(pickletools.genops(self.stream)):
+                require(number < MAX_OPCODES, "too many pickle opcodes")
+                if opcode.name == "STOP":
+                    require(len(self.stack) == 1, "a pickle that leaves more than one value")
+                    return self.stack[0]
+                self.step(opcode.name, arg)
+        except (IndexError, KeyError) as error:
+            raise Refused("a pickle that takes what it has not put") from error
+        except (ValueError, UnicodeError, EOFError) as error:
+            raise Refused(f"not a whole pickle: {str(error)[:200]}") from error
+        raise Refused("a pickle without an end")
+
+    def step(self, name: str, arg: Any) -> None:
+        """Execute one opcode."""
+        stack = self.stack
+        if name in CONSTANTS:
+            stack.append(CONSTANTS[name])
+        elif name in LITERALS:
+            stack.append(arg)
+        elif name in EMPTY:
+            stack.append(EMPTY[name]())
+        elif name in IGNORED:
+            pass
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            self.memo[len(self.memo) if name == "MEMOIZE" else int(arg)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo[int(arg)])
+        elif name == "GLOBAL":
+            stack.append(self.name(*arg.split(" ", 1)))
+        elif name == "STACK_GLOBAL":
+            attribute, module = stack.pop(), stack.pop()
+            stack.append(self.name(module, attribute))
+        elif name in ("REDUCE", "NEWOBJ"):
+            args, called = stack.pop(), stack.pop()
+            stack.append(self.call(called, args))
+        elif name == "BUILD":
+            state = stack.pop()
+            build(stack[-1], state)
+        elif name == "BINPERSID":
+            stack.append(self.storage(stack.pop()))
+        else:
+            self.collect(name)
+
+    def collect(self, name: str) -> None:
+        """Opcodes that make or fill tuples, lists and dictionaries."""
+        stack = self.stack
+        if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            count = int(name[-1])
+            require(len(stack) >= count, "a pickle that takes what it has not put")
+            stack[-count:] = [tuple(stack[-count:])]
+        elif name == "TUPLE":
+            stack.append(tuple(self.to_mark()))
+        elif name == "LIST":
+            stack.append(self.to_mark())
+        elif name in ("APPEND", "APPENDS"):
+            items = self.to_mark() if name == "APPENDS" else [stack.pop()]
+            require(type(stack[-1]) is list, "appending to what is no list")
+            stack[-1].extend(items)
+        elif name in ("SETITEM", "SETITEMS", "DICT"):
+            items = [stack.pop(-2), stack.pop()] if name == "SETITEM" else self.to_mark()
+            if name == "DICT":
+                stack.append({})
+            require(isinstance(stack[-1], dict) and len(items) % 2 == 0, "malformed dictionary")
+            for key, value in zip(items[::2], items[1::2], strict=True):
+                stack[-1][as_key(key)] = value
+        else:
+            raise Refused(f"the pickle opcode {name}")
+
+    def to_mark(self) -> list[Any]:
+        """Take everything above the last mark, and the mark."""
+        items = []
+        while (item := self.stack.pop()) is not MARK:
+            items.append(item)
+        return items[::-1]
+
+    def name(self, module: Any, attribute: Any) -> Name:
+        """A name on the allow-list."""
+        path = f"{module}.{attribute}"
+        if path not in CALLS and path not in VALUES:
+            raise Refused(f"the name {path[:200]!r}")
+        return Name(path)
+
+    def call(self, called: Any, args: Any) -> Any:
+        """What a call of an allowed name would give, as plain data."""
+        require(isinstance(called, Name) and isinstance(args, tuple), "a call of what is no name")
+        if called.path not in CALLS:
+            raise Refused(f"a call of {called.path!r}")
+        return CALLS[called.path](args)
+
+    def storage(self, key: Any) -> Storage:
+        """The storage of a persistent id."""
+        if self.find_storage is None:
+            raise Refused("a reference to something outside the pickle")
+        require(isinstance(key, tuple) and len(key) in (5, 6), "malformed storage")
+        kind, typename, *_ = key
+        require(kind == "storage" and isinstance(typename, Name), "malformed storage")
+        require(typename.path in STORAGES, f"a storage of type {typename!r}")
+        return self.find_storage(key)
+
+
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": MARK}
+LITERALS = frozenset(
+    {
+        *("INT", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+    }
+)
+EMPTY: dict[str, Callable[[], Any]] = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+}
+IGNORED = frozenset({"PROTO", "FRAME"})

@@ -1,0 +1,135 @@
+"""Reads published files, which are pickles from strangers, without trusting them.
+
+A separate process with limits on memory, time and output parses the file as data (see `pickles`,
+`archives` and `child`): nothing that the file names is looked up or called, there is no other way
+to read it, and nothing is written but into a temporary folder that is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dualstylegan.errors import CheckpointError
+from dualstylegan.files import sha256_file
+from dualstylegan.published.pickles import Namespace
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_FILE_BYTES = 4 << 30
+BASE_MEMORY_BYTES = 2 << 30
+CPU_SECONDS = 120
+HEADER_BYTES = 256 << 20
+REFUSED_EXIT = 3
+FIX = "get the file again from where it was published; a file that names code is not imported"
+
+_RUN = "import sys; sys.path.insert(0, {root!r}); from dualstylegan.published.child import main; "
+_ROOT = str(Path(__file__).resolve().parents[2])
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file's content as data.
+
+    Attributes:
+        path: the file that was read.
+        sha256: digest of its bytes.
+        tree: nested dict, list and tuple of plain values; tensors as `torch.Tensor`; an
+            argparse.Namespace as `pickles.Namespace`.
+    """
+
+    path: Path
+    sha256: str
+    tree: Any
+
+
+def read_published(path: Path | str, *, max_bytes: int = MAX_FILE_BYTES) -> PublishedFile:
+    """Read one published file: torch's zip or older format, or a numpy dictionary of codes.
+
+    Args:
+        path: a .pt, .pth or .npy file.
+        max_bytes: larger files are refused unread.
+
+    Raises:
+        CheckpointError: there is no such file, it is too large, damaged, or holds anything but
+            data; the message says what was refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError("no such file", file=path, fix="check the path")
+    size = path.stat().st_size
+    if not 0 < size <= max_bytes:
+        raise CheckpointError(
+            "not the size of a checkpoint", file=path, value=f"{size} bytes",
+            limit=f"1 to {max_bytes} bytes", fix=FIX,
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="dualstylegan-") as folder:
+        _run_child(path, Path(folder), size)
+        return PublishedFile(path, sha256_file(path), _load(Path(folder), path))
+
+
+def _run_child(path: Path, folder: Path, size: int) -> None:
+    """Start the reader process and wait for it."""
+    limits = {
+        "memory_bytes": BASE_MEMORY_BYTES + 3 * size,
+        "cpu_seconds": CPU_SECONDS,
+        "output_bytes": 2 * size + HEADER_BYTES,
+    }
+    command = [
+        sys.executable, "-I", "-B", "-c",
+        _RUN.format(root=_ROOT) + "sys.exit(main(sys.argv[1:]))",
+        str(path.resolve()), str(folder), json.dumps(limits),
+    ]  # fmt: skip
+    environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=4 * CPU_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise CheckpointError("reading it took too long", file=path, fix=FIX) from error
+    if done.returncode == 0:
+        return
+    if done.returncode == REFUSED_EXIT:
+        reason = done.stdout.decode("ascii", "replace").strip()
+    else:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        reason = f"the reader process ended with code {done.returncode} {' '.join(last)[:300]}"
+    raise CheckpointError("refused", file=path, value=reason, limit="weights as data", fix=FIX)
+
+
+def _load(folder: Path, path: Path) -> Any:
+    """The tree with its tensors, from what the reader process wrote."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        encoded = json.loads((folder / "tree.json").read_bytes())
+        with safe_open(folder / "tensors.safetensors", framework="pt") as tensors:
+            return _decode(encoded, lambda number: tensors.get_tensor(str(number)).clone())
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(
+            "the reader process wrote no whole result", file=path, value=error
+        ) from error
+
+
+def _decode(value: Any, tensor: Callable[[int], Tensor]) -> Any:
+    """Undo `child.Encoder.encode`."""
+    if not isinstance(value, dict):
+        return value
+    ((kind, content),) = value.items()
+    if kind == "$tensor":
+        return tensor(int(content))
+    if kind == "$float":
+        return float(content)
+    if kind in ("$dict", "$namespace"):
+        pairs = {key: _decode(item, tensor) for key, item in content}
+        return pairs if kind == "$dict" else Namespace(pairs)
+    items = [_decode(item, tensor) for item in content]
+    return items if kind == "$list" else tuple(items)
