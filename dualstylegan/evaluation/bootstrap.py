@@ -58,7 +58,8 @@ def percentile_interval(value: float, resampled_R: Array, level: float = LEVEL) 
 
 
 def _ratio(total: Array, count: Array) -> Array:
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    ratio: Array = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return ratio
 
 
 def mean_interval(

@@ -105,17 +105,18 @@ def style_distances(pictures: Description, exemplars: Description) -> Array:
     total = np.zeros((len(pictures), len(exemplars)))
     used = 0
     for picture, exemplar in zip(pictures.style, exemplars.style, strict=True):
-        among = _squared(exemplar, exemplar)
+        among = squared_distances(exemplar, exemplar)
         count = max(len(exemplar) * (len(exemplar) - 1), 1)
         scale = among.sum() / count
         if scale > 1e-12:
-            total += _squared(picture, exemplar) / scale
+            total += squared_distances(picture, exemplar) / scale
             used += 1
     distances: Array = np.sqrt(total / max(used, 1))
     return distances
 
 
-def _squared(x_NK: Array, y_MK: Array) -> Array:
+def squared_distances(x_NK: Array, y_MK: Array) -> Array:
+    """Squared Euclidean distance of every row to every other, (N, M)."""
     apart = (x_NK**2).sum(1)[:, None] + (y_MK**2).sum(1)[None] - 2 * x_NK @ y_MK.T
     clipped: Array = np.maximum(apart, 0.0)
     return clipped

@@ -11,8 +11,15 @@ import numpy as np
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
-from dualstylegan.evaluation.embedding import Description, style_distances
+from dualstylegan.evaluation.embedding import (
+    Description,
+    squared_distances,
+    style_distances,
+)
 from dualstylegan.evaluation.kid import half_against_half, results_against_styles, sets_apart
+from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
+
+ACCEPTED = 0.5  # similarity at dlib's own limit for "same person"
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Subjects:
     Attributes:
         contents, styles: names of the C held-out faces and of the S exemplars.
         faces, exemplars, results: descriptions of C, S and C x S pictures.
-        face_identities, result_identities: unit vectors (C, E) and (C x S, E).
+        face_identities, result_identities: face descriptors (C, E) and (C x S, E).
         reconstruction_S: LPIPS of G(z_i+, z_e+, 1) to its exemplar.
         intrinsic_S: LPIPS of g(z_i+), the face before the style, to its exemplar: the line.
         spread_CP: LPIPS between two results of one face, for P pairs of exemplars.
@@ -73,7 +80,7 @@ def pair_table(subjects: Subjects) -> PairTable:
             limit="at least 2 of each",
             fix="add portraits, or raise evaluate.contents and evaluate.styles",
         )
-    similar = subjects.result_identities @ subjects.face_identities.T
+    similar = similarities(subjects.result_identities, subjects.face_identities)
     similar_CSC = similar.reshape(*shape, shape[0])
     own_face = np.arange(shape[0])
     identity = similar_CSC[own_face, :, own_face]
@@ -94,9 +101,19 @@ def pair_table(subjects: Subjects) -> PairTable:
     )
 
 
+def similarities(first_NE: Array, second_ME: Array) -> Array:
+    """Identity similarity of every descriptor to every other, (N, M); see `networks.identity`.
+
+    1 for the same descriptor, 0.5 where dlib still says "same person".
+    """
+    apart = np.sqrt(squared_distances(first_NE, second_ME))
+    similar: Array = 1 - apart / (2 * SAME_PERSON_DISTANCE)
+    return similar
+
+
 def different_people(face_identities: Array) -> Array:
     """Similarity of every face to every other, (C, C), NaN on the diagonal."""
-    similar: Array = face_identities @ face_identities.T
+    similar = similarities(face_identities, face_identities)
     np.fill_diagonal(similar, np.nan)
     return similar
 
@@ -114,6 +131,8 @@ def measure(
 
     results, exemplars = subjects.results.pooled_NF, subjects.exemplars.pooled_NF
     count = len(subjects.contents)
+    people = different_people(subjects.face_identities)
+    accepted = np.where(np.isnan(people), np.nan, (people > ACCEPTED).astype(np.float64))
     faces = subjects.faces.pooled_NF
     figures = {
         "kid_results": results_against_styles(
@@ -122,12 +141,14 @@ def measure(
         "kid_faces_line": sets_apart(faces, exemplars, seed=seed, resamples=resamples),
         "identity_same": mean(table.identity),
         "identity_impostor_line": mean(table.impostor),
-        "identity_people_line": mean(different_people(subjects.face_identities), same_units=True),
+        "identity_people_line": mean(people, same_units=True),
         "identity_recognised": mean(table.recognised),
+        "identity_accepted": mean((table.identity > ACCEPTED) ).astype(np.float64)),
+        "identity_accepted_people_line": mean(accepted, same_units=True),
         "reconstruction_lpips": mean(subjects.reconstruction_S),
         "reconstruction_intrinsic_line": mean(subjects.intrinsic_S),
-        "style_nearer_than_mean": mean((table.own_distance < table.other_distance) * 1.0),
-        "style_nearest": mean((table.rank == 1) * 1.0),
+        "style_nearer_than_mean": mean((table.own_distance < table.other_distance) ).astype(np.float64)),
+        "style_nearest": mean((table.rank == 1) ).astype(np.float64)),
         "style_nearest_chance_line": _constant(1 / len(subjects.styles)),
         "style_distance": mean(table.own_distance),
         "style_distance_other_line": mean(table.other_distance),
@@ -137,9 +158,22 @@ def measure(
     }
     if len(exemplars) >= 4:
         figures["kid_halves_line"] = half_against_half(exemplars, seed=seed)
-    ratio = figures["kid_results"].value / max(figures["kid_faces_line"].value, 1e-12)
-    figures["kid_ratio"] = _constant(ratio)
+    ratio = _share(figures["kid_results"], figures["kid_faces_line"])
+    if ratio is not None:
+        figures["kid_ratio"] = ratio
     return figures
+
+
+def _share(ours: Interval, line: Interval) -> Interval | None:
+    """What is left of a line, with the widest interval that the two intervals allow.
+
+    None when the line is not above zero, so that there is nothing to take a share of.
+    """
+    if line.value <= 0:
+        return None
+    low = ours.low / (line.high if ours.low > 0 else line.value)
+    high = ours.high / line.low if line.low > 0 else ours.high / line.value
+    return Interval(ours.value / line.value, low, high)
 
 
 def _constant(value: float) -> Interval:

@@ -79,9 +79,8 @@ class Probe:
         return join(parts), _array(torch.cat(found)) if found else np.zeros(0)
 
     def identities(self, pictures: Tensor) -> Array:
-        """Unit identity descriptors (N, E) of uint8 pictures (N, 3, H, W)."""
-        found = [F.normalize(self.identity(x).float(), dim=1) for x in self.batches(pictures)]
-        return _array(torch.cat(found))
+        """Face descriptors (N, E) of uint8 pictures (N, 3, H, W), at their full size."""
+        return _array(torch.cat([self.identity(x) for x in self.batches(pictures)]))
 
     def distances(self, first: Tensor, second: Tensor) -> Array:
         """LPIPS of N pairs of uint8 pictures, (N,)."""

@@ -50,8 +50,9 @@ MEASURES = (
         "identity_same",
         "same person",
         "Is it still the same person?",
-        "Similarity of the face descriptors of a result and of its own photo. Higher is better; "
-        "the lines are the same result against the other people, and different people's photos.",
+        "Similarity of dlib's face descriptors of a result and of its own photo: 1 is equal, above "
+        "0.5 dlib says the same person. The lines are the result against the other people, and "
+        "different people's photos.",
         (("identity_impostor_line", "other people"), ("identity_people_line", "photo to photo")),
     ),
     Measure(
@@ -60,6 +61,14 @@ MEASURES = (
         "Would one pick the right person?",
         "Fraction of results whose nearest photo, among all the held-out ones, is their own.",
         (),
+    ),
+    Measure(
+        "identity_accepted",
+        "accepted",
+        "Would a door open?",
+        "Fraction of results that dlib takes for the person of the photo, at its own limit. The "
+        "line is how often it takes two different people for one.",
+        (("identity_accepted_people_line", "different people"),),
     ),
     Measure(
         "style_nearer_than_mean",
@@ -106,9 +115,9 @@ MEASURES = (
 
 HEADLINES = (
     Headline(
-        ("kid_results", "kid_faces_line"),
+        ("kid_ratio",),
         "of the untouched faces' kernel distance to the style set is left",
-        lambda f: f"{100 * max(f['kid_results'].value, 0) / f['kid_faces_line'].value:.0f} %",
+        lambda f: _percent(f, "kid_ratio"),
     ),
     Headline(
         ("identity_recognised",),

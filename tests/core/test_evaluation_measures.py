@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.embedding import Description, describe, style_distances, to_lab
-from dualstylegan.evaluation.measures import Subjects, measure, pair_table
+from dualstylegan.evaluation.measures import Subjects, measure, pair_table, similarities
 from dualstylegan.evaluation.probe import Probe, from_bytes, ring_pairs, to_bytes
 
 FACES, STYLES = 4, 6
@@ -66,6 +68,12 @@ def test_a_model_that_ignores_the_exemplar_is_found_out() -> None:
     assert found["identity_same"].value == pytest.approx(
         found["identity_impostor_line"].value, abs=0.2
     )
+
+
+def test_similarity_is_one_for_the_same_descriptor_and_a_half_at_the_limit() -> None:
+    here, there = np.zeros((1, 128)), np.full((1, 128), 0.6 / np.sqrt(128))
+    assert similarities(here, here)[0, 0] == 1
+    assert similarities(here, there)[0, 0] == pytest.approx(0.5)
 
 
 def test_rank_counts_the_exemplars_that_are_nearer() -> None:
@@ -129,7 +137,7 @@ def test_probe_looks_at_each_picture_once() -> None:
     assert len(description) == 5
     first, second = pictures[[a for a, _ in pairs]], pictures[[b for _, b in pairs]]
     assert spread == pytest.approx(probe.distances(first, second))
-    assert np.linalg.norm(probe.identities(pictures), axis=1) == pytest.approx(1)
+    assert probe.identities(pictures).shape == (5, 3 * 32 * 32)
 
 
 def test_bytes_round_trip() -> None:
@@ -144,9 +152,15 @@ def test_ring_pairs_use_every_exemplar_equally() -> None:
     assert set(np.bincount(np.array(pairs).ravel())) == {4}
 
 
+def test_share_of_a_line_that_is_none_is_left_out() -> None:
+    given = subjects(style_share=0.5, identity_share=0.5)
+    same = replace(given, faces=given.exemplars, contents=given.styles[:FACES])
+    found = measure(same, pair_table(given), seed=0, resamples=20)
+    assert found["kid_faces_line"].value <= 0
+    assert "kid_ratio" not in found
+
+
 def test_too_few_pictures_are_refused() -> None:
     given = subjects(0.5, 0.5)
-    from dataclasses import replace
-
     with pytest.raises(DataError, match="1 contents and 6 exemplars"):
         pair_table(replace(given, contents=("only",)))

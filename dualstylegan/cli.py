@@ -1,0 +1,162 @@
+"""The command `dualstylegan`: restyle a photo, list a model's styles.
+
+Nothing heavy is imported before it is needed, so that `--help` and wrong usage answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dualstylegan.errors import DataError, DualStyleGANError, SettingsError
+
+DEFAULT_MODEL = "data/models/portrait"
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")
+
+Resolve = Callable[[str], Path]
+
+
+class Size(IntEnum):
+    """Sizes of a result in pixels."""
+
+    SMALL = 256
+    MEDIUM = 512
+    LARGE = 1024
+
+
+def local_folder(model: str) -> Path:
+    """A model that is a folder on this machine."""
+    return Path(model)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn a typed error into one line on stderr and exit status 2."""
+    try:
+        yield
+    except DualStyleGANError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+def build_app(resolve: Resolve = local_folder) -> typer.Typer:
+    """The command-line application.
+
+    Args:
+        resolve: brings what was given as `--model` to a folder; `tasks.cli` adds registries.
+    """
+    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def about() -> None:
+        """Restyle portraits after an exemplar (DualStyleGAN)."""
+
+    @app.command()
+    def transfer(
+        photo: Annotated[Path, typer.Argument(help="The photo to restyle.")],
+        output: Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")],
+        style: Annotated[str | None, typer.Option(help="Name of a style.")] = None,
+        seed: Annotated[int | None, typer.Option(help="In place of a style: draw one.")] = None,
+        model: Annotated[
+            str, typer.Option("--model", "-m", help="Model folder, or models:/NAME@champion.")
+        ] = DEFAULT_MODEL,
+        structure: Annotated[
+            float | None, typer.Option(min=0, max=1, help="0 the face's shapes, 1 the exemplar's.")
+        ] = None,
+        color: Annotated[
+            float | None, typer.Option(min=0, max=1, help="0 the face's colours, 1 the exemplar's.")
+        ] = None,
+        preserve_color: Annotated[
+            bool, typer.Option("--preserve-color", help="Keep the photo's palette.")
+        ] = False,
+        truncation: Annotated[
+            float | None, typer.Option(min=0, max=1, help="Below 1: nearer to the mean face.")
+        ] = None,
+        size: Annotated[int, typer.Option(help="256, 512 or 1024 pixels.")] = Size.SMALL,
+        align: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
+        paste: Annotated[bool, typer.Option("--paste", help="Put it back into the photo.")] = False,
+        refine: Annotated[
+            int, typer.Option(min=0, max=1000, help="Optimisation steps for a better likeness.")
+        ] = 0,
+        device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    ) -> None:
+        """Restyle the face in PHOTO after a style and write the result."""
+        with reported():
+            _check_request(output, style, seed, size)
+            started = time.perf_counter()
+            import torch
+
+            from dualstylegan.images import read_image
+            from dualstylegan.transfer import PortraitModel
+
+            if device == "auto":
+                device = "cuda" if torch.cuda.is_available() else "cpu"
+            image = read_image(photo)
+            portrait = PortraitModel.from_pretrained(resolve(model), device=device)
+            chosen = style if style is not None else portrait.sample_style(seed or 0)
+            result = portrait.transfer(
+                image,
+                chosen,
+                structure=structure,
+                color=color,
+                preserve_color=preserve_color,
+                truncation=truncation,
+                size=size,
+                align=align,
+                paste=paste,
+                refine_steps=refine,
+            )
+            _write(output, result)
+            print(
+                f"{output}  {result.width} x {result.height}  {time.perf_counter() - started:.1f} s"
+            )
+
+    @app.command()
+    def styles(
+        model: Annotated[
+            str, typer.Argument(help="Model folder, or models:/NAME@champion.")
+        ] = DEFAULT_MODEL,
+    ) -> None:
+        """List the styles of a model, one a line."""
+        with reported():
+            from dualstylegan.model_config import read_config
+
+            print("\n".join(read_config(resolve(model)).styles))
+
+    return app
+
+
+def _check_request(output: Path, style: str | None, seed: int | None, size: int) -> None:
+    """Refuse what cannot be done before anything is loaded."""
+    if (style is None) == (seed is None):
+        raise SettingsError("give either --style or --seed", fix="dualstylegan styles lists names")
+    if size not in tuple(Size):
+        raise SettingsError("--size", value=size, limit="256, 512 or 1024")
+    if output.suffix.lower() not in FORMATS:
+        raise DataError(
+            "not a format for results", file=output, value=output.suffix, limit=", ".join(FORMATS)
+        )
+
+
+def _write(path: Path, image: object) -> None:
+    """Write a result whole, in the format that its name asks for."""
+    from PIL import Image
+
+    from dualstylegan.files import atomic_write
+
+    assert isinstance(image, Image.Image)
+    Image.init()
+    with atomic_write(path) as handle:
+        image.save(handle, format=Image.EXTENSION[path.suffix.lower()], quality=95)
+
+
+def main() -> None:
+    """Entry point for models in folders."""
+    build_app()()

@@ -1,0 +1,126 @@
+"""The closed schema of a model's config.json: data from which the networks are built.
+
+No class path, no code: what a config can ask for is listed here, and unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dualstylegan.errors import CheckpointError
+from dualstylegan.files import read_json
+
+if TYPE_CHECKING:
+    from dualstylegan.networks.dualstylegan import DualStyleGAN
+    from dualstylegan.networks.encoder import PortraitEncoder
+    from dualstylegan.networks.generator import Generator
+
+CONFIG_FILE = "config.json"
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GeneratorConfig(_Closed):
+    """Which generator: the embedded one (of one size), or StyleGAN2 of any size and width."""
+
+    kind: Literal["mobilestylegan", "stylegan2"] = "mobilestylegan"
+    resolution: int = Field(default=1024, ge=32, le=1024, description="pixels of the full output")
+    style_dim: int = Field(default=512, ge=1, le=1024)
+    mapping_layers: int = Field(default=8, ge=1, le=16)
+    channel_multiplier: int = Field(default=2, ge=1, le=4)
+    channels: tuple[int, ...] | None = Field(
+        default=None, description="StyleGAN2: widths from 4 px up"
+    )
+
+    def build(self) -> Generator:
+        """The generator with random weights."""
+        if self.kind == "mobilestylegan":
+            from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+
+            return MobileStyleGAN()
+        from dualstylegan.networks.stylegan2 import StyleGAN2
+
+        return StyleGAN2(
+            self.resolution,
+            style_dim=self.style_dim,
+            mapping_layers=self.mapping_layers,
+            channel_multiplier=self.channel_multiplier,
+            channels=self.channels,
+        )
+
+
+class NetworkConfig(_Closed):
+    """DualStyleGAN: a generator and the width of its extrinsic path."""
+
+    generator: GeneratorConfig = GeneratorConfig()
+    res_channels: int = Field(
+        default=512, ge=1, le=1024, description="features at the structure rows"
+    )
+    res_hidden: int | None = Field(
+        default=None, ge=1, le=1024, description="inside ModRes; None: as wide"
+    )
+
+    def build(self) -> DualStyleGAN:
+        """The network with random weights."""
+        from dualstylegan.networks.dualstylegan import DualStyleGAN
+
+        return DualStyleGAN(self.generator.build(), self.res_channels, self.res_hidden)
+
+    def build_encoder(self) -> PortraitEncoder:
+        """The encoder that fits the generator, with random weights."""
+        from dualstylegan.networks.encoder import PortraitEncoder
+
+        generator = self.generator.build()
+        return PortraitEncoder(generator.rows, generator.structure_rows, generator.style_dim)
+
+
+class TransferDefaults(_Closed):
+    """What `transfer` does when nothing else is asked for."""
+
+    structure: float = Field(default=1.0, ge=0, le=1, description="weight of the structure rows")
+    color: float = Field(default=1.0, ge=0, le=1, description="weight of the colour rows")
+    truncation: float = Field(
+        default=1.0, ge=0, le=1, description="psi for the face's code; 1 is off"
+    )
+
+
+class PortraitConfig(_Closed):
+    """config.json of a portrait model folder."""
+
+    format: Literal[1] = 1
+    name: str = Field(default="portrait", min_length=1, max_length=100)
+    network: NetworkConfig = NetworkConfig()
+    defaults: TransferDefaults = TransferDefaults()
+    styles: tuple[str, ...] = Field(description="names, in the order of styles.safetensors")
+    has_sampler: bool = False
+
+
+def read_config(folder: Path | str) -> PortraitConfig:
+    """Read and check config.json of a model folder. Imports no torch.
+
+    Raises:
+        CheckpointError: there is none, or it does not fit the schema.
+    """
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        raise CheckpointError(
+            "no portrait model here",
+            file=folder,
+            limit=f"a folder with {CONFIG_FILE} and model.safetensors",
+            fix="give the folder that `make demo` made, data/models/portrait",
+        )
+    try:
+        return PortraitConfig.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(
+            "the model's config does not fit its schema",
+            file=path,
+            value=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            fix="take config.json from where the model came from",
+        ) from error

@@ -1,0 +1,34 @@
+"""A portrait model small enough for tests: StyleGAN2 at 32 px, 8 channels, random weights."""
+
+from __future__ import annotations
+
+import torch
+
+from dualstylegan.model_config import GeneratorConfig, NetworkConfig, PortraitConfig
+from dualstylegan.transfer import PortraitModel, StyleLibrary
+
+STYLE_NAMES = ("amber-fox", "amber-owl", "blue-heron", "stone")
+
+
+def tiny_model(seed: int = 0) -> PortraitModel:
+    """A model of four styles; the same seed gives the same weights."""
+    network = NetworkConfig(
+        generator=GeneratorConfig(
+            kind="stylegan2", resolution=32, style_dim=8, mapping_layers=2, channels=(8, 8, 8, 8)
+        ),
+        res_channels=8,
+        res_hidden=4,
+    )
+    torch.manual_seed(seed)
+    built, encoder = network.build(), network.build_encoder()
+    built.generator.measure_mean_w(256)
+    generator = built.generator
+    shape = (len(STYLE_NAMES), generator.rows, generator.style_dim)
+    return PortraitModel(
+        PortraitConfig(network=network, styles=STYLE_NAMES),
+        built,
+        encoder,
+        StyleLibrary(STYLE_NAMES, torch.randn(shape), torch.randn(shape)),
+        card="# A card\n",
+        thumbnails={"stone": b"picture"},
+    )

@@ -1,0 +1,86 @@
+"""The evaluation end to end on a tiny model: tables, pictures and figures of the right kind."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.errors import DataError
+from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, evaluate, spread_evenly
+from tests.core.portrait_models import STYLE_NAMES, tiny_model
+
+PLAN = Plan(size=32, measure_size=16, batch=3, resamples=50, diversity_pairs=4)
+
+
+class Features:
+    """Stands in for LPIPS: fixed random convolutions."""
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.kernels = [torch.randn(6, 3, 3, 3, generator=draw) for _ in range(5)]
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        return [torch.nn.functional.conv2d(x, k).relu() for k in self.kernels]
+
+    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+        return sum((x - y).square().mean((1, 2, 3)) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
+
+
+def faces(count: int, seed: int) -> list[tuple[str, Image.Image]]:
+    draw = np.random.default_rng(seed)
+    pixels = draw.integers(0, 255, (count, 4, 4, 3), dtype=np.uint8)
+    return [(f"face-{i}", Image.fromarray(p).resize((64, 64))) for i, p in enumerate(pixels)]
+
+
+def run(plan: Plan = PLAN) -> Evaluation:
+    exemplars = [(n, i) for n, (_, i) in zip(STYLE_NAMES, faces(4, 1), strict=True)]
+    seen: list[tuple[str, int, int]] = []
+    found = evaluate(
+        tiny_model(),
+        faces(3, 0),
+        exemplars,
+        Features(),
+        lambda x: x.mean((2, 3)),
+        plan,
+        lambda *step: seen.append(step),
+    )
+    assert seen[-1][1] == seen[-1][2]
+    return found
+
+
+def test_evaluation_covers_every_face_in_every_style() -> None:
+    found = run()
+    assert found.results.shape == (3, 4, 3, 32, 32)
+    assert found.results.dtype == torch.uint8
+    assert found.reconstructions.shape == (4, 3, 32, 32)
+    assert found.sweep.shape == (len(SWEEP_STEPS), len(SWEEP_STEPS), 3, 32, 32)
+    assert found.table.identity.shape == (3, 4)
+    for name, figure in found.figures.items():
+        assert all(math.isfinite(v) for v in figure.as_dict().values()), name
+    assert not torch.equal(found.sweep[0, 0], found.sweep[-1, -1])
+
+
+def test_evaluation_is_repeatable_and_does_not_depend_on_the_batch() -> None:
+    first, again = run(), run()
+    assert first.figures == again.figures
+    assert torch.equal(first.results, again.results)
+    other = run(Plan(size=32, measure_size=16, batch=2, resamples=50, diversity_pairs=4))
+    for name, figure in first.figures.items():
+        assert other.figures[name].value == pytest.approx(figure.value, rel=1e-3, abs=2e-2), name
+
+
+def test_subsets_are_spread_over_the_set() -> None:
+    assert [n for n, _ in spread_evenly(faces(9, 0), 3)] == ["face-0", "face-3", "face-6"]
+    assert len(spread_evenly(faces(3, 0), 8)) == 3
+    found = run(Plan(size=32, measure_size=16, contents=2, styles=3, resamples=20))
+    assert found.results.shape[:2] == (2, 3)
+
+
+def test_exemplars_must_be_styles_of_the_model() -> None:
+    with pytest.raises(DataError, match="face-0"):
+        evaluate(tiny_model(), faces(2, 0), faces(2, 1), Features(), lambda x: x, PLAN)
