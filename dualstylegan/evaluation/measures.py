@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
@@ -129,6 +130,9 @@ def measure(
     def mean(values: Array, *, same_units: bool = False) -> Interval:
         return mean_interval(values, seed=seed, same_units=same_units, resamples=resamples)
 
+    def share(holds: NDArray[np.bool_]) -> Interval:
+        return mean(holds.astype(np.float64))
+
     results, exemplars = subjects.results.pooled_NF, subjects.exemplars.pooled_NF
     count = len(subjects.contents)
     people = different_people(subjects.face_identities)
@@ -143,12 +147,12 @@ def measure(
         "identity_impostor_line": mean(table.impostor),
         "identity_people_line": mean(people, same_units=True),
         "identity_recognised": mean(table.recognised),
-        "identity_accepted": mean((table.identity > ACCEPTED) ).astype(np.float64)),
+        "identity_accepted": share(table.identity > ACCEPTED),
         "identity_accepted_people_line": mean(accepted, same_units=True),
         "reconstruction_lpips": mean(subjects.reconstruction_S),
         "reconstruction_intrinsic_line": mean(subjects.intrinsic_S),
-        "style_nearer_than_mean": mean((table.own_distance < table.other_distance) ).astype(np.float64)),
-        "style_nearest": mean((table.rank == 1) ).astype(np.float64)),
+        "style_nearer_than_mean": share(table.own_distance < table.other_distance),
+        "style_nearest": share(table.rank == 1),
         "style_nearest_chance_line": _constant(1 / len(subjects.styles)),
         "style_distance": mean(table.own_distance),
         "style_distance_other_line": mean(table.other_distance),
