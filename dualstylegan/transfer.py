@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from dualstylegan.checkpoints import load_tensors
+from dualstylegan.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.images import image_to_tensor, tensor_to_image
 from dualstylegan.model_config import CONFIG_FILE, PortraitConfig, read_config
-from dualstylegan.models import fill
 
 if TYPE_CHECKING:
     from dualstylegan.networks.dualstylegan import DualStyleGAN
@@ -273,15 +271,15 @@ class PortraitModel:
         """Write the model folder; it appears whole or not at all."""
         with atomic_directory(folder) as out:
             write_json(out / CONFIG_FILE, self.config.model_dump(mode="json"))
-            write_bytes(out / MODEL_FILE, save(_state(self.network)))
-            write_bytes(out / ENCODER_FILE, save(_state(self.encoder)))
+            save_tensors(out / MODEL_FILE, self.network.state_dict())
+            save_tensors(out / ENCODER_FILE, self.encoder.state_dict())
             codes = {
-                "extrinsic": self.styles.extrinsic_SLD.cpu().contiguous(),
-                "intrinsic": self.styles.intrinsic_SLD.cpu().contiguous(),
+                "extrinsic": self.styles.extrinsic_SLD,
+                "intrinsic": self.styles.intrinsic_SLD,
             }
-            write_bytes(out / STYLES_FILE, save(codes))
+            save_tensors(out / STYLES_FILE, codes)
             if self.sampler is not None:
-                write_bytes(out / SAMPLER_FILE, save(_state(self.sampler)))
+                self.sampler.save(out / SAMPLER_FILE)
             write_text(out / CARD_FILE, self.card)
             (out / THUMBNAILS).mkdir()
             for name, data in self.thumbnails.items():
@@ -372,11 +370,6 @@ def check_options(
     for name, (value, low, high) in bounds.items():
         if value is not None and not low <= value <= high:
             raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")
-
-
-def _state(network: nn.Module) -> dict[str, Tensor]:
-    """State on the CPU as safetensors wants it: contiguous, no two tensors sharing memory."""
-    return {k: v.detach().cpu().contiguous().clone() for k, v in network.state_dict().items()}
 
 
 def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:
