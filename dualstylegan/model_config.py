@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.encoder import PortraitEncoder
     from dualstylegan.networks.generator import Generator
+    from dualstylegan.networks.psp import PublishedEncoder
 
 CONFIG_FILE = "config.json"
 
@@ -64,6 +65,7 @@ class NetworkConfig(_Closed):
     res_hidden: int | None = Field(
         default=None, ge=1, le=1024, description="inside ModRes; None: as wide"
     )
+    encoder: Literal["portrait", "psp"] = Field("portrait", description="psp: the published one")
 
     def build(self) -> DualStyleGAN:
         """The network with random weights."""
@@ -71,12 +73,19 @@ class NetworkConfig(_Closed):
 
         return DualStyleGAN(self.generator.build(), self.res_channels, self.res_hidden)
 
-    def build_encoder(self) -> PortraitEncoder:
+    def build_encoder(self) -> PortraitEncoder | PublishedEncoder:
         """The encoder that fits the generator, with random weights."""
+        if self.encoder == "psp":
+            return self._published_encoder()
         from dualstylegan.networks.encoder import PortraitEncoder
 
         generator = self.generator.build()
         return PortraitEncoder(generator.rows, generator.structure_rows, generator.style_dim)
+
+    def _published_encoder(self) -> PublishedEncoder:
+        from dualstylegan.networks.psp import PublishedEncoder
+
+        return PublishedEncoder(self.generator.build().rows, style_dim=self.generator.style_dim)
 
 
 class TransferDefaults(_Closed):

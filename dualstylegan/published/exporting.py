@@ -1,0 +1,108 @@
+"""Model folders back into the published formats."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dualstylegan.checkpoints import load_tensors
+from dualstylegan.errors import CheckpointError
+from dualstylegan.files import atomic_directory, atomic_write, read_json
+from dualstylegan.model_config import CONFIG_FILE, read_config
+from dualstylegan.published.adapter import FOLDER, MANIFEST, MODEL_FILE, STYLES_FILE, plain_name
+from dualstylegan.published.layout import OWN_KEYS, State
+from dualstylegan.published.pickles import Namespace
+from dualstylegan.published.trees import thaw
+
+
+def export_published(model: Path | str, out: Path | str) -> list[Path]:
+    """Write a model folder's files in the published formats.
+
+    An imported folder gives back every file that was imported, with the same structure and the same
+    bits. A folder that was trained here on StyleGAN2 gives `generator.pt`, `exstyle_code.npy` and
+    `instyle_code.npy`.
+
+    Args:
+        model: the model folder.
+        out: a new folder for the files; appears whole or not at all.
+
+    Raises:
+        CheckpointError: the folder is no such model, lacks tensors, or `out` is there already.
+    """
+    model, out = Path(model), Path(out)
+    if out.exists():
+        raise CheckpointError("the folder is there already", file=out, fix="name another")
+    imported = (model / MANIFEST).is_file()
+    trees = _imported_trees(model) if imported else _trained_trees(model)
+    with atomic_directory(out) as folder:
+        for name, tree in trees.items():
+            _write(folder / name, tree)
+    return [out / name for name in trees]
+
+
+def _imported_trees(model: Path) -> dict[str, Any]:
+    """File name to content, as it was imported."""
+    names = [entry["name"] for entry in read_json(model / MANIFEST)["files"]]
+    if not all(map(plain_name, names)):
+        raise CheckpointError("not the list of an import", file=model / MANIFEST)
+    loaded: dict[str, State] = {}
+
+    def tensor(place: Sequence[str]) -> Tensor:
+        file, key = place
+        if not all(map(plain_name, file.split("/"))):
+            raise CheckpointError("a tensor outside the model folder", file=model, value=file)
+        if file not in loaded:
+            loaded[file] = load_tensors(model / file)
+        if key not in loaded[file]:
+            raise CheckpointError("a tensor is missing", file=model / file, value=key)
+        return loaded[file][key]
+
+    return {name: thaw(read_json(model / FOLDER / f"{name}.json"), tensor) for name in names}
+
+
+def _trained_trees(model: Path) -> dict[str, Any]:
+    """A model that was trained here, as the published files that hold as much."""
+    config = read_config(model)
+    if config.network.generator.kind != "stylegan2" or config.network.res_hidden is not None:
+        raise CheckpointError(
+            "the published layout has no place for this network",
+            file=model / CONFIG_FILE,
+            value=config.network.generator.kind,
+            limit="DualStyleGAN on StyleGAN2 with full-width ModRes blocks",
+        )
+    state = load_tensors(model / MODEL_FILE)
+    codes = load_tensors(model / STYLES_FILE)
+    trees: dict[str, Any] = {
+        "generator.pt": {"g_ema": {k: v for k, v in state.items() if k not in OWN_KEYS}}
+    }
+    for kind, name in (("extrinsic", "exstyle_code.npy"), ("intrinsic", "instyle_code.npy")):
+        rows = codes[kind].unsqueeze(1)
+        trees[name] = dict(zip(config.styles, rows, strict=True))
+    return trees
+
+
+def _plain(value: Any, *, arrays: bool) -> Any:
+    """Namespaces and tensors as the published files hold them."""
+    if isinstance(value, Namespace):
+        return argparse.Namespace(**_plain(value.fields, arrays=arrays))
+    if isinstance(value, dict):
+        return {key: _plain(item, arrays=arrays) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item, arrays=arrays) for item in value)
+    return value.numpy() if arrays and isinstance(value, Tensor) else value
+
+
+def _write(path: Path, tree: Any) -> None:
+    """One published file: numpy's dictionary of codes, or a torch checkpoint."""
+    with atomic_write(path) as handle:
+        if path.suffix == ".npy":
+            codes = np.array(_plain(tree, arrays=True), dtype=object)
+            np.save(handle, codes, allow_pickle=True)
+        else:
+            torch.save(_plain(tree, arrays=False), handle)
