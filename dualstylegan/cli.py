@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 
 from dualstylegan.errors import DataError, DualStyleGANError, SettingsError
+from dualstylegan.published.commands import add_commands
 
 DEFAULT_MODEL = "data/models/portrait"
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")
@@ -130,6 +131,7 @@ def build_app(resolve: Resolve = local_folder) -> typer.Typer:
 
             print("\n".join(read_config(resolve(model)).styles))
 
+    add_commands(app, reported)
     return app
 
 

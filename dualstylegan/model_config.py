@@ -65,7 +65,9 @@ class NetworkConfig(_Closed):
     res_hidden: int | None = Field(
         default=None, ge=1, le=1024, description="inside ModRes; None: as wide"
     )
-    encoder: Literal["portrait", "psp"] = Field("portrait", description="psp: the published one")
+    encoder: Literal["portrait", "psp"] = Field(
+        default="portrait", description="psp: the published one"
+    )
 
     def build(self) -> DualStyleGAN:
         """The network with random weights."""
