@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from dualstylegan.networks.layers import widened
+
 CONTEXTUAL_BANDWIDTH = 0.2
 EPS = 1e-5
 
@@ -53,7 +55,7 @@ def perceptual(
 ) -> Tensor:
     """Weighted mean absolute difference of feature maps (Johnson et al., 2016). Shape (N,)."""
     terms = [
-        weight * (a.float() - b.float()).abs().mean((1, 2, 3))
+        weight * (widened(a) - widened(b)).abs().mean((1, 2, 3))
         for a, b, weight in zip(first, second, weights, strict=True)
         if weight
     ]
@@ -63,7 +65,7 @@ def perceptual(
 def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """L_FM: squared difference of globally averaged feature maps (section 3.3). Shape (N,)."""
     terms = [
-        (a.float().mean((2, 3)) - b.float().mean((2, 3))).square().mean(1)
+        (widened(a).mean((2, 3)) - widened(b).mean((2, 3))).square().mean(1)
         for a, b in zip(first, second, strict=True)
     ]
     return torch.stack(terms).sum(0)
@@ -97,9 +99,9 @@ def contextual(
         bandwidth: h of the paper.
         block: positions of x handled at once.
     """
-    center = y_NCHW.float().mean((2, 3), keepdim=True) if center_1C11 is None else center_1C11
+    center = widened(y_NCHW).mean((2, 3), keepdim=True) if center_1C11 is None else center_1C11
     x_NPC, y_NPC = (
-        F.normalize(f.float() - center, dim=1).flatten(2).transpose(1, 2) for f in (x_NCHW, y_NCHW)
+        F.normalize(widened(f) - center, dim=1).flatten(2).transpose(1, 2) for f in (x_NCHW, y_NCHW)
     )
     losses = []
     for x_PC, y_PC in zip(x_NPC, y_NPC, strict=True):

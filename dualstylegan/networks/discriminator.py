@@ -11,7 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.networks.layers import Blur, EqualConv2d, EqualLinear, FusedLeakyReLU
+from dualstylegan.networks.layers import (
+    Blur,
+    EqualConv2d,
+    EqualLinear,
+    FusedLeakyReLU,
+    widened,
+)
 from dualstylegan.networks.stylegan2 import channels_at, check_resolution
 
 STDDEV_GROUP = 4
@@ -54,7 +60,7 @@ def minibatch_stddev(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
     """
     n, c, h, w = x_NCHW.shape
     size = max(g for g in range(1, min(group, n) + 1) if n % g == 0)
-    groups = x_NCHW.float().view(size, n // size, c, h, w)
+    groups = widened(x_NCHW).view(size, n // size, c, h, w)
     deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
     channel = deviation.repeat(size).view(n, 1, 1, 1).expand(-1, 1, h, w)
     return torch.cat((x_NCHW, channel.to(x_NCHW.dtype)), 1)
@@ -96,5 +102,5 @@ class Discriminator(nn.Module):
         """Logits (N, 1), float32, for images in [-1, 1]."""
         x = self.convs(image_NCHW.to(self.compute_dtype))
         x = self.final_conv(minibatch_stddev(x))
-        logits: Tensor = self.final_linear(x.flatten(1).float())
+        logits: Tensor = self.final_linear(widened(x.flatten(1)))
         return logits

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.layers import EqualConv2d, EqualLinear, FusedLeakyReLU, PixelNorm
+from dualstylegan.networks.layers import (
+    EqualConv2d,
+    EqualLinear,
+    FusedLeakyReLU,
+    PixelNorm,
+    widened,
+)
 
 STRUCTURE_TRANSFORM_LAYERS = 2
 INSTANCE_NORM_EPS = 1e-5
@@ -31,7 +37,7 @@ class AdaIN(nn.Module):
     def forward(self, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
         affine_NC: Tensor = self.style(style_ND)
         gamma, beta = affine_NC[:, :, None, None].chunk(2, 1)
-        normed = F.instance_norm(x_NCHW.float(), eps=INSTANCE_NORM_EPS)
+        normed = F.instance_norm(widened(x_NCHW), eps=INSTANCE_NORM_EPS)
         return (gamma * normed + beta).to(x_NCHW.dtype)
 
 

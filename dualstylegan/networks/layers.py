@@ -19,6 +19,11 @@ LRELU_GAIN = math.sqrt(2.0)
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
+def widened(x: Tensor) -> Tensor:
+    """`x` in float32 at least: statistics and losses need it, and float64 stays what it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def leaky_relu_scaled(x: Tensor) -> Tensor:
     """Leaky ReLU that keeps unit variance: sqrt(2) * lrelu(x, 0.2)."""
     return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN

@@ -25,6 +25,7 @@ from dualstylegan.networks.layers import (
     FusedLeakyReLU,
     ModulatedConv2d,
     NoiseInjection,
+    widened,
 )
 
 MIN_RESOLUTION = 32
@@ -74,7 +75,7 @@ class ToRGB(nn.Module):
             self.upsample = FirUpsample()
 
     def forward(self, x: Tensor, w_ND: Tensor, skip: Tensor | None) -> Tensor:
-        rgb: Tensor = self.conv(x, w_ND).float() + self.bias
+        rgb: Tensor = widened(self.conv(x, w_ND)) + self.bias
         return rgb if skip is None else rgb + self.upsample(skip)
 
 

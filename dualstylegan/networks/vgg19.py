@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 # Channels and convolutions of each group, up to relu5_1.
 GROUPS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
@@ -52,38 +51,19 @@ class VGG19(nn.Module):
         self.register_buffer("shift", (2 * mean - 1).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("spread", (2 * std).view(1, 3, 1, 1), persistent=False)
 
-    def forward(self, image_NCHW: Tensor, taps: Sequence[str] = TAPS) -> dict[str, Tensor]:
-        """Features by tap, computed no deeper than the deepest of `taps`.
+    def forward(self, image_NCHW: Tensor, taps: Sequence[str] = TAPS) -> list[Tensor]:
+        """Features of each of `taps`, in their order, computed no deeper than the deepest.
 
         Args:
             image_NCHW: (N, 3, H, W) in [-1, 1]; the published losses give 256 px.
             taps: names out of TAPS.
         """
-        wanted = set(taps)
         found: dict[str, Tensor] = {}
         x = (image_NCHW - self.shift) / self.spread
         for index, layer in enumerate(self.features):
-            if len(found) == len(wanted):
+            if found.keys() >= set(taps):
                 break
             x = layer(x)
-            tap = self.tapped.get(index)
-            if tap in wanted and tap is not None:
+            if (tap := self.tapped.get(index)) in taps and tap is not None:
                 found[tap] = x
-        return found
-
-
-def perceptual_loss(
-    found: dict[str, Tensor], target: dict[str, Tensor], weights: Sequence[float]
-) -> Tensor:
-    """Weighted L1 between features, one value an image (N,): a batch mate changes nothing.
-
-    Args:
-        found, target: features by tap; the target's are computed once where it is fixed.
-        weights: one a tap of TAPS; taps of weight zero may be absent.
-    """
-    terms = [
-        weight * F.l1_loss(found[tap], target[tap], reduction="none").mean((1, 2, 3))
-        for tap, weight in zip(TAPS, weights, strict=True)
-        if weight
-    ]
-    return torch.stack(terms).sum(0)
+        return [found[tap] for tap in taps]
