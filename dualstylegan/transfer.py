@@ -22,6 +22,7 @@ from dualstylegan.images import image_to_tensor, tensor_to_image
 from dualstylegan.model_config import CONFIG_FILE, PortraitConfig, read_config
 
 if TYPE_CHECKING:
+    from dualstylegan.faces.crop import AlignedFace
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
     from dualstylegan.sampling import StyleSampler
@@ -35,6 +36,10 @@ THUMBNAILS = "thumbnails"
 DEFAULT_WEIGHTS = Path("data/weights")
 SIZE_LIMITS = (64, 1024)
 CLOSE_MATCHES = 5
+ENCODER_PX = 256
+REFINE_PX = 128
+REFINE_RATE = 0.05
+REFINE_PIXEL_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
@@ -257,15 +262,35 @@ class PortraitModel:
             raise CheckpointError("the model has no style sampler", fix="package it with one")
         return self.sampler.sample(1, seed)[0].to(self.device)
 
-    def _align(self, photo: Image.Image, size: int):  # type: ignore[no-untyped-def]
+    def _align(self, photo: Image.Image, size: int) -> AlignedFace:
         from dualstylegan.faces.crop import align_face
 
         return align_face(photo, size, weights_dir=self.weights_dir)
 
     def _embed(self, face: Image.Image, refine_steps: int) -> Tensor:
-        """Z+ code (L, D) of an aligned face."""
-        x_NCHW = image_to_tensor(face, 256)[None].to(self.device)
-        return self.encode(x_NCHW)[0]
+        """Z+ code (L, D) of an aligned face: the encoder's, refined by optimisation if asked for.
+
+        Refinement pulls the face that g renders towards the photo (LPIPS and pixels).
+        """
+        start_NLD = self.encode(image_to_tensor(face, ENCODER_PX)[None].to(self.device))
+        if refine_steps == 0:
+            return start_NLD[0]
+        from dualstylegan.inversion import DescentPlan, invert
+        from dualstylegan.models import load_perceptual
+
+        sizes = self.generator.output_sizes
+        size = max((px for px in sizes if px <= REFINE_PX), default=min(sizes))
+        found = invert(
+            self.generator,
+            load_perceptual(self.weights_dir).to(self.device),
+            image_to_tensor(face, size)[None].to(self.device),
+            start_NLD,
+            DescentPlan(refine_steps),
+            space="z_plus",
+            rate=REFINE_RATE,
+            pixel_weight=REFINE_PIXEL_WEIGHT,
+        )
+        return found.latents[0][0]
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model folder; it appears whole or not at all."""
