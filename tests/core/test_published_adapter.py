@@ -15,6 +15,7 @@ from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.psp import PublishedEncoder
 from dualstylegan.published.adapter import import_published, plain_name
 from dualstylegan.published.exporting import export_published
+from dualstylegan.transfer import PortraitModel
 
 SMALL = GeneratorConfig(
     kind="stylegan2", resolution=32, style_dim=16, mapping_layers=3, channels=(8, 8, 8, 8)
@@ -121,10 +122,15 @@ def test_a_whole_model_can_be_built(tmp_path):
     table = load_tensors(model / "styles.safetensors")
     assert torch.equal(table["extrinsic"][1], torch.from_numpy(refined[NAMES[1]][0]))
     assert torch.equal(table["intrinsic"][1], torch.from_numpy(intrinsic[NAMES[1]][0]))
-    built = read.network.build_encoder()
-    tensors = load_tensors(model / "encoder.safetensors")
-    built.load_state_dict(tensors)
-    assert not tensors["latent_avg"].any()  # its options do not say that it starts from the mean
+    portrait = PortraitModel.from_pretrained(model)
+    assert isinstance(portrait.encoder, PublishedEncoder)
+    assert equal(portrait.encoder.encoder.state_dict(), encoder.encoder.state_dict())
+    assert not portrait.encoder.latent_avg.any()  # its options do not say it starts from the mean
+    face = portrait.render(portrait.encode(torch.zeros(1, 3, 64, 64)), None, size=32)
+    styled = portrait.render(
+        torch.zeros(1, ROWS, 512), portrait.styles.extrinsic_of([NAMES[0]]), size=32
+    )
+    assert face.shape == styled.shape == (1, 3, 32, 32)
     export_published(model, tmp_path / "back")
     back = torch.load(tmp_path / "back/encoder.pt", weights_only=True)
     assert equal(back, content)

@@ -1,0 +1,332 @@
+"""Faults of the published code that are not repeated; docs/faults.md names a test for each."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from dualstylegan import losses
+from dualstylegan.finetuning import adversary as adversaries
+from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
+from dualstylegan.finetuning.style import StylePlan, StyleTraining
+from dualstylegan.finetuning.trainer import RunPlan, Trainer
+from dualstylegan.inversion import DescentPlan, descend
+from dualstylegan.networks.discriminator import Discriminator
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.stylegan2 import StyleGAN2
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "dualstylegan"
+DIM, ROWS, SIZE = 8, 8, 32
+
+
+class Pyramid(nn.Module):
+    """Stands in for VGG: three feature maps, and LPIPS's interface over them. Counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        widths = (3, 4, 4, 4)
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(widths))
+        self.requires_grad_(False)
+        self.calls = 0
+
+    def features(self, x):
+        self.calls += 1
+        maps = []
+        for conv in self.convs:
+            x = conv(x).relu()
+            maps.append(x)
+        return maps
+
+    def distance(self, first, second):
+        return losses.perceptual(first, second, (1, 1, 1))
+
+
+class Identity(nn.Module):
+    """Stands in for the face network; remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.detach())
+        return nn.functional.normalize(x.mean((2, 3)) + 2, dim=1)
+
+
+class Encoder(nn.Module):
+    """Stands in for E; counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return torch.ones(len(x), ROWS, DIM)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    generator = StyleGAN2(SIZE, style_dim=DIM, mapping_layers=2, channels=[8] * 4)
+    return DualStyleGAN(generator, 8)
+
+
+def adversary():
+    torch.manual_seed(1)
+    return Adversary(Discriminator(SIZE, channels=[8] * 4), AdversaryPlan(augment=0.0))
+
+
+def style_training(network, *, identity=None, **changes):
+    plan = StylePlan(
+        batch=2, accumulation=1, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
+        matching=0.25, identity=1.0, regular=0.015, regularise="mod_res", mixing=0.9,
+        truncation=0.7, jitter=0.1, path_weight=0.0, path_steps=4,
+    )  # fmt: skip
+    torch.manual_seed(2)
+    portraits = torch.randn(4, 3, SIZE, SIZE)
+    return StyleTraining(
+        network, adversary(), Pyramid().features, identity or Identity(),
+        lambda index: portraits[index], torch.randn(4, ROWS, DIM), torch.randn(4, ROWS, DIM),
+        SIZE, replace(plan, **changes),
+    )  # fmt: skip
+
+
+def structure_training(network, encoder=None):
+    plan = StructurePlan(
+        batch=2, rate=0.002, phases=((7, 0), (6, 2), (5, 4)), encoded_steps=4,
+        adversarial_weight=0.1, perceptual_weight=1.0, pixel_weight=1.0, truncation=0.7,
+    )  # fmt: skip
+    return StructureTraining(network, encoder or Encoder(), adversary(), Pyramid(), SIZE, plan)
+
+
+def trained(training, tmp_path, steps=2):
+    plan = RunPlan(
+        steps=steps, seed=3, average_decay=0.9, save_seconds=1e9, picture_steps=0, fingerprint="x"
+    )
+    trainer = Trainer(training, plan, tmp_path / "state.safetensors")
+    trainer.run()
+    return trainer
+
+
+@pytest.mark.parametrize("build", [style_training, structure_training])
+def test_the_average_covers_everything_that_is_trained(network, tmp_path, build):
+    """T_s as well, and nothing of the frozen generator."""
+    before = {k: v.clone() for k, v in network.extrinsic_state().items()}
+    trainer = trained(build(network), tmp_path)
+    assert set(trainer.average) == set(before)
+    averaged = trainer.averaged_state()
+    for key in ("style.1.weight", "style.2.bias", "res.0.conv.0.weight", "res.7.weight"):
+        assert not torch.equal(averaged[key], before[key]), key
+
+
+@pytest.mark.parametrize("build", [style_training, structure_training])
+def test_the_frozen_generator_gets_no_gradients_and_does_not_move(network, tmp_path, build):
+    before = {k: v.clone() for k, v in network.generator.state_dict().items()}
+    training = build(network)
+    trained(training, tmp_path)
+    assert all(p.grad is None for p in network.generator.parameters())
+    assert all(torch.equal(v, before[k]) for k, v in network.generator.state_dict().items())
+
+
+def test_identity_compares_the_same_content(network):
+    """Of mixed random faces too: one draw of codes, crossover and noise for both pictures."""
+    identity = Identity()
+    training = style_training(network, identity=identity)
+    for step in range(4):
+        draw = torch.Generator().manual_seed(step)
+        lesson = training._paired(draw) if step % 2 else training._unpaired(draw)
+        identity.seen.clear()
+        fake, _ = training._terms(lesson, draw)
+        plain = network.generator.synthesise(lesson.intrinsic_NLD, size=SIZE)
+        assert len(identity.seen) == 2
+        torch.testing.assert_close(identity.seen[0], plain)
+        again = network(lesson.intrinsic_NLD, lesson.extrinsic_NLD, space="w_plus", size=SIZE)
+        torch.testing.assert_close(identity.seen[1], again)
+        torch.testing.assert_close(fake, again)
+
+
+def test_losses_do_not_depend_on_batch_mates():
+    torch.manual_seed(0)
+    x, y = torch.randn(3, 4, 8, 8), torch.randn(3, 4, 8, 8)
+    codes = torch.randn(3, ROWS, DIM)
+    terms = {
+        "perceptual": lambda i: losses.perceptual([x[i]], [y[i]], [1.0]),
+        "contextual": lambda i: losses.contextual(x[i], y[i]),
+        "matching": lambda i: losses.feature_matching([x[i]], [y[i]]),
+        "spread": lambda i: losses.row_spread(codes[i]),
+        "noise": lambda i: losses.noise_autocorrelation(x[i, :1]),
+        "adversarial": lambda i: losses.generator_adversarial(x[i, 0, 0, :1]),
+    }
+    for name, term in terms.items():
+        together = term(slice(None))
+        assert together.shape == (3,), name
+        for row in range(3):
+            alone = term(slice(row, row + 1))
+            torch.testing.assert_close(alone[0], together[row], msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_the_contextual_loss_keeps_no_square_matrix():
+    """What the backward pass needs grows with the positions, not with their square."""
+    kept = []
+
+    def note(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    x = torch.randn(1, 4, 32, 32, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = losses.contextual(x, torch.randn(1, 4, 32, 32), block=64)
+    assert max(kept) <= 32 * 32 * 64
+    loss.sum().backward()
+    assert bool(x.grad.isfinite().all())
+
+
+def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(network, monkeypatch):
+    """Groups of the minibatch deviation hold every (N/4)-th image; the passes are cut likewise."""
+    monkeypatch.setattr(adversaries, "augment", lambda image, probability, draw: image)
+    training = style_training(network, batch=8)
+    draw = torch.Generator().manual_seed(0)
+    lesson = training._paired(draw)
+    parameters = list(network.extrinsic_parameters())
+
+    def gradients(index):
+        fields = (lesson.intrinsic_NLD, lesson.extrinsic_NLD, lesson.portrait_NCHW)
+        part = type(lesson)(*(x[index] for x in fields), lesson.paired)
+        _, terms = training._terms(part, torch.Generator().manual_seed(1))
+        return torch.autograd.grad(torch.stack(list(terms.values())).sum(), parameters)
+
+    whole = gradients(slice(None))
+    halves = [gradients(slice(start, None, 2)) for start in range(2)]
+    for large, first, second in zip(whole, *halves, strict=True):
+        error = (large - (first + second) / 2).abs().max()
+        assert error <= 1e-5 * max(float(g.abs().max()) for g in whole)
+
+
+def test_regularisation_covers_modres_alone_unless_asked(network):
+    names = {id(p): n for n, p in network.named_parameters()}
+    paper = {names[id(p)] for p in style_training(network)._regularised()}
+    assert {name.split(".")[1] for name in paper} == {str(row) for row in range(7)}
+    compatible = style_training(network, regularise="compatible")._regularised()
+    assert {names[id(p)] for p in compatible} == {k for k in names.values() if k[:4] == "res."}
+
+
+def test_paired_codes_change_colour_rows_alone(network):
+    training = style_training(network)
+    g = network.generator
+    exemplars = g.map(training.intrinsic_NLD)
+    lesson = training._paired(torch.Generator().manual_seed(0))
+    rows = g.structure_rows
+    assert rows == 7
+    for code in lesson.intrinsic_NLD:
+        same = [torch.allclose(code[:rows], known[:rows]) for known in exemplars]
+        assert sum(same) == 1
+        assert not torch.allclose(code[rows:], exemplars[same.index(True), rows:])
+
+
+def test_the_encoder_runs_only_when_its_code_is_used(network, tmp_path):
+    encoder = Encoder()
+    trained(structure_training(network, encoder), tmp_path, steps=5)
+    assert encoder.calls == 2  # steps 0 and 4
+
+
+def test_features_of_a_fixed_target_are_computed_once(network):
+    from dualstylegan.refinement import refine
+
+    pyramid = Pyramid()
+    network.requires_grad_(False)
+    images, codes = torch.randn(2, 3, SIZE, SIZE), torch.randn(2, ROWS, DIM)
+    plan = DescentPlan(steps=3)
+    refine(network, pyramid, images, codes, codes, plan, structure_rate=0.01, color_rate=0.01)
+    assert pyramid.calls == 1 + plan.steps + 1
+
+
+def test_codes_optimised_together_are_those_optimised_alone():
+    start, goal = torch.randn(3, ROWS, DIM), torch.randn(3, ROWS, DIM)
+
+    def objective(latents, active):
+        return (latents[0] - goal[active]).square().mean((1, 2))
+
+    plan = DescentPlan(steps=6)
+    together = descend([start], [0.1], objective, plan)
+    for row in range(3):
+
+        def own(latents, active, row=row):
+            return (latents[0] - goal[row]).square().mean((1, 2))
+
+        alone = descend([start[row : row + 1]], [0.1], own, plan)
+        torch.testing.assert_close(alone.latents[0][0], together.latents[0][row])
+
+
+def test_the_first_step_of_an_optimisation_is_not_lost():
+    assert DescentPlan(steps=300).rate(0) > 0
+
+
+def sources():
+    return {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def test_no_file_is_read_by_a_loader_that_executes():
+    calls = {"torch.load", "pickle.load", "pickle.loads", "np.load", "numpy.load", "joblib.load"}
+    for path, text in sources().items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in calls, path
+
+
+def test_no_device_is_written_into_the_code():
+    for path, text in sources().items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Attribute):
+                assert node.attr != "cuda" or ast.unparse(node) == "torch.cuda", path
+
+
+def test_no_compiled_extension_is_needed():
+    for path, text in sources().items():
+        assert "cpp_extension" not in text, path
+
+
+def table(page, column):
+    """Cells of one column of the tables of a page, by their first column."""
+    rows = [line.split("|") for line in page.read_text().splitlines() if line.startswith("| ")]
+    cells = {row[1].strip(): row[column].strip() for row in rows}
+    return {k: v for k, v in cells.items() if set(k) - {"-", " "} and "`" in v}
+
+
+def test_every_fault_in_the_docs_has_a_test():
+    named = table(ROOT / "docs/faults.md", 3)
+    assert len(named) >= 20
+    for fault, cell in named.items():
+        for file, name in re.findall(r"`(\w+\.py)::(\w+)`", cell):
+            (path,) = (ROOT / "tests").rglob(file)
+            functions = {n.name for n in ast.walk(ast.parse(path.read_text()))
+                         if isinstance(n, ast.FunctionDef)}  # fmt: skip
+            assert name in functions, (fault, file, name)
+        assert "::" in cell, fault
+
+
+def test_every_equation_in_the_docs_is_where_it_says():
+    from importlib import import_module
+
+    named = table(ROOT / "docs/equations.md", 3)
+    assert len(named) >= 20
+    for equation, cell in named.items():
+        found = re.findall(r"`(dualstylegan[\w.]*)\.(\w+)`", cell)
+        assert found, equation
+        for module, name in found:
+            owner, _, inner = module.rpartition(".")
+            try:
+                target = import_module(module)
+            except ModuleNotFoundError:  # a method: the last part is a class
+                target = getattr(import_module(owner), inner)
+            assert hasattr(target, name), (equation, module, name)
