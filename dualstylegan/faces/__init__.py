@@ -1,0 +1,1 @@
+"""Faces in photos: found, measured, cut out the way FFHQ cuts them, and put back."""

@@ -1,0 +1,185 @@
+"""The FFHQ crop (Karras et al., 2019): a tilted square around a face, set by eyes and mouth.
+
+Legend of shape suffixes: K landmark, Q corner of a quad, 2 x and y in pixels.
+
+A quad holds the corners top left, bottom left, bottom right, top right of an upright face.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from dualstylegan.errors import FaceError
+from dualstylegan.faces.detect import largest_face
+
+Array = NDArray[np.float64]
+
+LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
+MOUTH_CORNERS = (48, 54)
+NOSE_TIP = 30
+
+SMALLEST_CROP_PX = 48
+SMALL_SHARE = 0.5
+UNCERTAIN_SCORE = 0.75
+TILTED_DEGREES = 35.0
+TURNED_SHARE = 0.30
+OUTSIDE_SHARE = 0.10
+OVERSAMPLING = 2
+# FFHQ blurs what it had to reflect, over this share of the crop, so that it draws no attention.
+PADDING_BLUR = 0.02
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """An FFHQ crop.
+
+    Attributes:
+        image: square, upright.
+        quad_Q2: its corners in the photo.
+        landmarks_K2: the 68 landmarks in the photo.
+        flags: what may spoil a result: `small`, `uncertain`, `tilted`, `turned`, `outside` (of the
+            photo) and `several_faces` (the largest was taken).
+        score: of the detector.
+    """
+
+    image: Image.Image
+    quad_Q2: Array
+    landmarks_K2: Array
+    flags: tuple[str, ...]
+    score: float
+
+    @property
+    def quad(self) -> Array:
+        """The corners (4, 2) in the photo."""
+        return self.quad_Q2
+
+
+def quad_of(left_eye: Array, right_eye: Array, mouth: Array) -> Array:
+    """FFHQ's square from the centres of the eyes and the middle of the mouth's corners, (4, 2)."""
+    eyes = (left_eye + right_eye) / 2
+    across, down = right_eye - left_eye, mouth - eyes
+    x = across - np.array([-down[1], down[0]])
+    x *= max(np.hypot(*across) * 2.0, np.hypot(*down) * 1.8) / max(np.hypot(*x), 1e-9)
+    y = np.array([-x[1], x[0]])
+    centre = eyes + down * 0.1
+    return np.stack((centre - x - y, centre - x + y, centre + x + y, centre + x - y))
+
+
+def quad_of_landmarks(landmarks_K2: Array) -> Array:
+    """FFHQ's square of 68 landmarks."""
+    eyes = landmarks_K2[LEFT_EYE].mean(0), landmarks_K2[RIGHT_EYE].mean(0)
+    return quad_of(*eyes, landmarks_K2[list(MOUTH_CORNERS)].mean(0))
+
+
+def quad_side(quad_Q2: Array) -> float:
+    """Side of a quad in pixels."""
+    return float(np.hypot(*(quad_Q2[3] - quad_Q2[0])))
+
+
+def crop_quad(photo: Image.Image, quad_Q2: Array, size: int) -> Image.Image:
+    """Resample a quad of a photo to an upright square of `size` pixels.
+
+    What lies outside of the photo is its reflection, blurred.
+    """
+    quad = quad_Q2.copy()
+    side = quad_side(quad)
+    shrink = side / (OVERSAMPLING * size)
+    if shrink > 1:  # reduce first: the resampling below looks at 2 x 2 pixels alone
+        reduced = [max(1, round(s / shrink)) for s in photo.size]
+        quad *= np.array(reduced) / np.array(photo.size)
+        photo = photo.resize((reduced[0], reduced[1]), Image.Resampling.LANCZOS)
+        side = quad_side(quad)
+    border = math.ceil(side * 0.1) + 2
+    low = np.floor(quad.min(0)).astype(int) - border
+    high = np.ceil(quad.max(0)).astype(int) + border
+    part = _reflected(photo, low, high, blur=side * PADDING_BLUR)
+    corners = tuple((quad - low).reshape(-1).tolist())
+    inner = OVERSAMPLING * size
+    square = part.transform(
+        (inner, inner), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR
+    )
+    return square.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _reflected(
+    photo: Image.Image, low: NDArray[np.int_], high: NDArray[np.int_], blur: float
+) -> Image.Image:
+    """The rectangle from `low` to `high` of a photo that goes on as its own blurred reflection."""
+    width, height = photo.size
+    inner = np.maximum(low, 0), np.minimum(high, (width, height))
+    if (inner[1] <= inner[0]).any():
+        raise FaceError("the face lies outside of the image")
+    part = np.asarray(photo.crop((*inner[0].tolist(), *inner[1].tolist())))
+    before, after = inner[0] - low, high - inner[1]
+    if not before.any() and not after.any():
+        return Image.fromarray(part)
+    pads = ((before[1], after[1]), (before[0], after[0]), (0, 0))
+    padded = Image.fromarray(np.pad(part, pads, "reflect" if min(part.shape[:2]) > 1 else "edge"))
+    inside = Image.new("L", padded.size, 0)
+    inside.paste(255, (int(before[0]), int(before[1]), *(inner[1] - low).tolist()))
+    soft = padded.filter(ImageFilter.GaussianBlur(blur))
+    fade = inside.filter(ImageFilter.GaussianBlur(blur / 2))
+    # Sharp inside to the last pixel; the fade lies in the reflection.
+    fade.paste(255, mask=inside)
+    return Image.composite(padded, soft, fade)
+
+
+def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> AlignedFace:
+    """Cut the largest face out of an RGB photo the way FFHQ does.
+
+    Args:
+        photo: RGB, upright.
+        size: side of the result in pixels.
+        weights_dir: where the detector and the landmark model lie.
+
+    Raises:
+        FaceError: no face, or one too small to be of use.
+        WeightsError: a model is missing.
+    """
+    from dualstylegan.faces.landmarks import landmarks68
+
+    face, count = largest_face(photo, weights_dir)
+    landmarks_K2 = landmarks68(photo, face, weights_dir)
+    quad_Q2 = quad_of_landmarks(landmarks_K2)
+    side = quad_side(quad_Q2)
+    if side < SMALLEST_CROP_PX:
+        raise FaceError(
+            "the face is too small",
+            value=f"its crop is {side:.0f} pixels wide",
+            limit=f"{SMALLEST_CROP_PX} pixels",
+            fix="use a photo that shows the face larger",
+        )
+    flags = _flags(landmarks_K2, quad_Q2, photo.size, size, face.score)
+    if count > 1:
+        flags = (*flags, "several_faces")
+    return AlignedFace(crop_quad(photo, quad_Q2, size), quad_Q2, landmarks_K2, flags, face.score)
+
+
+def _flags(
+    landmarks_K2: Array, quad_Q2: Array, photo_size: tuple[int, int], size: int, score: float
+) -> tuple[str, ...]:
+    across, side = quad_Q2[3] - quad_Q2[0], quad_side(quad_Q2)
+    eyes = landmarks_K2[LEFT_EYE].mean(0), landmarks_K2[RIGHT_EYE].mean(0)
+    # The tip of the nose between the eyes, along the face: 0.5 when it looks straight ahead.
+    unit = across / side
+    gap = float((eyes[1] - eyes[0]) @ unit)
+    nose = float((landmarks_K2[NOSE_TIP] - eyes[0]) @ unit) / max(gap, 1e-9)
+    ramp = (np.arange(16) + 0.5) / 16
+    inside = (
+        quad_Q2[0] + ramp[:, None, None] * across + ramp[None, :, None] * (quad_Q2[1] - quad_Q2[0])
+    )
+    out = ((inside < 0) | (inside > np.array(photo_size))).any(-1).mean()
+    facts = {
+        "small": side < SMALL_SHARE * size,
+        "uncertain": score < UNCERTAIN_SCORE,
+        "tilted": abs(math.degrees(math.atan2(across[1], across[0]))) > TILTED_DEGREES,
+        "turned": abs(nose - 0.5) > TURNED_SHARE,
+        "outside": out > OUTSIDE_SHARE,
+    }
+    return tuple(name for name, holds in facts.items() if holds)

@@ -1,0 +1,178 @@
+"""Face detection with YuNet (Wu et al., 2023) in onnxruntime.
+
+Legend of shape suffixes: K point, P prior (a cell of the network's grid), 2 x and y in pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dualstylegan.errors import FaceError, WeightsError
+
+Array = NDArray[np.float64]
+
+DETECTOR_FILE = "yunet.onnx"
+INPUT_PX = 640
+STRIDES = (8, 16, 32)
+SCORE_LIMIT = 0.6
+OVERLAP_LIMIT = 0.3
+# The network knows faces tilted by up to about 45 degrees; quarter turns cover the rest. It finds
+# others, too, but misplaces their points and is less sure of them: by at least this much.
+QUARTER_TURNS = (0, 1, 3, 2)
+SURER = 0.03
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in pixels of the image.
+
+    Attributes:
+        box: left, top, right, bottom.
+        score: 0 to 1.
+        points_K2: centres of the eye on the left and on the right of an upright face, tip of the
+            nose, corners of the mouth on the left and on the right.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    points_K2: Array
+
+    @property
+    def area(self) -> float:
+        """Area of the box in pixels."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+
+def session(path: Path) -> Any:
+    """An onnxruntime session on one CPU thread: same input, same bytes.
+
+    Raises:
+        WeightsError: the file is missing or no network.
+    """
+    import onnxruntime
+
+    if not path.is_file():
+        raise WeightsError("no such file", file=path, fix="run `python -m tasks.download`")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no common base class of its errors
+        raise WeightsError(
+            "not an ONNX network", file=path, value=error, fix="delete it, download again"
+        ) from error
+
+
+@lru_cache(maxsize=1)
+def _detector(path: Path) -> Any:
+    return session(path)
+
+
+def detect_faces(
+    image: Image.Image, weights_dir: Path | str, score_limit: float = SCORE_LIMIT
+) -> list[Face]:
+    """Every face of an RGB image, the largest first; none is an empty list.
+
+    The image is looked at in all four orientations; the one whose best face is surest counts.
+    """
+    network = _detector(Path(weights_dir) / DETECTOR_FILE)
+    best: list[Face] = []
+    for turns in QUARTER_TURNS:
+        turned = image.rotate(90 * turns, expand=True) if turns else image
+        found = _detect_upright(network, turned, score_limit)
+        if _surest(found) > _surest(best) + SURER:
+            best = [_turned_back(face, turns, image.size) for face in found]
+    return sorted(best, key=lambda face: -face.area)
+
+
+def _surest(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=-SURER)
+
+
+def largest_face(image: Image.Image, weights_dir: Path | str) -> tuple[Face, int]:
+    """The largest face of an image and the number of faces.
+
+    Raises:
+        FaceError: no face.
+    """
+    faces = detect_faces(image, weights_dir)
+    if not faces:
+        raise FaceError(
+            "no face found",
+            value=f"an image of {image.width} x {image.height}",
+            limit=f"detector score of at least {SCORE_LIMIT}",
+            fix="use a sharper, more frontal or larger face",
+        )
+    return faces[0], len(faces)
+
+
+def _detect_upright(network: Any, image: Image.Image, score_limit: float) -> list[Face]:
+    scale = INPUT_PX / max(image.size)
+    size = [max(1, round(side * scale)) for side in image.size]
+    canvas = np.zeros((INPUT_PX, INPUT_PX, 3), np.float32)
+    resized = image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    canvas[: size[1], : size[0]] = np.asarray(resized)[..., ::-1]  # the network takes BGR
+    names = [output.name for output in network.get_outputs()]
+    values = network.run(None, {network.get_inputs()[0].name: canvas.transpose(2, 0, 1)[None]})
+    outputs = dict(zip(names, values, strict=True))
+    scores, boxes, points = (
+        np.concatenate(parts) for parts in zip(*(_decode(outputs, s) for s in STRIDES), strict=True)
+    )
+    kept = _suppress(scores, boxes, score_limit)
+    return [
+        Face(tuple((boxes[i] / scale).tolist()), float(scores[i]), points[i] / scale) for i in kept
+    ]
+
+
+def _decode(outputs: dict[str, Any], stride: int) -> tuple[Array, Array, Array]:
+    """Scores (P,), boxes (P, 4) and points (P, 5, 2) of one grid, in pixels of the input."""
+    cells = INPUT_PX // stride
+    rows, columns = np.divmod(np.arange(cells * cells), cells)
+    corner_P2 = np.stack((columns, rows), 1).astype(np.float64)
+    parts = (outputs[f"{kind}_{stride}"][0] for kind in ("cls", "obj", "bbox", "kps"))
+    classes, objects, box, points = (part.astype(np.float64) for part in parts)
+    score = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
+    centre_P2 = (corner_P2 + box[:, :2]) * stride
+    half_P2 = np.exp(box[:, 2:]) * stride / 2
+    corners = np.concatenate((centre_P2 - half_P2, centre_P2 + half_P2), 1)
+    return score, corners, (points.reshape(-1, 5, 2) + corner_P2[:, None]) * stride
+
+
+def _suppress(scores: Array, boxes: Array, score_limit: float) -> list[int]:
+    """Indices of the best boxes that do not overlap a better one."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if scores[i] < score_limit:
+            break
+        if all(_overlap(boxes[i], boxes[j]) < OVERLAP_LIMIT for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+def _overlap(a: Array, b: Array) -> float:
+    """Intersection over union of two boxes."""
+    sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
+    inside = float(np.prod(sides))
+    return inside / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inside)
+
+
+def _turned_back(face: Face, turns: int, size: tuple[int, int]) -> Face:
+    """A face found in an image turned counterclockwise, in coordinates of the image itself."""
+    width, height = size
+
+    def back(points: Array) -> Array:
+        x, y = points[..., 0], points[..., 1]
+        turned = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[turns]
+        return np.stack(turned, -1)
+
+    corners = back(np.array(face.box).reshape(2, 2))
+    box = (*corners.min(0).tolist(), *corners.max(0).tolist())
+    return Face(box, face.score, back(face.points_K2))

@@ -1,0 +1,58 @@
+"""68 landmarks with dlib's shape predictor (Kazemi and Sullivan, 2014).
+
+Legend of shape suffixes: K landmark, 2 x and y in pixels.
+
+The predictor was trained on upright faces in the boxes of dlib's own detector. The five points of
+our detector give an FFHQ crop, in which such a face lies in a fixed box, whatever its tilt or size.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dualstylegan.errors import WeightsError
+from dualstylegan.faces.crop import crop_quad, quad_of
+from dualstylegan.faces.detect import Face
+
+Array = NDArray[np.float64]
+
+PREDICTOR_FILE = "landmarks68.dat"
+WORK_PX = 320
+# dlib's detection box inside the crop, as shares of its side: medians over generated faces.
+DLIB_BOX = (0.20, 0.305, 0.78, 0.885)
+
+
+@lru_cache(maxsize=1)
+def _predictor(path: Path) -> Any:
+    import dlib
+
+    if not path.is_file():
+        raise WeightsError("no such file", file=path, fix="run `python -m tasks.download`")
+    try:
+        return dlib.shape_predictor(str(path))
+    except RuntimeError as error:
+        raise WeightsError(
+            "not a shape predictor", file=path, value=error, fix="delete it, download again"
+        ) from error
+
+
+def landmarks68(image: Image.Image, face: Face, weights_dir: Path | str) -> Array:
+    """The 68 landmarks (68, 2) of a detected face, in pixels of the image."""
+    import dlib
+
+    predictor = _predictor(Path(weights_dir) / PREDICTOR_FILE)
+    left_eye, right_eye, _, left_mouth, right_mouth = face.points_K2
+    quad_Q2 = quad_of(left_eye, right_eye, (left_mouth + right_mouth) / 2)
+    crop = np.asarray(crop_quad(image, quad_Q2, WORK_PX))
+    box = dlib.rectangle(*(round(WORK_PX * share) for share in DLIB_BOX))
+    shape = predictor(crop, box)
+    shares_K2 = (np.array([(p.x, p.y) for p in shape.parts()], float) + 0.5) / WORK_PX
+    across, down = quad_Q2[3] - quad_Q2[0], quad_Q2[1] - quad_Q2[0]
+    landmarks_K2: Array = quad_Q2[0] + shares_K2[:, :1] * across + shares_K2[:, 1:] * down
+    return landmarks_K2
