@@ -77,7 +77,7 @@ def test_a_crop_beyond_the_photo_is_filled_by_reflection() -> None:
     crop = np.asarray(crop_quad(Image.fromarray(pixels), quad, 104))
     assert crop.shape == (104, 104, 3)
     assert crop.min() > 30
-    assert np.abs(crop[24:80, 24:80].astype(float) - pixels[4:60, 4:60]).mean() < 12
+    assert np.abs(crop[24:80, 24:80].astype(float) - pixels[4:60, 4:60]).mean() < 20
 
 
 def test_quad_follows_the_formula() -> None:
