@@ -5,7 +5,8 @@ Legend of shape suffixes: C content face, S exemplar, H, W, N picture, L row, D 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,6 +42,8 @@ class Plan:
         batch: pictures rendered or looked at together.
         seed: of the bootstrap and of the choice of pairs.
         resamples: of the bootstrap.
+        bfloat16: render in bfloat16, twice as fast on CPUs that have it; results differ by half a
+            grey level. The measuring networks stay in float32.
     """
 
     size: int = 256
@@ -50,9 +53,10 @@ class Plan:
     diversity_pairs: int = 48
     structure: float | None = None
     color: float | None = None
-    batch: int = 8
+    batch: int = 4
     seed: int = 0
     resamples: int = 1000
+    bfloat16: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,17 @@ def spread_evenly(items: Sequence[Portrait], limit: int | None) -> list[Portrait
 def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
     """Aligned portraits as uint8 (N, 3, size, size)."""
     return to_bytes(torch.stack([image_to_tensor(image, size) for _, image in portraits]))
+
+
+@contextmanager
+def rendering_dtype(model: PortraitModel, dtype: torch.dtype) -> Iterator[None]:
+    """Let the generator's feature maps have `dtype` for a while."""
+    usual = model.generator.compute_dtype
+    model.generator.compute_dtype = dtype
+    try:
+        yield
+    finally:
+        model.generator.compute_dtype = usual
 
 
 def render_results(
@@ -156,8 +171,10 @@ def evaluate(
     probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
     faces, targets = stack(contents, plan.size), stack(exemplars, plan.size)
     codes_CLD = torch.cat([model.encode(x) for x in probe.batches(faces)])
-    results = render_results(model, codes_CLD, names, plan, progress)
-    own, plain = _reconstruct(model, names, plan)
+    with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
+        results = render_results(model, codes_CLD, names, plan, progress)
+        own, plain = _reconstruct(model, names, plan)
+        sweep = render_sweep(model, codes_CLD[0], names[0], plan.size)
 
     pairs = ring_pairs(len(names), plan.diversity_pairs, plan.seed)
     looks = []
@@ -186,7 +203,7 @@ def evaluate(
         table=table,
         results=results,
         reconstructions=own,
-        sweep=render_sweep(model, codes_CLD[0], names[0], plan.size),
+        sweep=sweep,
         reconstruction_S=subjects.reconstruction_S,
     )
 

@@ -1,4 +1,4 @@
-"""A portrait model small enough for tests: StyleGAN2 at 32 px, 8 channels, random weights."""
+"""A portrait model small enough for tests: a narrow StyleGAN2 with random weights."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from dualstylegan.transfer import PortraitModel, StyleLibrary
 STYLE_NAMES = ("amber-fox", "amber-owl", "blue-heron", "stone")
 
 
-def tiny_model(seed: int = 0) -> PortraitModel:
+def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
     """A model of four styles; the same seed gives the same weights."""
+    widths = (8,) * (resolution.bit_length() - 2)
     network = NetworkConfig(
         generator=GeneratorConfig(
-            kind="stylegan2", resolution=32, style_dim=8, mapping_layers=2, channels=(8, 8, 8, 8)
+            kind="stylegan2",
+            resolution=resolution,
+            style_dim=8,
+            mapping_layers=2,
+            channels=widths,
         ),
         res_channels=8,
         res_hidden=4,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, evaluate, spread_evenly
 from tests.core.portrait_models import STYLE_NAMES, tiny_model
 
-PLAN = Plan(size=32, measure_size=16, batch=3, resamples=50, diversity_pairs=4)
+PLAN = Plan(size=32, measure_size=16, batch=3, resamples=50, diversity_pairs=4, bfloat16=False)
 
 
 class Features:
@@ -69,9 +70,15 @@ def test_evaluation_is_repeatable_and_does_not_depend_on_the_batch() -> None:
     first, again = run(), run()
     assert first.figures == again.figures
     assert torch.equal(first.results, again.results)
-    other = run(Plan(size=32, measure_size=16, batch=2, resamples=50, diversity_pairs=4))
+    other = run(replace(PLAN, batch=2))
     for name, figure in first.figures.items():
         assert other.figures[name].value == pytest.approx(figure.value, rel=1e-3, abs=2e-2), name
+
+
+def test_bfloat16_renders_nearly_the_same() -> None:
+    exact, quick = run(), run(replace(PLAN, bfloat16=True))
+    apart = (exact.results.float() - quick.results.float()).abs().mean()
+    assert 0 < apart < 2
 
 
 def test_subsets_are_spread_over_the_set() -> None:

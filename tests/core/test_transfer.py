@@ -180,6 +180,22 @@ def test_cli_lists_styles(folder: Path) -> None:
     assert run("styles", str(folder)) == (0, "\n".join(STYLE_NAMES) + "\n")
 
 
+def test_cli_restyles_a_photo(tmp_path: Path) -> None:
+    tiny_model(resolution=256).save_pretrained(tmp_path / "model")
+    photo().save(tmp_path / "photo.png")
+    out = tmp_path / "new" / "out.png"
+    given = ("transfer", str(tmp_path / "photo.png"), "-m", str(tmp_path / "model"), "--no-align")
+    status, output = run(*given, "--style", "stone", "--structure", "0.5", "-o", str(out))
+    assert status == 0, output
+    assert str(out) in output
+    with Image.open(out) as shown:
+        assert shown.size == (256, 256)
+    status, output = run(*given, "--style", "stoned", "-o", str(out.with_name("other.png")))
+    assert status == 2
+    assert "did you mean stone?" in output
+    assert [p.name for p in out.parent.iterdir()] == ["out.png"]
+
+
 def test_cli_refuses_before_it_loads(tmp_path: Path) -> None:
     photo().save(tmp_path / "photo.png")
     given = ("transfer", str(tmp_path / "photo.png"), "--model", "nowhere")

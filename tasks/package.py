@@ -1,0 +1,129 @@
+"""Stage `package`: network, encoder, style codes and sampler become one model folder."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from dualstylegan.card import model_card
+from dualstylegan.checkpoints import fill, load_tensors
+from dualstylegan.errors import DataError
+from dualstylegan.files import read_json
+from dualstylegan.images import read_image
+from dualstylegan.latents import CodeTable, read_codes
+from dualstylegan.model_config import NetworkConfig, PortraitConfig, TransferDefaults
+from dualstylegan.models import MOD_RES_HIDDEN, load_encoder
+from dualstylegan.networks.mobilestylegan import CHANNELS
+from dualstylegan.sampling import StyleSampler
+from dualstylegan.transfer import SAMPLER_FILE, PortraitModel, StyleLibrary
+
+FINETUNED = Path("data/models/finetuned")
+SAMPLER = Path("data/models/sampler")
+BASE = Path("data/base")
+WEIGHTS = Path("data/weights")
+REFINED = Path("data/codes/refined.parquet")
+INTRINSIC = Path("data/codes/instyle.parquet")
+EXEMPLARS = Path("data/aligned/style")
+PORTRAITS = Path("data/portraits/provenance.parquet")
+OUT = Path("data/models/portrait")
+
+
+def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
+    """The styles whose extrinsic and intrinsic codes are both there, in the order of their names.
+
+    Raises:
+        DataError: codes are not in Z+, or no style has both.
+    """
+    for table in (extrinsic, intrinsic):
+        if table.space != "z_plus":
+            raise DataError("style codes are not in Z+", value=table.space, limit="z_plus")
+    names = sorted(set(extrinsic.names) & set(intrinsic.names))
+    if not names:
+        raise DataError("no style has both codes", fix="run destylize and refine anew")
+    return StyleLibrary(tuple(names), extrinsic.select(names), intrinsic.select(names))
+
+
+def thumbnail(path: Path, pixels: int) -> bytes:
+    """A small JPEG of an aligned exemplar."""
+    image = read_image(path)
+    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Name, origin and licence of each downloaded weight file, and of the project's own."""
+    found = [
+        {
+            "name": name,
+            "origin": f"{record['origin']} ({record['distribution']} on PyPI)",
+            "licence": str(record["licence"]),
+        }
+        for name, record in sorted(records.items())
+    ]
+    own = "trained by this project on pictures of the generator alone, see data/base"
+    licence = "as the generator: non-commercial research"
+    return [*found, {"name": "encoder.safetensors", "origin": own, "licence": licence}]
+
+
+def portrait_origins(path: Path) -> dict[str, int]:
+    """How many portraits come from each origin."""
+    import pandas as pd
+
+    table = pd.read_parquet(path)
+    column = "origin" if "origin" in table else table.columns[-1]
+    return dict(sorted(Counter(table[column].astype(str)).items()))
+
+
+def package(name: str, defaults: TransferDefaults, thumbnail_px: int) -> PortraitModel:
+    """Assemble the model from the outputs of the stages before and write its folder."""
+    network_config = NetworkConfig(res_channels=CHANNELS[0], res_hidden=MOD_RES_HIDDEN)
+    network = network_config.build()
+    weights = FINETUNED / "model.safetensors"
+    fill(network, load_tensors(weights), weights)
+    styles = style_library(read_codes(REFINED), read_codes(INTRINSIC))
+    config = PortraitConfig(
+        name=name,
+        network=network_config,
+        defaults=defaults,
+        styles=styles.names,
+        has_sampler=True,
+    )
+    card = model_card(
+        config,
+        network.generator.resolution,
+        weight_sources(read_json(WEIGHTS / "provenance.json")),
+        portrait_origins(PORTRAITS),
+    )
+    model = PortraitModel(
+        config,
+        network,
+        load_encoder(BASE, network.generator),
+        styles,
+        sampler=StyleSampler.load(SAMPLER / SAMPLER_FILE),
+        card=card,
+        thumbnails={n: thumbnail(EXEMPLARS / f"{n}.png", thumbnail_px) for n in styles.names},
+    )
+    model.save_pretrained(OUT)
+    return model
+
+
+def main() -> None:
+    """`python -m tasks.package`."""
+    from tasks.common import load_settings, run_stage
+
+    chosen = load_settings().package
+    defaults = TransferDefaults(
+        structure=chosen.structure, color=chosen.color, truncation=chosen.truncation
+    )
+    run_stage("package", lambda: package(chosen.name, defaults, chosen.thumbnail_px))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""From a model on disk to figures, pictures and the page, all in an empty folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dualstylegan.errors import DataError
+from dualstylegan.evaluation.run import SWEEP_STEPS, Plan, evaluate
+from dualstylegan.files import write_json
+from dualstylegan.images import write_png
+from dualstylegan.reporting.page import render
+from tasks import report
+from tasks.evaluate import portraits, write_evaluation
+from tests.core.portrait_models import STYLE_NAMES, tiny_model
+from tests.core.test_evaluation_run import Features
+
+FACES = ("ada", "bo", "cy")
+
+
+def face(seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((64, 64))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project folder in which all stages before the report have run, in little."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for i, name in enumerate(FACES):
+            write_png(report.ALIGNED / "content" / f"{name}.png", face(i))
+        for i, name in enumerate(STYLE_NAMES):
+            write_png(report.ALIGNED / "style" / f"{name}.png", face(10 + i))
+            triple = Image.new("RGB", (96, 32), (50 * i, 0, 0))
+            write_png(report.TRIPLES / f"{name}.png", triple)
+        found = evaluate(
+            tiny_model(),
+            portraits(report.ALIGNED / "content"),
+            portraits(report.ALIGNED / "style", STYLE_NAMES),
+            Features(),
+            lambda x: x.mean((2, 3)),
+            Plan(size=32, measure_size=16, resamples=20, diversity_pairs=4, bfloat16=False),
+        )
+        write_evaluation(found)
+        for stage, folder in report.TRAINED.items():
+            table = pd.DataFrame({"step": range(20), f"{stage}_loss": np.linspace(1, 0, 20)})
+            folder.mkdir(parents=True)
+            table.to_parquet(folder / "curves.parquet")
+            write_png(folder / "samples" / "000010.png", face(99))
+        record = {"origin": "StyleGAN2 on FFHQ", "distribution": "a==1", "licence": "CC0"}
+        write_json(report.WEIGHTS, {"generator.safetensors": record})
+        sources = pd.DataFrame(
+            {"name": FACES, "origin": "generated", "licence": "none", "seed": range(3)}
+        )
+        report.PORTRAITS.parent.mkdir(parents=True)
+        sources.to_parquet(report.PORTRAITS)
+        write_json(report.TIMINGS / "align.json", {"seconds": 2.5})
+        yield root
+
+
+@pytest.fixture
+def inside(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(built)
+    return built
+
+
+def test_metrics_are_flat_with_value_and_interval(inside: Path) -> None:
+    metrics = json.loads(report.METRICS.read_text())
+    assert {"kid_results", "identity_same", "style_nearer_than_mean"} <= set(metrics)
+    assert all(set(figure) == {"value", "low", "high"} for figure in metrics.values())
+
+
+def test_every_result_is_on_disk(inside: Path) -> None:
+    count = len(FACES) * len(STYLE_NAMES)
+    assert len(list((report.EVALUATION / "results").glob("*/*.png"))) == count
+    assert len(list((report.EVALUATION / "sweep").glob("*.png"))) == len(SWEEP_STEPS) ** 2
+    assert len(list((report.EVALUATION / "reconstructions").glob("*.png"))) == len(STYLE_NAMES)
+    pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
+    assert len(pairs) == count
+    ranks = pd.read_csv(report.EVALUATION / "ranks.csv")
+    assert ranks["share"].is_monotonic_increasing
+    assert ranks["share"].iloc[-1] == 1
+
+
+def test_page_shows_it_all(inside: Path) -> None:
+    page = render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
+    for words in (
+        "Every face in every style",
+        "From portrait to person",
+        "How much structure",
+        "Measured, beside",
+        "finetune_loss",
+        "StyleGAN2 on FFHQ",
+        "2.50 s",
+        "step 10",
+        "seed 1",
+    ):
+        assert words in page, words
+    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2
+    assert page == render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
+    assert list(pd.read_csv(report.PLOTS / "finetune.csv")) == ["step", "finetune_loss"]
+
+
+def test_strip_takes_each_exemplar_once_and_faces_evenly(inside: Path) -> None:
+    pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
+    chosen = report.best_pairs(pairs, 4)
+    assert len({style for _, style in chosen}) == 4
+    assert {content for content, _ in chosen} == set(FACES)
+    assert len(report.best_pairs(pairs, 99)) == len(STYLE_NAMES)
+
+
+def test_missing_exemplars_are_named(inside: Path) -> None:
+    with pytest.raises(DataError, match=r"aligned portraits are missing.*nobody"):
+        portraits(report.ALIGNED / "style", ["nobody"])
+
+
+def test_missing_stage_is_named(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(built, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    (report.EVALUATION / "evaluation.json").unlink()
+    with pytest.raises(DataError, match=r"evaluation.json.*run the stage"):
+        report.collect(report.ReportChoice(), {})
