@@ -114,7 +114,8 @@ def network_config(state: State, file: Path) -> NetworkConfig:
     )
 
 
-def _discriminator(state: State, file: Path) -> nn.Module:
+def discriminator_of(state: State, file: Path) -> Discriminator:
+    """An unfilled discriminator of the size and widths of a state."""
     blocks = _count(state, r"convs\.\d+\.conv1\.0\.weight")
     widths = [_shape(state, "convs.0.0.weight", 4, file)[0]]
     for i in range(1, blocks + 1):
@@ -130,7 +131,7 @@ def _encoder(state: State, file: Path) -> nn.Module:
 BUILDERS: dict[str, Callable[[State, Path], nn.Module]] = {
     "dualstylegan": lambda state, file: network_config(state, file).build(),
     "stylegan2": lambda state, file: generator_config(state, file).build(),
-    "discriminator": _discriminator,
+    "discriminator": discriminator_of,
     "psp": _encoder,
     "ir_se50": lambda state, file: IRSE50(),
     "vgg19": lambda state, file: VGG19(),
