@@ -139,6 +139,36 @@ def test_the_frozen_generator_gets_no_gradients_and_does_not_move(network, tmp_p
     assert all(torch.equal(v, before[k]) for k, v in network.generator.state_dict().items())
 
 
+def test_a_killed_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path):
+    """Every step seeds its own randomness; the state is networks, optimisers, averages, step."""
+
+    class Killed(Exception):
+        pass
+
+    def run(folder, stop):
+        def watch(step, scalars):
+            if step == stop:
+                raise Killed
+
+        torch.manual_seed(0)
+        generator = StyleGAN2(SIZE, style_dim=DIM, mapping_layers=2, channels=[8] * 4)
+        plan = RunPlan(
+            steps=3, seed=3, average_decay=0.9, save_seconds=0, picture_steps=0, fingerprint="x"
+        )
+        training = structure_training(DualStyleGAN(generator, 8))
+        trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics=watch)
+        trainer.run()
+        return trainer.averaged_state()
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = run(tmp_path / "a", None)
+    with pytest.raises(Killed):
+        run(tmp_path / "b", 2)
+    resumed = run(tmp_path / "b", None)
+    assert all(torch.equal(resumed[k], v) for k, v in whole.items())
+
+
 def test_identity_compares_the_same_content(network):
     """Of mixed random faces too: one draw of codes, crossover and noise for both pictures."""
     identity = Identity()
