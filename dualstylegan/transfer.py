@@ -110,7 +110,8 @@ class PortraitModel:
     ) -> None:
         self.config = config
         self.network = network.eval().requires_grad_(False)
-        self.encoder = encoder.eval().requires_grad_(False)
+        # one memory format whoever made the encoder: a loaded model then gives the same bits
+        self.encoder = channels_last(encoder.eval().requires_grad_(False))
         self.styles = styles
         self.sampler = sampler
         self.card = card
@@ -174,7 +175,7 @@ class PortraitModel:
         """
         defaults = self.config.defaults
         rendered = render_size(self.generator, size)
-        image = self.network(
+        image: Tensor = self.network(
             intrinsic_NLD,
             None if extrinsic_NLD is None else self.generator.map(extrinsic_NLD),
             self.network.weights(
@@ -300,7 +301,7 @@ class PortraitModel:
             save_tensors(out / ENCODER_FILE, self.encoder.state_dict())
             codes = {
                 "extrinsic": self.styles.extrinsic_SLD,
-                "intrinsic": self.styles.intrinsic_SLD,
+                "intrinsic": self.styles.intrinsic_SLD.clone(),  # may be the same tensor
             }
             save_tensors(out / STYLES_FILE, codes)
             if self.sampler is not None:
@@ -395,6 +396,12 @@ def check_options(
     for name, (value, low, high) in bounds.items():
         if value is not None and not low <= value <= high:
             raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its weights in the memory format that convolutions like best."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_round_trip_keeps_every_bit(model: PortraitModel, folder: Path, tmp_path
     assert len(files) == 6
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_same_codes_for_both_paths_can_be_saved(model: PortraitModel, tmp_path: Path) -> None:
+    both = replace(model.styles, intrinsic_SLD=model.styles.extrinsic_SLD)
+    PortraitModel(model.config, model.network, model.encoder, both).save_pretrained(tmp_path / "m")
+    loaded = PortraitModel.from_pretrained(tmp_path / "m")
+    assert torch.equal(loaded.styles.intrinsic_SLD, loaded.styles.extrinsic_SLD)
 
 
 def test_zero_weights_give_the_plain_face(model: PortraitModel) -> None:
