@@ -19,7 +19,6 @@ from dualstylegan.latents import CodeTable, read_codes
 from dualstylegan.model_config import NetworkConfig, PortraitConfig, TransferDefaults
 from dualstylegan.models import MOD_RES_HIDDEN, load_encoder
 from dualstylegan.networks.mobilestylegan import CHANNELS
-from dualstylegan.sampling import StyleSampler
 from dualstylegan.transfer import SAMPLER_FILE, PortraitModel, StyleLibrary
 
 FINETUNED = Path("data/models/finetuned")
@@ -83,6 +82,8 @@ def portrait_origins(path: Path) -> dict[str, int]:
 
 def package(name: str, defaults: TransferDefaults, thumbnail_px: int) -> PortraitModel:
     """Assemble the model from the outputs of the stages before and write its folder."""
+    from dualstylegan.sampling import StyleSampler
+
     network_config = NetworkConfig(res_channels=CHANNELS[0], res_hidden=MOD_RES_HIDDEN)
     network = network_config.build()
     weights = FINETUNED / "model.safetensors"
