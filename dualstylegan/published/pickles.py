@@ -268,9 +268,9 @@ class Machine:
             stack.append(EMPTY[name]())
         elif name in IGNORED:
             pass
-        elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+        elif name in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
             self.memo[len(self.memo) if name == "MEMOIZE" else int(arg)] = stack[-1]
-        elif name in ("GET", "BINGET", "LONG_BINGET"):
+        elif name in ("BINGET", "LONG_BINGET"):
             stack.append(self.memo[int(arg)])
         elif name == "GLOBAL":
             stack.append(self.name(*arg.split(" ", 1)))
@@ -348,9 +348,9 @@ class Machine:
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": MARK}
 LITERALS = frozenset(
     {
-        *("INT", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "STRING", "BINSTRING", "SHORT_BINSTRING"),
+        *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+        *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
     }
 )
 EMPTY: dict[str, Callable[[], Any]] = {
