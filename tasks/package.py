@@ -72,12 +72,11 @@ def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, s
 
 
 def portrait_origins(path: Path) -> dict[str, int]:
-    """How many portraits come from each origin."""
+    """How many portraits come from each origin; a user's own are counted together."""
     import pandas as pd
 
     table = pd.read_parquet(path)
-    column = "origin" if "origin" in table else table.columns[-1]
-    return dict(sorted(Counter(table[column].astype(str)).items()))
+    return dict(sorted(Counter(str(o).split(":")[0] for o in table["origin"]).items()))
 
 
 def package(name: str, defaults: TransferDefaults, thumbnail_px: int) -> PortraitModel:

@@ -70,9 +70,9 @@ def test_card_names_weights_portraits_defaults_and_styles() -> None:
 
 
 def test_origins_are_counted(tmp_path: Path) -> None:
-    origins = ["generated", "NASA", "generated"]
-    pd.DataFrame({"name": ["a", "b", "c"], "origin": origins}).to_parquet(tmp_path / "p.parquet")
-    assert portrait_origins(tmp_path / "p.parquet") == {"NASA": 1, "generated": 2}
+    origins = ["generated", "NASA", "generated", "user: me.jpg", "user: you.png"]
+    pd.DataFrame({"name": list("abcde"), "origin": origins}).to_parquet(tmp_path / "p.parquet")
+    assert portrait_origins(tmp_path / "p.parquet") == {"NASA": 1, "generated": 2, "user": 2}
 
 
 def test_thumbnails_are_small_and_repeatable(tmp_path: Path) -> None:
