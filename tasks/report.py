@@ -164,8 +164,13 @@ def curves(stage: str, folder: Path, samples: int) -> Curves | None:
         if name != "step" and pd.api.types.is_numeric_dtype(table[name])
     }
     pictures = sorted((folder / "samples").glob("*.png"))
-    shown = [(f"step {int(p.stem)}", read_image(p)) for p in spread(pictures, samples)]
+    shown = [(_step_of(path), read_image(path)) for path in spread(pictures, samples)]
     return Curves(stage, losses, shown)
+
+
+def _step_of(path: Path) -> str:
+    """`samples/000100.png` was taken at step 100."""
+    return f"step {int(path.stem)}" if path.stem.isdigit() else path.stem
 
 
 def weight_sources() -> list[Source]:
@@ -183,7 +188,7 @@ def image_sources() -> list[Source]:
 
     table = pd.read_parquet(PORTRAITS).fillna("")
     rows = table.to_dict("records")
-    known = {"name", "origin", "licence"}
+    known = {"name", "origin", "licence", "key"}
     return [
         Source(
             str(row["name"]),
