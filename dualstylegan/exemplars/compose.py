@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from dualstylegan.checkpoints import fill, load_tensors
 from dualstylegan.errors import FaceError
 from dualstylegan.exemplars.paint import Brush, Painter, Palette
 from dualstylegan.exemplars.warp import Character, exaggerate
 from dualstylegan.faces.detect import largest_face
 from dualstylegan.faces.landmarks import landmarks68
 from dualstylegan.images import image_to_tensor, tensor_to_image
+from dualstylegan.models import GENERATOR_FILE, frozen
 from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 
 PIXELS = 512
 # Encoders are trained on seeds from 1,000,000 upwards: these faces are new to every network.
@@ -159,3 +162,16 @@ def content_portrait(generator: Generator, index: int, weights_dir: Path | str) 
         "licence": "research only (generator distilled from StyleGAN2-FFHQ)",
     }
     return Portrait(f"face{index:02d}", image, facts)
+
+
+def content_facts() -> list[float]:
+    """Everything a content face depends on but its number and the weights."""
+    return [CONTENT_SEEDS, MOST_TRIES, PIXELS, TRUNCATION, LEAST_SCORE, LEAST_EYES_SHARE]
+
+
+def full_size_generator(weights_dir: Path | str) -> MobileStyleGAN:
+    """The embedded generator for pictures at full size, which need no heads of smaller ones."""
+    path = Path(weights_dir) / GENERATOR_FILE
+    generator = MobileStyleGAN()
+    fill(generator, generator.state_dict() | load_tensors(path), path)
+    return frozen(generator)

@@ -1,0 +1,162 @@
+"""Stage `portraits`: the style set and the content faces, our own or those of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualstylegan.errors import DataError
+from dualstylegan.exemplars import compose
+from dualstylegan.exemplars.paint import PAINTER_FILE, Painter
+from dualstylegan.faces.detect import DETECTOR_FILE
+from dualstylegan.faces.landmarks import PREDICTOR_FILE
+from dualstylegan.files import atomic_directory, atomic_write, sha256_file, write_bytes
+from dualstylegan.image_cache import Make, cache_key, cached, weight_digests
+from dualstylegan.images import list_images, read_image
+from dualstylegan.models import GENERATOR_FILE
+
+WEIGHTS = Path("data/weights")
+CACHE = Path("data/cache/portraits")
+OUT = Path("data/portraits")
+GENERATED = "generated"
+KINDS = ("style", "content")
+PHOTO = "astronaut.png"
+USER_LICENCE = "as granted to the user"
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A portrait to be made: its place, what it depends on, and how it is made."""
+
+    kind: str
+    name: str
+    key: str
+    make: Make
+
+
+class Studio:
+    """The networks that make portraits, loaded when the first one is made."""
+
+    def __init__(self) -> None:
+        self._generator: Any = None
+        self._painter: Any = None
+
+    @property
+    def generator(self) -> Any:
+        """The generator at full size."""
+        if self._generator is None:
+            self._generator = compose.full_size_generator(WEIGHTS)
+        return self._generator
+
+    @property
+    def painter(self) -> Painter:
+        """The painter."""
+        if self._painter is None:
+            self._painter = Painter(WEIGHTS)
+        return self._painter  # type: ignore[no-any-return]
+
+
+def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
+    """Our own set: painted characters, generated faces, and one public-domain photo."""
+    used = (GENERATOR_FILE, PAINTER_FILE, DETECTOR_FILE, PREDICTOR_FILE)
+    digests = weight_digests(WEIGHTS, used)
+    studio = Studio()
+
+    def style(recipe: compose.Recipe) -> Make:
+        def make() -> tuple[Any, dict[str, Any]]:
+            made = compose.style_portrait(studio.generator, studio.painter, recipe, WEIGHTS)
+            return made.image, made.provenance
+
+        return make
+
+    def content(index: int) -> Make:
+        def make() -> tuple[Any, dict[str, Any]]:
+            made = compose.content_portrait(studio.generator, index, WEIGHTS)
+            return made.image, made.provenance
+
+        return make
+
+    for recipe in compose.recipes(styles):
+        key = cache_key("style", compose.recipe_key(recipe), digests)
+        yield Item("style", recipe.name, key, style(recipe))
+    for index in range(contents):
+        key = cache_key("content", index, compose.content_facts(), digests)
+        yield Item("content", f"face{index:02d}", key, content(index))
+    photo = WEIGHTS / PHOTO
+    facts = {"origin": "NASA, 1993", "licence": "public domain"}
+    key = cache_key("photo", weight_digests(WEIGHTS, (PHOTO,)))
+    yield Item("content", photo.stem, key, lambda: (read_image(photo), facts))
+
+
+def user_items(source: Path) -> Iterator[Item]:
+    """The user's own portraits: SOURCE/style and SOURCE/content."""
+
+    def copy(path: Path) -> Make:
+        facts = {"origin": f"user: {path.name}", "licence": USER_LICENCE}
+        return lambda: (read_image(path), facts)
+
+    for kind in KINDS:
+        for path in list_images(source / kind):
+            yield Item(kind, path.stem, cache_key("user", path.name, sha256_file(path)), copy(path))
+
+
+def portraits(
+    *,
+    source: str = GENERATED,
+    styles: int | None = None,
+    contents: int = 10,
+    progress: Progress | None = None,
+) -> int:
+    """Make data/portraits; returns the number of portraits.
+
+    Args:
+        source: `generated`, or a folder with the folders `style` and `content`.
+        styles: exemplars of the generated set, all by default.
+        contents: generated content faces.
+        progress: told of each portrait, its number and how many there are.
+
+    Raises:
+        DataError: the folder is missing or empty.
+        ImageError: one of its files is no image.
+    """
+    import pandas as pd
+
+    if source == GENERATED:
+        items = list(generated_items(styles, contents))
+    else:
+        if not Path(source).is_dir():
+            raise DataError(
+                "no such folder of portraits",
+                file=source,
+                limit=f"`{GENERATED}`, or a folder with `style` and `content` in it",
+            )
+        items = list(user_items(Path(source)))
+    rows = []
+    with atomic_directory(OUT) as out:
+        for done, item in enumerate(items):
+            if progress is not None:
+                progress(f"{item.kind}/{item.name}", done + 1, len(items))
+            kept = cached(CACHE, item.key, item.make)
+            assert kept.png is not None
+            write_bytes(out / item.kind / f"{item.name}.png", kept.png)
+            rows.append({"kind": item.kind, "name": item.name, "key": item.key} | kept.facts)
+        table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
+        with atomic_write(out / "provenance.parquet") as handle:
+            table.to_parquet(handle)
+    return len(items)
+
+
+def main() -> None:
+    """`python -m tasks.portraits`."""
+    from tasks.common import load_settings, run_stage
+
+    chosen = load_settings().portraits
+    run_stage("portraits", lambda: portraits(**chosen.model_dump(), progress=print))
+
+
+if __name__ == "__main__":
+    main()
