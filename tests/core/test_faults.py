@@ -24,7 +24,6 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 
 ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "dualstylegan"
 DIM, ROWS, SIZE = 8, 8, 32
 
 
@@ -243,6 +242,19 @@ def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(network, m
         assert error <= 1e-5 * max(float(g.abs().max()) for g in whole)
 
 
+def test_the_discriminator_learns_from_passes_what_it_learns_from_the_large_batch():
+    torch.manual_seed(0)
+    real, fake = torch.randn(8, 3, SIZE, SIZE), torch.randn(8, 3, SIZE, SIZE)
+    gradients = []
+    for passes in (1, 2):
+        judge = adversary()
+        judge.learn(real, fake, 0, torch.Generator().manual_seed(0), passes)
+        gradients.append([p.grad for p in judge.discriminator.parameters()])
+    largest = max(float(g.abs().max()) for g in gradients[0])
+    for large, summed in zip(*gradients, strict=True):
+        assert float((large - summed).abs().max()) <= 1e-5 * largest
+
+
 def test_regularisation_covers_modres_alone_unless_asked(network):
     names = {id(p): n for n, p in network.named_parameters()}
     paper = {names[id(p)] for p in style_training(network)._regularised()}
@@ -303,7 +315,8 @@ def test_the_first_step_of_an_optimisation_is_not_lost():
 
 
 def sources():
-    return {path: path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
+    folders = [ROOT / name for name in ("dualstylegan", "tasks", "flows")]
+    return {path: path.read_text() for folder in folders for path in sorted(folder.rglob("*.py"))}
 
 
 def test_no_file_is_read_by_a_loader_that_executes():
