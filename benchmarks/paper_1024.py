@@ -12,6 +12,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,7 +36,7 @@ SIZE = 1024
 STEPS = 2
 
 
-def frozen(network: nn.Module, device: str) -> nn.Module:
+def frozen(network: nn.Module, device: str) -> Any:
     """The network in evaluation mode on the device."""
     return network.eval().requires_grad_(False).to(device)
 
@@ -46,7 +47,7 @@ def stage_2(batch: int, passes: int, device: str) -> None:
         frozen(DualStyleGAN(StyleGAN2(SIZE)), device),
         frozen(PublishedEncoder(18), device),
         Adversary(Discriminator(SIZE).to(device), schedule.ADVERSARY),
-        PublishedPerceptual(frozen(VGG19(), device), STAGE_2_WEIGHTS),
+        frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         SIZE,
         schedule.structure_plan(batch),
     )
@@ -59,8 +60,8 @@ def stage_3(batch: int, passes: int, device: str) -> None:
     training = StyleTraining(
         frozen(DualStyleGAN(StyleGAN2(SIZE)), device),
         Adversary(Discriminator(SIZE).to(device), schedule.ADVERSARY),
-        PublishedPerceptual(frozen(VGG19(), device), STAGE_3_WEIGHTS).features,
-        PublishedIdentity(frozen(IRSE50(), device)),
+        frozen(PublishedPerceptual(VGG19(), STAGE_3_WEIGHTS), device).features,
+        frozen(PublishedIdentity(IRSE50()), device),
         lambda index: portraits[index],
         torch.randn(4, 18, 512, device=device),
         torch.randn(4, 18, 512, device=device),
@@ -76,8 +77,8 @@ def destylization(batch: int, passes: int, device: str) -> None:
     started = time.perf_counter()
     destylize(
         generator, generator, frozen(PublishedEncoder(18), device),
-        PublishedPerceptual(frozen(VGG19(), device), STAGE_2_WEIGHTS),
-        PublishedIdentity(frozen(IRSE50(), device)),
+        frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
+        frozen(PublishedIdentity(IRSE50()), device),
         torch.randn(batch, 3, SIZE, SIZE, device=device),
         torch.randn(batch, 18, 512, device=device),
         DescentPlan(steps=STEPS), size=SIZE, rate=schedule.DESTYLIZATION_RATE,
@@ -91,7 +92,7 @@ def refinement(batch: int, passes: int, device: str) -> None:
     codes = torch.randn(2, batch, 18, 512, device=device)
     started = time.perf_counter()
     refine(
-        network, PublishedPerceptual(frozen(VGG19(), device), STAGE_2_WEIGHTS),
+        network, frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         torch.randn(batch, 3, SIZE, SIZE, device=device), codes[0], codes[1],
         DescentPlan(steps=STEPS), structure_rate=schedule.REFINEMENT_STRUCTURE_RATE,
         color_rate=0.01,
