@@ -1,0 +1,245 @@
+"""Settings of the pipeline: params.yaml, read once, checked whole, never changed after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dualstylegan.errors import SettingsError
+
+DEFAULT_FILE = Path("params.yaml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Profile(_Section):
+    """What every stage agrees on."""
+
+    working_size: Literal[64, 128, 256] = Field(default=128, description="pixels in training")
+    output_size: Literal[256, 512, 1024] = Field(default=256, description="pixels of results")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    threads: int = Field(default=0, ge=0, le=256, description="of torch; 0 leaves the choice to it")
+
+
+class Download(_Section):
+    """Fetching of the pinned weights: all of it is pinned, nothing is to be chosen."""
+
+
+class Portraits(_Section):
+    """Where exemplars and content faces come from."""
+
+    source: str = Field(
+        default="generated",
+        min_length=1,
+        description="`generated`, or a folder with `style` and `content` in it",
+    )
+    styles: int | None = Field(default=None, ge=1, le=200, description="None: the whole set")
+    contents: int = Field(default=10, ge=1, le=200)
+
+
+class Align(_Section):
+    """FFHQ crops."""
+
+    size: int = Field(default=256, ge=64, le=1024, description="side in pixels")
+
+
+class Invert(_Section):
+    """Codes of portraits, by the encoder and then by optimisation in Z+."""
+
+    steps: int = Field(default=60, ge=0, le=5000, description="0 keeps the encoder's code")
+    rate: float = Field(default=0.05, gt=0, le=1)
+    batch: int = Field(default=4, ge=1, le=64, description="images at once")
+
+
+class Adapt(_Section):
+    """g becomes g' on the exemplars."""
+
+    steps: int = Field(default=150, ge=1, le=100_000)
+    batch: int = Field(default=4, ge=2, le=64)
+    rate: float = Field(default=0.002, gt=0, le=0.1)
+    adversarial_weight: float = Field(default=1.0, ge=0, le=100)
+    anchor_weight: float = Field(default=1.0, ge=0, le=100)
+    pixel_weight: float = Field(default=1.0, ge=0, le=100)
+    truncation: float = Field(default=0.7, ge=0, le=1.5)
+    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    save_seconds: float = Field(default=15, ge=0, le=3600)
+    picture_steps: int = Field(default=50, ge=0, le=100_000)
+
+
+class Destylize(_Section):
+    """The three steps of facial destylization."""
+
+    steps: int = Field(default=80, ge=1, le=5000, description="of step 2, on g'")
+    rate: float = Field(default=0.05, gt=0, le=1)
+    identity_weight: float = Field(default=0.1, ge=0, le=100)
+    spread_weight: float = Field(default=0.01, ge=0, le=100)
+    truncation: float = Field(default=0.7, ge=0, le=1.5)
+    batch: int = Field(default=4, ge=1, le=64)
+
+
+class Finetune(_Section):
+    """Stage 2 (structure transfer) and stage 3 (style) of progressive fine-tuning."""
+
+    structure_steps: int = Field(default=60, ge=0, le=100_000)
+    style_steps: int = Field(default=200, ge=1, le=100_000)
+    batch: int = Field(default=2, ge=1, le=64)
+    accumulation: int = Field(default=1, ge=1, le=64)
+    rate: float = Field(default=0.002, gt=0, le=0.1)
+    adversarial: float = Field(default=1.0, ge=0, le=100)
+    perceptual: float = Field(default=1.0, ge=0, le=100)
+    contextual: float = Field(default=0.25, ge=0, le=100)
+    matching: float = Field(default=0.25, ge=0, le=100)
+    identity: float = Field(default=1.0, ge=0, le=100)
+    regular: float = Field(default=0.015, ge=0, le=100)
+    regularise: Literal["mod_res", "compatible"] = "mod_res"
+    mixing: float = Field(default=0.5, ge=0, le=1)
+    truncation: float = Field(default=0.7, ge=0, le=1.5)
+    jitter: float = Field(default=0.05, ge=0, le=1)
+    average_decay: float = Field(default=0.99, ge=0, lt=1)
+    save_seconds: float = Field(default=15, ge=0, le=3600)
+    picture_steps: int = Field(default=50, ge=0, le=100_000)
+
+
+class Refine(_Section):
+    """Refinement of the extrinsic codes on the trained network."""
+
+    steps: int = Field(default=60, ge=1, le=5000)
+    rate: float = Field(default=0.02, gt=0, le=1)
+    batch: int = Field(default=4, ge=1, le=64)
+
+
+class Sampler(_Section):
+    """The network that draws new extrinsic codes."""
+
+    steps: int = Field(default=300, ge=1, le=100_000)
+    rate: float = Field(default=0.001, gt=0, le=0.1)
+    batch: int = Field(default=32, ge=1, le=1024)
+
+
+class Package(_Section):
+    """The portrait model's folder."""
+
+    name: str = Field(default="portrait", min_length=1, max_length=100)
+    structure: float = Field(default=0.8, ge=0, le=1, description="default structure weight")
+    color: float = Field(default=1.0, ge=0, le=1, description="default colour weight")
+    truncation: float = Field(default=1.0, ge=0, le=1.5)
+    thumbnail_px: int = Field(default=128, ge=16, le=512)
+
+
+class Evaluate(_Section):
+    """Measures; see dualstylegan.evaluation.run.Plan."""
+
+    size: Literal[128, 256, 512, 1024] = 256
+    measure_size: Literal[64, 128, 256] = 128
+    contents: int | None = Field(default=None, ge=2, le=1000)
+    styles: int | None = Field(default=None, ge=2, le=1000)
+    diversity_pairs: int = Field(default=48, ge=1, le=10_000)
+    structure: float | None = Field(default=None, ge=0, le=1)
+    color: float | None = Field(default=None, ge=0, le=1)
+    batch: int = Field(default=4, ge=1, le=64)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    resamples: int = Field(default=1000, ge=10, le=100_000)
+    bfloat16: bool = True
+
+
+class Register(_Section):
+    """Model registry: who may be champion."""
+
+    model: str = Field(default="dualstylegan", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    experiment: str = Field(default="portrait", min_length=1, max_length=100)
+    measure: str = Field(default="kid", min_length=1, description="of data/reports/metrics.json")
+    lower_is_better: bool = True
+    guard: str = Field(default="identity", description="measure that must not fall; empty: none")
+    guard_slack: float = Field(default=0.02, ge=0, le=1, description="by how much it may")
+
+
+class Report(_Section):
+    """The page."""
+
+    title: str = Field(default="Portraits, restyled", min_length=1, max_length=200)
+    hero: int = Field(default=4, ge=1, le=12)
+    grid_styles: int = Field(default=12, ge=1, le=100)
+    triples: int = Field(default=12, ge=0, le=100)
+    samples: int = Field(default=4, ge=0, le=24)
+
+
+class Settings(_Section):
+    """All of params.yaml: a section a stage, and the profile."""
+
+    profile: Profile = Profile()
+    download: Download = Download()
+    portraits: Portraits = Portraits()
+    align: Align = Align()
+    invert: Invert = Invert()
+    adapt: Adapt = Adapt()
+    destylize: Destylize = Destylize()
+    finetune: Finetune = Finetune()
+    refine: Refine = Refine()
+    sampler: Sampler = Sampler()
+    package: Package = Package()
+    evaluate: Evaluate = Evaluate()
+    register_: Register = Field(default=Register(), alias="register")
+    report: Report = Report()
+
+
+def load(path: Path | str = DEFAULT_FILE) -> Settings:
+    """Read settings; what is left out has its default.
+
+    Raises:
+        SettingsError: the file is missing or no YAML, a key is unknown, or a value out of bounds.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            "settings cannot be read", file=path, value=error.strerror, fix="run in the project"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise SettingsError(
+            "not valid YAML", file=path, value=where, fix="mend the line"
+        ) from error
+    if not isinstance(content, dict):
+        raise SettingsError("no sections", file=path, value=type(content).__name__, limit="mapping")
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise _explained(path, error) from error
+
+
+def _explained(path: Path | str, error: ValidationError) -> SettingsError:
+    """The first fault of a validation as an error with key, value, limit and fix."""
+    first: Any = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return SettingsError(
+            f"unknown setting `{key}`",
+            file=path,
+            value=first["input"],
+            limit=f"one of: {', '.join(_siblings(first['loc'][:-1]))}",
+            fix="correct the name or remove the line",
+        )
+    return SettingsError(
+        f"setting `{key}` is refused",
+        file=path,
+        value=repr(first["input"]),
+        limit=first["msg"],
+        fix="choose a value within the limit",
+    )
+
+
+def _siblings(place: tuple[Any, ...]) -> list[str]:
+    """Names of the settings at a place."""
+    model: type[BaseModel] = Settings
+    for name in place:
+        field = next(f for n, f in model.model_fields.items() if (f.alias or n) == name)
+        assert isinstance(field.annotation, type)
+        model = field.annotation
+    return sorted(field.alias or name for name, field in model.model_fields.items())
