@@ -84,7 +84,7 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
         key = cache_key("style", compose.recipe_key(recipe), digests)
         yield Item("style", recipe.name, key, style(recipe))
     for index in range(contents):
-        key = cache_key("content", index, compose.content_facts(), digests)
+        key = cache_key("content", compose.CONTENT_SEEDS, index, compose.face_facts(), digests)
         yield Item("content", f"face{index:02d}", key, content(index))
     photo = WEIGHTS / PHOTO
     facts = {"origin": "NASA, 1993", "licence": "public domain"}

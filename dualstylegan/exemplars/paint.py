@@ -1,9 +1,10 @@
-"""Painting a portrait: colours of a palette, strokes of a brush, eyes and lines kept crisp.
+"""Painting a portrait: two scales of colour, strokes of a brush, eyes and lines kept crisp.
 
-Legend of shape suffixes: N image, C channel, H height, W width.
+Legend of shape suffixes: K landmark, C channel, H height, W width; 1HW one channel.
 
-Pictures are (3, H, W) in [0, 1] here. The palette is one of a network's 26 styles, which gives its
-colours; the brush says how much of the photo's light, of the strokes and of ink lines goes in.
+Pictures are (3, H, W) in [0, 1] here. A palette colours light: one scale from dark to bright for
+the face and another for what is around it. A brush says how flat the forms are, how far strokes run
+along them, how much of a style network's strokes go in, and how much ink.
 """
 
 from __future__ import annotations
@@ -16,103 +17,106 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from dualstylegan.exemplars.brushwork import (
+    along,
+    flat_tones,
+    gaussian_blur,
+    guided,
+    kuwahara,
+    lines,
+    luma,
+    pixel_grid,
+    tangents,
+)
 from dualstylegan.faces.detect import session
 
 PAINTER_FILE = "painter_multistyle.onnx"
 STYLES = 26
-LUMA = (0.299, 0.587, 0.114)
+LEFT_EYE, RIGHT_EYE, LIPS, CHIN = slice(36, 42), slice(42, 48), slice(48, 60), 8
+# A cheek lies halfway between the middle of two landmarks and a third.
+CHEEKS = ((1, 31, 29), (15, 35, 29), (2, 31, 31), (14, 35, 35))
+# Light that a cheek is brought to, how far, and the least and greatest exponents that do so.
+CHEEK_LIGHT, CHEEK_SHARE, LEAST_GAMMA, MOST_GAMMA = 0.62, 0.6, 0.6, 1.12
+SKIN_SPREAD = 0.22
+
+Scale = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours: weights of the network's styles by number, and what is done to their strength."""
+    """Colours from dark to bright, as hexadecimal RGB.
 
-    styles: tuple[tuple[int, float], ...]
-    saturation: float = 1.0
-    contrast: float = 1.0
+    Attributes:
+        face: those of skin and all that is like it.
+        ground: those of everything else.
+        own: share of the photo's own colour that shines through.
+    """
+
+    face: Scale
+    ground: Scale
+    own: float = 0.35
 
 
 @dataclass(frozen=True)
 class Brush:
-    """How paint is put on.
+    """How paint is put on; lengths are shares of the picture's side.
 
     Attributes:
-        smooth: radius of the edge-preserving smoothing, as a share of the picture.
-        rounds: how often it is applied.
-        strokes: share of the network's own light, which carries its strokes, against the photo's.
+        radius: size of the flat patches.
+        flow: how far colour is drawn along the forms.
+        strokes: strength of the style network's strokes.
+        style: number of that style.
         tones: number of flat tones, 0 for a continuous scale.
         ink: darkness of the lines, 0 to 1.
     """
 
-    smooth: float
-    rounds: int
-    strokes: float
+    radius: float
+    flow: float
+    strokes: float = 0.0
+    style: int = 0
     tones: int = 0
     ink: float = 0.0
 
 
-def luma(x_CHW: Tensor) -> Tensor:
-    """Light (1, H, W)."""
-    return (x_CHW * x_CHW.new_tensor(LUMA).view(3, 1, 1)).sum(0, keepdim=True)
+def coloured(light_1HW: Tensor, scale: Scale) -> Tensor:
+    """Light as colours (3, H, W) of a scale."""
+    colours = torch.tensor([tuple(bytes.fromhex(colour)) for colour in scale]).div(255)
+    place = light_1HW[0].clamp(0, 1) * (len(scale) - 1)
+    index = place.floor().clamp(max=len(scale) - 2).long()
+    part = (place - index)[..., None]
+    part = (part + part.square() * (3 - 2 * part)) / 2
+    return torch.lerp(colours[index], colours[index + 1], part).permute(2, 0, 1)
 
 
-def box_blur(x_CHW: Tensor, radius: int) -> Tensor:
-    """Mean over squares, the picture reflected at its border."""
-    padded = F.pad(x_CHW[None], (radius,) * 4, mode="reflect")
-    return F.avg_pool2d(padded, 2 * radius + 1, 1)[0]
+def at_cheeks(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
+    """The middle one (C,) of the values at four places of the cheeks."""
+    most = x_CHW.shape[-1] - 1
+    places = [
+        ((landmarks_K2[a] + landmarks_K2[b]) / 4 + landmarks_K2[c] / 2).round().clamp(0, most)
+        for a, b, c in CHEEKS
+    ]
+    return torch.stack([x_CHW[:, int(p[1]), int(p[0])] for p in places]).median(0).values
 
 
-def gaussian_blur(x_CHW: Tensor, sigma: float) -> Tensor:
-    """Separable Gaussian blur, the picture reflected at its border."""
-    radius = max(1, round(3 * sigma))
-    taps = torch.exp(-((torch.arange(-radius, radius + 1).float() / sigma) ** 2) / 2)
-    taps = (taps / taps.sum()).to(x_CHW)
-    x = F.pad(x_CHW[:, None], (radius,) * 4, mode="reflect")
-    x = F.conv2d(x, taps.view(1, 1, 1, -1))
-    return F.conv2d(x, taps.view(1, 1, -1, 1))[:, 0]
-
-
-def smoothed(x_CHW: Tensor, radius: int, rounds: int, softness: float = 0.004) -> Tensor:
-    """Edge-preserving smoothing: the guided filter (He et al., 2010), guided by the light."""
-    for _ in range(rounds):
-        guide = luma(x_CHW)
-        mean_guide, mean = box_blur(guide, radius), box_blur(x_CHW, radius)
-        covariance = box_blur(guide * x_CHW, radius) - mean_guide * mean
-        variance = box_blur(guide * guide, radius) - mean_guide.square()
-        slope = covariance / (variance + softness)
-        offset = mean - slope * mean_guide
-        x_CHW = (box_blur(slope, radius) * guide + box_blur(offset, radius)).clamp(0, 1)
-    return x_CHW
-
-
-def lines(x_CHW: Tensor, sigma: float) -> Tensor:
-    """Ink (1, H, W), 1 where a line is: thresholded differences of Gaussians (XDoG, 2012)."""
-    light = luma(x_CHW)
-    difference = gaussian_blur(light, sigma) - 0.985 * gaussian_blur(light, 1.6 * sigma)
-    ink: Tensor = torch.tanh((0.004 - difference).clamp(min=0) * 60)
-    return ink
-
-
-def flat_tones(light_1HW: Tensor, tones: int) -> Tensor:
-    """Light in `tones` steps with soft edges."""
-    scaled = light_1HW * tones
-    step = scaled.floor()
-    rest: Tensor = ((scaled - step - 0.5) * 6).tanh() / (2 * math.tanh(3.0)) + 0.5
-    return (step + rest) / tones
+def well_lit(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
+    """The picture with the full range of light, and a face that is neither dark nor burnt out."""
+    low, high = torch.quantile(luma(x_CHW).flatten(), torch.tensor((0.02, 0.985)))
+    x_CHW = ((x_CHW - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
+    cheek = float(at_cheeks(luma(gaussian_blur(x_CHW, 4.0)), landmarks_K2).clamp(0.1, 0.9))
+    gamma = 1 + CHEEK_SHARE * (math.log(CHEEK_LIGHT) / math.log(cheek) - 1)
+    return x_CHW ** min(max(gamma, LEAST_GAMMA), MOST_GAMMA)
 
 
 def eye_mask(landmarks_K2: Tensor, size: int) -> Tensor:
     """A soft mask (1, H, W) over eyes and mouth, whose detail a portrait lives by."""
-    line = torch.arange(size).float()
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    unit = float((landmarks_K2[42:48].mean(0) - landmarks_K2[36:42].mean(0)).norm())
+    x, y = pixel_grid(size, size)
+    unit = float((landmarks_K2[RIGHT_EYE].mean(0) - landmarks_K2[LEFT_EYE].mean(0)).norm())
     mask = torch.zeros(size, size)
     for part, width, height, weight in (
-        (slice(36, 42), 0.24, 0.14, 1.0),
-        (slice(42, 48), 0.24, 0.14, 1.0),
-        (slice(48, 60), 0.34, 0.16, 0.6),
+        (LEFT_EYE, 0.24, 0.14, 1.0),
+        (RIGHT_EYE, 0.24, 0.14, 1.0),
+        (LIPS, 0.34, 0.16, 0.6),
     ):
         cx, cy = landmarks_K2[part].mean(0).tolist()
         shape = ((x - cx) / (width * unit)) ** 2 + ((y - cy) / (height * unit)) ** 2
@@ -120,8 +124,28 @@ def eye_mask(landmarks_K2: Tensor, size: int) -> Tensor:
     return mask[None]
 
 
+def skin_mask(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
+    """A mask (1, H, W) of the face: near it and of the cheeks' colour, up to the edges of light."""
+    size = x_CHW.shape[-1]
+    eyes = (landmarks_K2[LEFT_EYE].mean(0) + landmarks_K2[RIGHT_EYE].mean(0)) / 2
+    chin = landmarks_K2[CHIN]
+    centre = eyes + 0.25 * (chin - eyes)
+    height = 1.15 * float((chin - eyes).norm())
+    width = 0.66 * float((landmarks_K2[16] - landmarks_K2[0]).norm())
+    x, y = pixel_grid(size, size)
+    far = (((x - centre[0]) / width).square() + ((y - centre[1]) / height).square()).sqrt()
+    near, core = torch.sigmoid(9 * (1.1 - far)), torch.sigmoid(14 * (0.78 - far))
+    soft = gaussian_blur(x_CHW, 2.0)
+    light = luma(soft)
+    chroma = (soft - light) / (light + 0.08)
+    skin = at_cheeks(chroma, landmarks_K2).view(3, 1, 1)
+    alike = torch.exp(-(((chroma - skin).norm(dim=0) / SKIN_SPREAD) ** 2))
+    mask = gaussian_blur((near * torch.maximum(alike, core))[None], 2.0)
+    return guided(mask, light, round(0.02 * size), 0.003)
+
+
 class Painter:
-    """The multi-style network and what is done around it.
+    """The network whose strokes are used and what is done around it.
 
     Args:
         weights_dir: where the network lies.
@@ -130,13 +154,29 @@ class Painter:
     def __init__(self, weights_dir: Path | str) -> None:
         self.network: Any = session(Path(weights_dir) / PAINTER_FILE)
 
-    def stylised(self, x_CHW: Tensor, palette: Palette) -> Tensor:
-        """The network's picture; sides must be multiples of 4."""
+    def stylised(self, x_CHW: Tensor, style: int) -> Tensor:
+        """The network's picture in one of its styles; sides must be multiples of 4."""
         weights = np.zeros(STYLES, np.float32)
-        for style, weight in palette.styles:
-            weights[style] = weight
-        feed = {"image": x_CHW[None].numpy(), "style_weights": weights / weights.sum()}
+        weights[style] = 1
+        feed = {"image": x_CHW[None].numpy(), "style_weights": weights}
         return torch.from_numpy(self.network.run(None, feed)[0][0]).clamp(0, 1)
+
+    def painted_light(
+        self, lit_CHW: Tensor, flow_CHW: Tensor, detail_1HW: Tensor, brush: Brush
+    ) -> Tensor:
+        """Light of the painting (1, H, W): forms, strokes and tones, eyes as they are."""
+        size = lit_CHW.shape[-1]
+        light = luma(flow_CHW)
+        light = 1.3 * light - 0.3 * gaussian_blur(light, size / 50)
+        if brush.strokes:
+            own = luma(self.stylised(flow_CHW, brush.style))
+            own = own - gaussian_blur(own, size / 40)
+            light = light + brush.strokes * own * (1 - 0.85 * detail_1HW)
+        if brush.tones:
+            light = 0.75 * flat_tones(light.clamp(0, 1), brush.tones) + 0.25 * light
+        photo = luma(lit_CHW)
+        crisp = 1.6 * photo - 0.6 * gaussian_blur(photo, size / 90)
+        return torch.lerp(light, crisp, detail_1HW).clamp(0, 1)
 
     def paint(
         self, image_CHW: Tensor, landmarks_K2: Tensor, palette: Palette, brush: Brush
@@ -149,28 +189,18 @@ class Painter:
             palette, brush: what with.
         """
         size = image_CHW.shape[-1]
-        flat = smoothed(image_CHW, max(1, round(brush.smooth * size)), brush.rounds)
-        painted = self.stylised(flat, palette)
-        colour = smoothed(painted, max(1, round(0.012 * size)), 1)
-        light = luma(flat)
-        if brush.tones:
-            light = flat_tones(light, brush.tones)
-        own, photo = luma(painted), _matched(light, luma(painted))
-        light = brush.strokes * own + (1 - brush.strokes) * photo
-        # Eyes and mouth: the photo's own detail on top of the paint.
-        detail = luma(image_CHW) - gaussian_blur(luma(image_CHW), size / 60)
-        light = light + 0.9 * eye_mask(landmarks_K2, size) * detail
-        light = (light - 0.5) * palette.contrast + 0.5
-        chroma = (colour - luma(colour)) * palette.saturation
-        result = (light + chroma).clamp(0, 1)
+        lit = well_lit(image_CHW, landmarks_K2)
+        flat = kuwahara(lit, max(2, round(brush.radius * size)))
+        direction = tangents(flat, size / 110)
+        flow = along(flat, direction, brush.flow * size)
+        detail = eye_mask(landmarks_K2, size)
+        light = self.painted_light(lit, flow, detail, brush)
+        skin = skin_mask(lit, landmarks_K2)
+        colour = torch.lerp(coloured(light, palette.ground), coloured(light, palette.face), skin)
+        chroma = torch.lerp(flow - luma(flow), 1.2 * (lit - luma(lit)), detail)
+        result = colour + palette.own * (0.35 + 0.65 * skin) * chroma
         if brush.ink:
-            ink = brush.ink * lines(flat, size / 340)
-            dark = 0.25 * chroma + 0.08
-            result = result * (1 - ink) + dark * ink
+            ink = brush.ink * lines(lit, direction)
+            darkest = 0.6 * coloured(torch.zeros(1, 1, 1), palette.face)
+            result = torch.lerp(result, darkest.expand_as(result), ink)
         return result.clamp(0, 1)
-
-
-def _matched(light_1HW: Tensor, target_1HW: Tensor) -> Tensor:
-    """Light with the mean and the spread of another's."""
-    spread = target_1HW.std() / light_1HW.std().clamp(min=1e-4)
-    return (light_1HW - light_1HW.mean()) * spread + target_1HW.mean()

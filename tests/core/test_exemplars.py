@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from dualstylegan.exemplars.brushwork import flat_tones, smoothed
 from dualstylegan.exemplars.compose import CHARACTERS, recipe_key, recipes
 from dualstylegan.exemplars.warp import LEAST_AREA, Character, displacement, exaggerate, least_area
 
