@@ -152,9 +152,9 @@ class Register(_Section):
 
     model: str = Field(default="dualstylegan", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     experiment: str = Field(default="portrait", min_length=1, max_length=100)
-    measure: str = Field(default="kid", min_length=1, description="of data/reports/metrics.json")
+    measure: str = Field(default="kid_results", min_length=1, description="of data/reports/metrics.json")
     lower_is_better: bool = True
-    guard: str = Field(default="identity", description="measure that must not fall; empty: none")
+    guard: str = Field(default="identity_same", description="measure that must not fall; empty: none")
     guard_slack: float = Field(default=0.02, ge=0, le=1, description="by how much it may")
 
 
