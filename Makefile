@@ -1,0 +1,40 @@
+# `make demo` makes the environment, runs the pipeline and says where the report lies.
+# `make test` runs everything that must hold. `make lint` is its quick part.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+# uv looks for wheels in a folder only if it is told so; pip does by itself.
+UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=1) UV_COMPILE_BYTECODE=1
+
+.PHONY: demo test lint install
+
+demo: $(STAMP)
+	dvc --wait-for-lock repro
+	@echo "Report: $(CURDIR)/data/reports/report.html"
+
+test: lint
+	lint-imports
+	pytest -q
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+	mypy --strict dualstylegan tasks flows
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt uv || echo "no uv: pip installs, which takes longer"
+	if test -x $(BIN)/uv; then \
+		$(UV_ENV) $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e ".[pipeline,dev]"; \
+	else false; fi \
+	|| $(BIN)/python -m pip install -c constraints.txt -e ".[pipeline,dev]"
+	touch $@
