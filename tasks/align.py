@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.files import atomic_directory, atomic_write, sha256_file, write_bytes
 from dualstylegan.image_cache import Kept, Make, cache_key, cached, weight_digests
 from dualstylegan.images import list_images, read_image
+from tasks.common import load_settings, run_stage, tracked
 
 WEIGHTS = Path("data/weights")
 PORTRAITS = Path("data/portraits")
@@ -24,8 +24,6 @@ OUT = Path("data/aligned")
 KINDS = ("style", "content")
 # Raised by whoever changes the crop itself, so that no older picture is taken for a new one.
 VERSION = 1
-
-Progress = Callable[[str, int, int], None]
 
 
 def crop_maker(path: Path, size: int) -> Make:
@@ -43,12 +41,11 @@ def crop_maker(path: Path, size: int) -> Make:
     return make
 
 
-def align(*, size: int = 256, progress: Progress | None = None) -> dict[str, str]:
+def align(*, size: int = 256) -> dict[str, str]:
     """Make data/aligned.
 
     Args:
         size: side of the crops in pixels.
-        progress: told of each portrait, its number and how many there are.
 
     Returns:
         The portraits that were refused, and why.
@@ -63,9 +60,7 @@ def align(*, size: int = 256, progress: Progress | None = None) -> dict[str, str
     rows = []
     refused: dict[str, str] = {}
     with atomic_directory(OUT) as out:
-        for done, (kind, path) in enumerate(portraits):
-            if progress is not None:
-                progress(f"{kind}/{path.stem}", done + 1, len(portraits))
+        for kind, path in tracked(portraits, "portraits aligned"):
             source = sha256_file(path)
             key = cache_key(VERSION, source, size, digests)
             kept = cached(CACHE, key, crop_maker(path, size))
@@ -100,12 +95,10 @@ def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
 
 def main() -> None:
     """`python -m tasks.align`."""
-    from tasks.common import load_settings, run_stage
-
     chosen = load_settings().align
 
     def stage() -> None:
-        for name, reason in align(**chosen.model_dump(), progress=print).items():
+        for name, reason in align(**chosen.model_dump()).items():
             print(f"left out {name}: {reason}")
 
     run_stage("align", stage)

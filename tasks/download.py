@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dualstylegan.downloads import Progress, fetch_all
+from dualstylegan.downloads import PRODUCTS, fetch_all
+from tasks.common import Progress, run_stage
 
 CACHE = Path("data/cache/downloads")
 OUT = Path("data/weights")
 
 
-def download(progress: Progress | None = None) -> None:
+def download() -> None:
     """Make data/weights whole; a second run touches no network."""
-    fetch_all(CACHE, OUT, progress)
+    progress = Progress("weights", len(PRODUCTS))
+    fetch_all(CACHE, OUT, lambda note, done, _: progress(done, note))
 
 
 def main() -> None:
     """`python -m tasks.download`."""
-    from tasks.common import run_stage
-
-    run_stage("download", lambda: download(print))
+    run_stage("download", download)
 
 
 if __name__ == "__main__":

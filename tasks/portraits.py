@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from dualstylegan.files import atomic_directory, atomic_write, sha256_file, writ
 from dualstylegan.image_cache import Make, cache_key, cached, weight_digests
 from dualstylegan.images import list_images, read_image
 from dualstylegan.models import GENERATOR_FILE
+from tasks.common import load_settings, run_stage, tracked
 
 WEIGHTS = Path("data/weights")
 CACHE = Path("data/cache/portraits")
@@ -24,8 +25,6 @@ GENERATED = "generated"
 KINDS = ("style", "content")
 PHOTO = "astronaut.png"
 USER_LICENCE = "as granted to the user"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
         key = cache_key("style", compose.recipe_key(recipe), digests)
         yield Item("style", recipe.name, key, style(recipe))
     for index in range(contents):
-        key = cache_key("content", compose.CONTENT_SEEDS, index, compose.face_facts(), digests)
+        key = cache_key("content", compose.face_facts(compose.content_seed(index)), digests)
         yield Item("content", f"face{index:02d}", key, content(index))
     photo = WEIGHTS / PHOTO
     facts = {"origin": "NASA, 1993", "licence": "public domain"}
@@ -109,7 +108,6 @@ def portraits(
     source: str = GENERATED,
     styles: int | None = None,
     contents: int = 10,
-    progress: Progress | None = None,
 ) -> int:
     """Make data/portraits; returns the number of portraits.
 
@@ -117,7 +115,6 @@ def portraits(
         source: `generated`, or a folder with the folders `style` and `content`.
         styles: exemplars of the generated set, all by default.
         contents: generated content faces.
-        progress: told of each portrait, its number and how many there are.
 
     Raises:
         DataError: the folder is missing or empty.
@@ -137,9 +134,7 @@ def portraits(
         items = list(user_items(Path(source)))
     rows = []
     with atomic_directory(OUT) as out:
-        for done, item in enumerate(items):
-            if progress is not None:
-                progress(f"{item.kind}/{item.name}", done + 1, len(items))
+        for item in tracked(items, "portraits"):
             kept = cached(CACHE, item.key, item.make)
             assert kept.png is not None
             write_bytes(out / item.kind / f"{item.name}.png", kept.png)
@@ -152,10 +147,8 @@ def portraits(
 
 def main() -> None:
     """`python -m tasks.portraits`."""
-    from tasks.common import load_settings, run_stage
-
     chosen = load_settings().portraits
-    run_stage("portraits", lambda: portraits(**chosen.model_dump(), progress=print))
+    run_stage("portraits", lambda: portraits(**chosen.model_dump()))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def displacement(
     scale(nose, character.nose, 0.32, 0.32, across=False)
     scale(mouth, character.mouth, 0.46, 0.26, across=False)
     scale(mouth * 0.3 + chin * 0.7, character.jaw, 0.85, 0.55, across=True)
-    scale(nose, character.cheeks, 1.05, 0.55, across=True)
+    # Below the eyes: their distance sets the crop, which would outgrow the picture.
+    scale((nose + mouth) / 2, character.cheeks, 1.05, 0.45, across=True)
     scale(2 * brows - middle - torch.tensor((0.0, 0.5)), character.head, 1.2, 0.7, across=True)
     move(chin, -character.chin, 0.9, 0.45)
     move(brows, character.brows, 0.75, 0.22)

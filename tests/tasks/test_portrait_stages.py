@@ -1,0 +1,88 @@
+"""Stages portraits and align on a user's own folder: cached a portrait, refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dualstylegan.errors import DataError, ImageError
+from dualstylegan.images import read_image
+from tasks import align as align_stage
+from tasks.align import align
+from tasks.portraits import portraits
+
+
+@pytest.fixture
+def project(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project with weights, and a folder `mine` of one face in two sizes."""
+    photo = read_image(weights / "astronaut.png")
+    for kind, size in (("style", 512), ("content", 400)):
+        (tmp_path / "mine" / kind).mkdir(parents=True)
+        photo.resize((size, size)).save(tmp_path / "mine" / kind / "one.jpg")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/weights").symlink_to(weights.resolve())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_own_portraits_are_aligned_and_recorded(project: Path) -> None:
+    assert portraits(source="mine") == 2
+    assert align(size=64) == {}
+    table = pd.read_parquet("data/aligned/manifest.parquet")
+    assert list(zip(table["kind"], table["name"], strict=True)) == [
+        ("content", "one"),
+        ("style", "one"),
+    ]
+    assert read_image("data/aligned/style/one.png").size == (64, 64)
+    origins = pd.read_parquet("data/portraits/provenance.parquet")["origin"]
+    assert list(origins) == ["user: one.jpg"] * 2
+
+
+def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    portraits(source="mine")
+    align(size=64)
+    before = contents(Path("data/aligned"))
+    made: list[str] = []
+    real = align_stage.align_face
+
+    def counted(photo: Image.Image, *args: object, **kwargs: object) -> object:
+        made.append("x")
+        return real(photo, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(align_stage, "align_face", counted)
+    read_image("mine/style/one.jpg").rotate(5).save("mine/style/two.png")
+    portraits(source="mine")
+    align(size=64)
+    after = contents(Path("data/aligned"))
+    assert made == ["x"]
+    assert set(after) - set(before) == {"style/two.png"}
+    assert all(after[k] == before[k] for k in before if k.endswith(".png"))
+
+
+def test_a_portrait_without_a_face_is_left_out_by_name(project: Path) -> None:
+    Image.new("RGB", (200, 200), (10, 90, 160)).save("mine/style/sky.png")
+    portraits(source="mine")
+    assert list(align(size=64)) == ["style/sky.png"]
+    table = pd.read_parquet("data/aligned/manifest.parquet").set_index(["kind", "name"])
+    assert "no face" in table.loc[("style", "sky"), "refused"]
+    assert not Path("data/aligned/style/sky.png").exists()
+
+
+def test_bad_folders_leave_nothing_half_written(project: Path) -> None:
+    with pytest.raises(DataError, match="no such folder"):
+        portraits(source="absent")
+    Path("mine/style/text.png").write_text("no image")
+    with pytest.raises(ImageError, match=r"text\.png"):
+        portraits(source="mine")
+    assert not Path("data/portraits").exists()
+    for path in Path("mine/style").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="no images"):
+        portraits(source="mine")
