@@ -36,7 +36,8 @@ def pixel_grid(height: int, width: int) -> tuple[Tensor, Tensor]:
 def box_blur(x_CHW: Tensor, radius: int) -> Tensor:
     """Mean over squares, the picture reflected at its border."""
     padded = F.pad(x_CHW[None], (radius,) * 4, mode="reflect")
-    return F.avg_pool2d(padded, 2 * radius + 1, 1)[0]
+    across = F.avg_pool2d(padded, (1, 2 * radius + 1), 1)
+    return F.avg_pool2d(across, (2 * radius + 1, 1), 1)[0]
 
 
 def gaussian_blur(x_CHW: Tensor, sigma: float) -> Tensor:
