@@ -217,6 +217,8 @@ def fetch_all(
         rest = products[done + 1 :]
         if all(p.distribution != product.distribution for p in rest):
             cached_path(product.distribution, cache).unlink(missing_ok=True)
+    # Drops the records of files that are no longer among the products.
+    write_json(out / PROVENANCE_FILE, records)
     if progress is not None:
         progress("complete", len(products), len(products))
     return records
