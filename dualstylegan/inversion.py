@@ -179,7 +179,8 @@ def invert(
         rendered = generator(latents[0], space, size=size)
         target = [f[active] for f in features]
         pixels = (rendered - image_NCHW[active]).abs().mean((1, 2, 3))
-        return lpips.distance(lpips.features(rendered), target) + pixel_weight * pixels
+        loss: Tensor = lpips.distance(lpips.features(rendered), target) + pixel_weight * pixels
+        return loss
 
     return descend([start], [rate], objective, plan, progress)
 

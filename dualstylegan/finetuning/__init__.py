@@ -1,0 +1,1 @@
+"""Progressive fine-tuning (section 3.3): g to g', structure transfer, and style transfer."""

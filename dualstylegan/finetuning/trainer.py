@@ -1,0 +1,188 @@
+"""One trainer for every adversarial training of the method, resumable to the byte.
+
+Each step draws all its randomness from a generator seeded by the run's seed and the step's number,
+so that a state needs networks, optimisers, averages and the step, and nothing else. To resume, run
+the same training again with the same state file.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dualstylegan.checkpoints import load_state, save_state
+from dualstylegan.errors import CheckpointError, TrainingError
+
+SEED_STRIDE = 1_000_003
+WARM_AVERAGE_STEPS = 10
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """How a training runs, whatever it trains.
+
+    Attributes:
+        steps: number of steps.
+        seed: of all randomness.
+        average_decay: decay of the moving averages per step, reached after a warm-up.
+        save_seconds: time between two saved states; 0 saves after every step.
+        picture_steps: steps between two sample pictures; 0 makes none but the last.
+        fingerprint: names the inputs; a state of other inputs is refused.
+    """
+
+    steps: int
+    seed: int
+    average_decay: float
+    save_seconds: float
+    picture_steps: int
+    fingerprint: str
+
+
+class Training(ABC):
+    """What is trained: networks, optimisers and the work of one step.
+
+    Attributes:
+        modules: trained networks by name.
+        optimisers: by name.
+        averaged: name of the module whose parameters are averaged, all of those that train.
+    """
+
+    modules: Mapping[str, nn.Module]
+    optimisers: Mapping[str, torch.optim.Optimizer]
+    averaged: str
+
+    @abstractmethod
+    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+        """Do step number `step` with randomness from `draw` (CPU); returns scalars to log."""
+
+    @abstractmethod
+    def picture(self) -> Image.Image:
+        """A grid that shows what the averaged network does, always of the same codes."""
+
+
+class Trainer:
+    """Runs a `Training` to its end, saving states on the way.
+
+    Args:
+        training: what is trained.
+        plan: how it runs.
+        state_file: where the state is kept while the run lasts.
+        on_metrics: told each step's number and scalars.
+        on_picture: told a step's number and its sample grid.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        plan: RunPlan,
+        state_file: Path,
+        on_metrics: Callable[[int, dict[str, float]], None] | None = None,
+        on_picture: Callable[[int, Image.Image], None] | None = None,
+    ) -> None:
+        self.training = training
+        self.plan = plan
+        self.state_file = state_file
+        self.on_metrics = on_metrics
+        self.on_picture = on_picture
+        self.step = 0
+        self.history: list[dict[str, float]] = []
+        trained = training.modules[training.averaged].named_parameters()
+        self.average = {k: p.detach().clone() for k, p in trained if p.requires_grad}
+
+    def run(self) -> None:
+        """Train from the saved state, or from the start, to the last step.
+
+        Raises:
+            TrainingError: a loss is not finite; the state before it is on disk.
+        """
+        self._resume()
+        saved = time.monotonic()
+        while self.step < self.plan.steps:
+            draw = torch.Generator().manual_seed(self.plan.seed * SEED_STRIDE + self.step)
+            scalars = {k: float(v) for k, v in self.training.step(self.step, draw).items()}
+            self._check_finite(scalars)
+            self._update_average()
+            self.step += 1
+            self.history.append({"step": self.step, **scalars})
+            if self.on_metrics is not None:
+                self.on_metrics(self.step, scalars)
+            if time.monotonic() - saved >= self.plan.save_seconds:
+                self.save()
+                saved = time.monotonic()
+            self._show()
+
+    def averaged_state(self) -> dict[str, Tensor]:
+        """State of the averaged module with every trained parameter replaced by its average."""
+        module = self.training.modules[self.training.averaged]
+        return {k: self.average.get(k, v).clone() for k, v in module.state_dict().items()}
+
+    def save(self) -> None:
+        """Write the state atomically."""
+        training = self.training
+        state: dict[str, Any] = {
+            "fingerprint": self.plan.fingerprint,
+            "step": self.step,
+            "history": self.history,
+            "average": self.average,
+            "modules": {
+                name: {k: p for k, p in module.named_parameters() if p.requires_grad}
+                for name, module in training.modules.items()
+            },
+            "optimisers": {name: o.state_dict() for name, o in training.optimisers.items()},
+        }
+        save_state(self.state_file, state)
+
+    def _resume(self) -> None:
+        if not self.state_file.exists():
+            return
+        state = load_state(self.state_file)
+        if state.get("fingerprint") != self.plan.fingerprint:
+            raise CheckpointError(
+                "the saved state belongs to other inputs or settings",
+                file=self.state_file,
+                fix="delete it to start anew",
+            )
+        with torch.no_grad():
+            for name, module in self.training.modules.items():
+                parameters = dict(module.named_parameters())
+                for key, value in state["modules"][name].items():
+                    parameters[key].copy_(value)
+            for key, value in state["average"].items():
+                self.average[key].copy_(value)
+        for name, optimiser in self.training.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        self.step = state["step"]
+        self.history = state["history"]
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        decay = min(self.plan.average_decay, (self.step + 1) / (self.step + 1 + WARM_AVERAGE_STEPS))
+        module = self.training.modules[self.training.averaged]
+        for key, parameter in module.named_parameters():
+            if key in self.average:
+                self.average[key].lerp_(parameter, 1 - decay)
+
+    def _check_finite(self, scalars: Mapping[str, float]) -> None:
+        broken = {k: v for k, v in scalars.items() if not math.isfinite(v)}
+        if broken:
+            raise TrainingError(
+                f"training broke at step {self.step}",
+                file=self.state_file,
+                value=broken,
+                fix="lower the learning rate; the last good state is kept",
+            )
+
+    def _show(self) -> None:
+        every = self.plan.picture_steps
+        due = self.step == self.plan.steps or (every and self.step % every == 0)
+        if due and self.on_picture is not None:
+            self.on_picture(self.step, self.training.picture())
