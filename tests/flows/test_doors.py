@@ -1,0 +1,109 @@
+"""Three doors to one graph: what one has done, the others skip."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from flows.graph import plan
+from tests.flows.standin import HERE, Project, free_port
+
+FLOW = ("-m", "flows.portrait")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path / "project")
+    made.write()
+    return made
+
+
+def test_plan_orders_stages_and_spreads_staleness() -> None:
+    needs = {"a": frozenset[str](), "b": frozenset({"a"}), "c": frozenset({"b"})}
+    steps = plan({**needs, "x": frozenset()}, dict.fromkeys([*needs, "x"], ()), ["b"])
+    assert [(s.name, s.due) for s in steps] == [
+        ("a", False),
+        ("b", True),
+        ("c", True),
+        ("x", False),
+    ]
+    assert [s.name for s in plan(needs, dict.fromkeys(needs, ()), [], ["b"])] == ["a", "b"]
+
+
+def test_flow_and_repro_share_cache_and_retries_are_a_stages_own(project: Project) -> None:
+    project.run("-m", "dvc", "repro", "-q")
+    assert sorted(project.ran()) == ["join", "left", "right", "seed"]
+    project.set(seed=1, left=2, right=1, join=1)
+    (project.folder / "fail-left").touch()
+    said = project.run(*FLOW)
+    assert "made left" in said
+    assert "up to date" in said
+    assert project.ran() == ["left", "left", "join"]
+    assert project.result() == "seed1;left2;seed1;right1;join1;"
+    project.run("-m", "dvc", "repro", "-q")
+    assert project.ran() == []
+    project.set(seed=1, left=1, right=1, join=1)
+    project.run("-m", "dvc", "repro", "-q")
+    assert project.ran() == []
+    assert project.result() == "seed1;left1;seed1;right1;join1;"
+
+
+def test_failing_stage_leaves_independent_branches_done(project: Project) -> None:
+    (project.folder / "fail-left").touch()
+    said = project.run(*FLOW, "--retries", "0", code=1)
+    assert "failed: left; not done: left, join" in said
+    assert sorted(project.ran()) == ["left", "right", "seed"]
+
+
+def test_push_and_pull_restore_a_clone(project: Project, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    project.run("-m", "dvc", "remote", "add", "-q", "-d", "store", str(store))
+    project.run("-m", "dvc", "repro", "-q")
+    project.run("-m", "dvc", "push", "-q", "--run-cache")
+    project.ran()
+    clone = Project(tmp_path / "clone")
+    kept = ("dvc.yaml", "dvc.lock", "params.yaml", "step.py", ".dvc/config")
+    for name in kept:
+        (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(project.folder / name, clone.folder / name)
+    clone.run("-m", "dvc", "pull", "-q", "--run-cache")
+    assert clone.result() == project.result()
+    clone.run("-m", "dvc", "repro", "-q")
+    assert clone.ran() == []
+
+
+def test_deployment_runs_on_a_worker(project: Project) -> None:
+    port = free_port()
+    project.env["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+    (project.folder / "flows").mkdir()
+    for name in ("__init__.py", "graph.py", "portrait.py"):
+        shutil.copy(HERE / "flows" / name, project.folder / "flows" / name)
+    shutil.copy(HERE / "prefect.yaml", project.folder)
+    prefect = ("-m", "prefect")
+    with project.daemon(*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)):
+        wait_for(f"http://127.0.0.1:{port}/api/health")
+        project.run(*prefect, "work-pool", "create", "local", "--type", "process")
+        project.run(*prefect, "--no-prompt", "deploy", "--all")
+        with project.daemon(*prefect, "worker", "start", "--pool", "local"):
+            project.run(*prefect, "deployment", "run", "portrait/embedded", "--watch")
+    assert sorted(project.ran()) == ["join", "left", "right", "seed"]
+    assert project.result() == "seed1;left1;seed1;right1;join1;"
+    project.run("-m", "dvc", "repro", "-q")
+    assert project.ran() == []
+
+
+def wait_for(address: str, seconds: float = 90) -> None:
+    """Until an address answers."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.3)
