@@ -22,6 +22,7 @@ class Profile(_Section):
     working_size: Literal[64, 128, 256] = Field(default=128, description="pixels in training")
     output_size: Literal[256, 512, 1024] = Field(default=256, description="pixels of results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    bfloat16: bool = Field(default=True, description="convolutions; codes and losses are float32")
     seed: int = Field(default=0, ge=0, lt=2**31)
     threads: int = Field(default=0, ge=0, le=256, description="of torch; 0 leaves the choice to it")
 
@@ -49,76 +50,83 @@ class Align(_Section):
 
 
 class Invert(_Section):
-    """Codes of portraits, by the encoder and then by optimisation in Z+."""
+    """Codes of portraits: the encoder's, moved in Z+ until g renders the portrait."""
 
-    steps: int = Field(default=60, ge=0, le=5000, description="0 keeps the encoder's code")
-    rate: float = Field(default=0.05, gt=0, le=1)
+    style_steps: int = Field(default=24, ge=0, le=5000, description="0 keeps the encoder's code")
+    content_steps: int = Field(default=0, ge=0, le=5000)
+    rate: float = Field(default=0.1, gt=0, le=1)
+    pixel_weight: float = Field(default=0.2, ge=0, le=100, description="beside LPIPS of weight 1")
     batch: int = Field(default=4, ge=1, le=64, description="images at once")
 
 
 class Adapt(_Section):
     """g becomes g' on the exemplars."""
 
-    steps: int = Field(default=150, ge=1, le=100_000)
-    batch: int = Field(default=4, ge=2, le=64)
+    steps: int = Field(default=100, ge=1, le=100_000)
+    batch: int = Field(default=4, ge=2, le=64, description="half of them anchored to exemplars")
     rate: float = Field(default=0.002, gt=0, le=0.1)
-    adversarial_weight: float = Field(default=1.0, ge=0, le=100)
-    anchor_weight: float = Field(default=1.0, ge=0, le=100)
-    pixel_weight: float = Field(default=1.0, ge=0, le=100)
-    truncation: float = Field(default=0.7, ge=0, le=1.5)
-    average_decay: float = Field(default=0.99, ge=0, lt=1)
-    save_seconds: float = Field(default=15, ge=0, le=3600)
-    picture_steps: int = Field(default=50, ge=0, le=100_000)
+    adversarial_weight: float = Field(default=0.2, ge=0, le=100)
+    anchor_weight: float = Field(default=1.0, ge=0, le=100, description="of LPIPS to the exemplar")
+    pixel_weight: float = Field(default=0.5, ge=0, le=100)
+    truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
+    adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
+    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
+    average_decay: float = Field(default=0.95, ge=0, lt=1)
+    save_seconds: float = Field(default=20, ge=0, le=3600)
+    picture_steps: int = Field(default=25, ge=0, le=100_000)
 
 
 class Destylize(_Section):
     """The three steps of facial destylization."""
 
-    steps: int = Field(default=80, ge=1, le=5000, description="of step 2, on g'")
-    rate: float = Field(default=0.05, gt=0, le=1)
-    identity_weight: float = Field(default=0.1, ge=0, le=100)
-    spread_weight: float = Field(default=0.01, ge=0, le=100)
-    truncation: float = Field(default=0.7, ge=0, le=1.5)
-    batch: int = Field(default=4, ge=1, le=64)
+    steps: int = Field(default=40, ge=1, le=5000, description="of step 2, on g'")
+    rate: float = Field(default=0.1, gt=0, le=1)
+    batch: int = Field(default=4, ge=1, le=64, description="images at once")
 
 
 class Finetune(_Section):
-    """Stage 2 (structure transfer) and stage 3 (style) of progressive fine-tuning."""
+    """Stage 3 of progressive fine-tuning; the weights of the terms are the paper's lambdas."""
 
-    structure_steps: int = Field(default=60, ge=0, le=100_000)
-    style_steps: int = Field(default=200, ge=1, le=100_000)
-    batch: int = Field(default=2, ge=1, le=64)
-    accumulation: int = Field(default=1, ge=1, le=64)
+    steps: int = Field(default=200, ge=1, le=100_000)
+    batch: int = Field(default=2, ge=1, le=64, description="images a pass")
+    accumulation: int = Field(default=1, ge=1, le=64, description="passes a step")
     rate: float = Field(default=0.002, gt=0, le=0.1)
-    adversarial: float = Field(default=1.0, ge=0, le=100)
+    adversarial: float = Field(default=0.2, ge=0, le=100)
     perceptual: float = Field(default=1.0, ge=0, le=100)
     contextual: float = Field(default=0.25, ge=0, le=100)
     matching: float = Field(default=0.25, ge=0, le=100)
     identity: float = Field(default=1.0, ge=0, le=100)
     regular: float = Field(default=0.015, ge=0, le=100)
     regularise: Literal["mod_res", "compatible"] = "mod_res"
-    mixing: float = Field(default=0.5, ge=0, le=1)
-    truncation: float = Field(default=0.7, ge=0, le=1.5)
-    jitter: float = Field(default=0.05, ge=0, le=1)
-    average_decay: float = Field(default=0.99, ge=0, lt=1)
-    save_seconds: float = Field(default=15, ge=0, le=3600)
+    mixing: float = Field(default=0.9, ge=0, le=1, description="share of faces of two codes")
+    truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
+    jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
+    path_weight: float = Field(default=0.0, ge=0, le=100)
+    path_steps: int = Field(default=4, ge=1, le=1000)
+    adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
+    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
+    average_decay: float = Field(default=0.97, ge=0, lt=1)
+    save_seconds: float = Field(default=20, ge=0, le=3600)
     picture_steps: int = Field(default=50, ge=0, le=100_000)
 
 
 class Refine(_Section):
     """Refinement of the extrinsic codes on the trained network."""
 
-    steps: int = Field(default=60, ge=1, le=5000)
-    rate: float = Field(default=0.02, gt=0, le=1)
-    batch: int = Field(default=4, ge=1, le=64)
+    steps: int = Field(default=20, ge=1, le=5000)
+    structure_rate: float = Field(default=0.005, gt=0, le=1)
+    color_rate: float = Field(default=0.05, gt=0, le=1)
+    batch: int = Field(default=4, ge=1, le=64, description="images at once")
 
 
 class Sampler(_Section):
-    """The network that draws new extrinsic codes."""
+    """The networks that draw new extrinsic codes."""
 
-    steps: int = Field(default=300, ge=1, le=100_000)
+    epochs: int = Field(default=100, ge=1, le=100_000)
+    pool: int = Field(default=1000, ge=2, le=1_000_000, description="jittered codes an epoch")
+    batch: int = Field(default=128, ge=2, le=10_000)
     rate: float = Field(default=0.001, gt=0, le=0.1)
-    batch: int = Field(default=32, ge=1, le=1024)
+    jitter: float = Field(default=0.05, ge=0, le=1)
 
 
 class Package(_Section):
@@ -152,9 +160,13 @@ class Register(_Section):
 
     model: str = Field(default="dualstylegan", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
     experiment: str = Field(default="portrait", min_length=1, max_length=100)
-    measure: str = Field(default="kid_results", min_length=1, description="of data/reports/metrics.json")
+    measure: str = Field(
+        default="kid_results", min_length=1, description="of data/reports/metrics.json"
+    )
     lower_is_better: bool = True
-    guard: str = Field(default="identity_same", description="measure that must not fall; empty: none")
+    guard: str = Field(
+        default="identity_same", description="measure that must not fall; empty: none"
+    )
     guard_slack: float = Field(default=0.02, ge=0, le=1, description="by how much it may")
 
 
