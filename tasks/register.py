@@ -1,0 +1,213 @@
+"""Stage `register`: the run in MLflow, the model in its registry, and who is champion."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dualstylegan.errors import DataError
+from dualstylegan.faces.detect import DETECTOR_FILE
+from dualstylegan.faces.landmarks import PREDICTOR_FILE
+from dualstylegan.files import read_json, sha256_file, write_json
+from dualstylegan.settings import Register, Settings
+from tasks.tracking import connect, flat, log_curves, log_facts
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL = Path("data/models/portrait")
+FACES = Path("data/weights")
+METRICS = Path("data/reports/metrics.json")
+EVALUATION = Path("data/reports/evaluation")
+OUT = Path("data/reports/registration.json")
+TRAINED = {"adapt": Path("data/models/adapted"), "finetune": Path("data/models/finetuned")}
+SERVING = Path(__file__).with_name("serving.py")
+CORE = Path(__file__).parents[1] / "dualstylegan"
+CHAMPION = "champion"
+DIGEST = "content_sha256"
+# By hand: what pip says it installed (`torch==2.13.0+cpu`) is not to be had everywhere.
+REQUIREMENTS = (
+    "dlib-bin",
+    "numpy",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "safetensors",
+    "torch",
+)
+
+
+def content_digest(*places: Path) -> str:
+    """Digest of files and folders, by name and content."""
+    digest = hashlib.sha256()
+    for place in places:
+        files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+        for path in files:
+            digest.update(f"{path.relative_to(place)}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register) -> bool:
+    """Whether new measures beat the holder's: the measure improves, and the guard holds.
+
+    A holder without the measure is beaten.
+
+    Raises:
+        DataError: the new measures lack the one that decides.
+    """
+    if rule.measure not in new:
+        raise DataError(
+            "the measure that decides was not taken",
+            file=METRICS,
+            value=rule.measure,
+            limit=", ".join(sorted(new)),
+            fix="set register.measure in params.yaml",
+        )
+    if rule.measure not in holder:
+        return True
+    gain = new[rule.measure] - holder[rule.measure]
+    if (-gain if rule.lower_is_better else gain) <= 0:
+        return False
+    if rule.guard and rule.guard in new and rule.guard in holder:
+        return new[rule.guard] >= holder[rule.guard] - rule.guard_slack
+    return True
+
+
+def measures() -> dict[str, float]:
+    """metrics.json as flat numbers: NAME, NAME.low, NAME.high."""
+    found: dict[str, float] = {}
+    for name, figure in read_json(METRICS).items():
+        found[name] = float(figure["value"])
+        found |= {f"{name}.{end}": float(figure[end]) for end in ("low", "high")}
+    return found
+
+
+def requirements() -> list[str]:
+    """Exact versions of what serving needs, without local labels such as `+cpu`."""
+    from importlib.metadata import version
+
+    return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
+
+
+def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: str) -> str:
+    """A run with parameters, curves, sample grids and measures; returns its id."""
+    run = client.create_run(experiment, run_name=digest[:12], tags={DIGEST: digest})
+    name = str(run.info.run_id)
+    log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
+    for stage, folder in TRAINED.items():
+        log_curves(client, name, stage, folder / "curves.parquet")
+        if (folder / "samples").is_dir():
+            client.log_artifacts(name, str(folder / "samples"), f"samples/{stage}")
+    if (EVALUATION / "sweep").is_dir():
+        client.log_artifacts(name, str(EVALUATION / "sweep"), "evaluation/sweep")
+    client.set_terminated(name)
+    return name
+
+
+def signature() -> Any:
+    """What the served model takes and gives."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    optional = (
+        ("structure", "double"),
+        ("color", "double"),
+        ("preserve_color", "boolean"),
+        ("size", "long"),
+        ("align", "boolean"),
+    )
+    given: list[ColSpec | TensorSpec] = [ColSpec("string", "image"), ColSpec("string", "style")]
+    given += [ColSpec(kind, name, required=False) for name, kind in optional]
+    return ModelSignature(Schema(given), Schema([ColSpec("string")]))
+
+
+def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> str:
+    """Log the pyfunc model under a run and register it; returns the version."""
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run):
+        faces = Path(folder) / "faces"
+        faces.mkdir()
+        for name in (DETECTOR_FILE, PREDICTOR_FILE):
+            if (FACES / name).is_file():
+                shutil.copy(FACES / name, faces)
+        code = Path(folder) / "dualstylegan"
+        shutil.copytree(CORE, code, ignore=shutil.ignore_patterns("__pycache__"))
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(SERVING),
+            artifacts={"portrait": str(MODEL), "faces": str(faces)},
+            code_paths=[str(code)],
+            signature=signature(),
+            pip_requirements=requirements(),
+        )
+    version = client.create_model_version(
+        rule.model, logged.model_uri, run_id=run, tags={DIGEST: digest}
+    )
+    return str(version.version)
+
+
+def champion(client: MlflowClient, model: str) -> Any | None:
+    """The version that holds the alias, if any."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(model, CHAMPION)
+    except MlflowException:
+        return None
+
+
+def register(settings: Settings) -> dict[str, Any]:
+    """Track, register and perhaps promote the packaged model; the same content only once.
+
+    Returns:
+        What registration.json says.
+
+    Raises:
+        DataError: the model or its measures are missing.
+    """
+    rule = settings.register_
+    new = measures()
+    digest = content_digest(MODEL, METRICS)
+    client, experiment = connect(rule.experiment)
+    if not client.search_registered_models(f"name = '{rule.model}'"):
+        client.create_registered_model(rule.model)
+    versions = client.search_model_versions(f"name = '{rule.model}'")
+    known = [v for v in versions if v.tags.get(DIGEST) == digest]
+    if known:
+        version, run = str(known[0].version), str(known[0].run_id)
+    else:
+        run = log_run(client, experiment, settings, digest)
+        version = log_version(client, run, rule, digest)
+    holder = champion(client, rule.model)
+    held = {} if holder is None else dict(client.get_run(holder.run_id).data.metrics)
+    promoted = holder is None or (str(holder.version) != version and better(new, held, rule))
+    if promoted:
+        client.set_registered_model_alias(rule.model, CHAMPION, version)
+    return {
+        "model": rule.model,
+        "version": version,
+        "run_id": run,
+        DIGEST: digest,
+        "measure": rule.measure,
+        "value": new.get(rule.measure),
+        "champion": version if promoted or holder is None else str(holder.version),
+        "promoted": promoted,
+    }
+
+
+def main() -> None:
+    """`python -m tasks.register`."""
+    from tasks.common import load_settings, run_stage
+
+    settings = load_settings()
+    run_stage("register", lambda: write_json(OUT, register(settings)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Registering: one version per content, the alias moves only to the better, and it is served."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dualstylegan.errors import DataError
+from dualstylegan.files import read_json, write_json
+from dualstylegan.settings import Register, Settings
+from tasks.register import METRICS, MODEL, OUT, better, register
+from tests.core.portrait_models import tiny_model
+from tests.flows.standin import free_port
+from tests.flows.test_doors import wait_for
+
+RULE = Register()
+
+
+def figures(kid: float, identity: float) -> dict[str, float]:
+    return {"kid_results": kid, "identity_same": identity}
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "wins"),
+    [
+        (figures(0.1, 0.5), {}, True),
+        (figures(0.1, 0.5), figures(0.2, 0.5), True),
+        (figures(0.2, 0.5), figures(0.2, 0.5), False),
+        (figures(0.3, 0.9), figures(0.2, 0.5), False),
+        (figures(0.1, 0.4), figures(0.2, 0.5), False),
+        (figures(0.1, 0.49), figures(0.2, 0.5), True),
+    ],
+)
+def test_who_is_better(new: dict[str, float], old: dict[str, float], wins: bool) -> None:
+    assert better(new, old, RULE) is wins
+
+
+def test_a_measure_that_was_not_taken_is_named() -> None:
+    with pytest.raises(DataError, match=r"kid_results.*identity_same.*register\.measure"):
+        better({"identity_same": 0.5}, {}, RULE)
+
+
+def measured(kid: float) -> None:
+    values = figures(kid, 0.5)
+    write_json(METRICS, {k: {"value": v, "low": v, "high": v} for k, v in values.items()})
+
+
+def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    tiny_model().save_pretrained(MODEL)
+    folder = Path("data/models/finetuned/samples")
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "000001.png")
+    curves = pd.DataFrame({"step": range(1200), "loss": [1.0] * 1200})
+    curves.to_parquet(folder.parent / "curves.parquet")
+    measured(0.2)
+    first = register(Settings())
+    assert (first["version"], first["champion"], first["promoted"]) == ("1", "1", True)
+    assert register(Settings())["version"] == "1"
+    measured(0.3)
+    worse = register(Settings())
+    assert (worse["version"], worse["champion"], worse["promoted"]) == ("2", "1", False)
+    measured(0.1)
+    best = register(Settings())
+    assert (best["version"], best["champion"]) == ("3", "3")
+    write_json(OUT, best)
+    assert read_json(OUT)["value"] == 0.1
+    picture = serve_one(tmp_path)
+    assert picture.size == (64, 64)
+
+
+def serve_one(folder: Path) -> Image.Image:
+    """Post a picture to `mlflow models serve` and give back its answer."""
+    port = free_port()
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").convert("RGB").save(buffer, "PNG")
+    row = {
+        "image": base64.b64encode(buffer.getvalue()).decode(),
+        "style": "stone",
+        "size": 64,
+        "align": False,
+    }
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = ["models", "serve", "-m", "models:/dualstylegan@champion", "--env-manager", "local"]
+    with open(folder / "serve.log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", *command, "-h", "127.0.0.1", "-p", str(port)],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/ping")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"dataframe_records": [row]}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            (text,) = json.load(answer)["predictions"]
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    return Image.open(io.BytesIO(base64.b64decode(text)))
