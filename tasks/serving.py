@@ -12,13 +12,13 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
 from dualstylegan.errors import ImageError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from PIL import Image
 
 OPTIONS = ("structure", "color", "preserve_color", "size", "align")
@@ -35,7 +35,7 @@ class ServedPortraits(PythonModel):
             Path(context.artifacts["portrait"]), weights_dir=Path(context.artifacts["faces"])
         )
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[str]:
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
         """Restyle each row's image.
 
         Raises:
@@ -43,12 +43,9 @@ class ServedPortraits(PythonModel):
             SettingsError: an unknown style, or a value out of its bounds.
             FaceError: no usable face.
         """
-        table: pd.DataFrame = model_input
-        return [self._restyle(row) for row in table.to_dict("records")]
+        return [self._restyle(row) for row in model_input.to_dict("records")]
 
     def _restyle(self, row: dict[Any, Any]) -> str:
-        import pandas as pd
-
         options = {name: row[name] for name in OPTIONS if name in row and pd.notna(row[name])}
         for name in ("preserve_color", "align"):
             if name in options:

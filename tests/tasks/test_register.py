@@ -59,7 +59,7 @@ def measured(kid: float) -> None:
 def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tiny_model().save_pretrained(MODEL)
+    tiny_model(resolution=64).save_pretrained(MODEL)
     folder = Path("data/models/finetuned/samples")
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "000001.png")
