@@ -35,6 +35,7 @@ Features = Callable[[Tensor], list[Tensor]]
 PERCEPTUAL_WEIGHTS = (0.0, 0.5, 1.0)
 STYLE_STAGES = slice(1, 3)
 CONTEXTUAL_STAGE = 2
+STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
 

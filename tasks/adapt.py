@@ -1,0 +1,72 @@
+"""Stage `adapt`: the generator g becomes g', fine-tuned on the exemplars."""
+
+from __future__ import annotations
+
+from dualstylegan.files import sha256_file
+from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
+from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dualstylegan.finetuning.trainer import RunPlan
+from dualstylegan.latents import digest, read_codes
+from dualstylegan.model_config import GeneratorConfig
+from dualstylegan.models import load_discriminator, load_generator, load_perceptual
+from dualstylegan.settings import Adapt, Profile
+from tasks.batches import place, prepare, read_portraits
+from tasks.common import Paths, item_key, load_settings, run_stage
+from tasks.training import train
+
+CODES = Paths.codes / "style.parquet"
+STYLES = Paths.aligned / "style"
+VERSION = 1
+
+
+def adapt(profile: Profile, chosen: Adapt) -> None:
+    """Make data/models/adapted: g' (config.json, model.safetensors), curves and samples."""
+    device = prepare(profile)
+    portraits = read_portraits(STYLES, profile.working_size).to(device)
+    codes = read_codes(CODES).select(portraits.names).to(device)
+    generator = place(load_generator(Paths.weights, Paths.base), profile)
+    discriminator = place(load_discriminator(Paths.base), profile)
+    lpips = place(load_perceptual(Paths.weights), profile)
+    fingerprint = item_key(
+        VERSION,
+        profile.model_dump(exclude={"threads", "output_size"}),
+        chosen.model_dump(exclude={"save_seconds", "picture_steps"}),
+        portraits.sha256,
+        sha256_file(CODES),
+        [digest(network) for network in (generator, discriminator, lpips)],
+    )
+    training = AdaptTraining(
+        generator,
+        Adversary(discriminator, AdversaryPlan(rate=chosen.adversary_rate, augment=chosen.augment)),
+        lpips,
+        portraits.images,
+        codes,
+        profile.working_size,
+        AdaptPlan(
+            batch=chosen.batch,
+            rate=chosen.rate,
+            adversarial_weight=chosen.adversarial_weight,
+            anchor_weight=chosen.anchor_weight,
+            pixel_weight=chosen.pixel_weight,
+            truncation=chosen.truncation,
+        ),
+    )
+    plan = RunPlan(
+        steps=chosen.steps,
+        seed=profile.seed,
+        average_decay=chosen.average_decay,
+        save_seconds=chosen.save_seconds,
+        picture_steps=chosen.picture_steps,
+        fingerprint=fingerprint,
+    )
+    train("adapt", training, plan, GeneratorConfig().model_dump(mode="json"))
+
+
+def main() -> None:
+    """`python -m tasks.adapt`."""
+    settings = load_settings()
+    run_stage("adapt", lambda: adapt(settings.profile, settings.adapt))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Stage `destylize`: extrinsic and intrinsic codes of every exemplar, and triples to look at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dualstylegan.checkpoints import fill, load_tensors
+from dualstylegan.destylization import TRUNCATION, destylize
+from dualstylegan.files import atomic_directory
+from dualstylegan.images import make_grid, tensor_to_image, write_png
+from dualstylegan.inversion import DescentPlan
+from dualstylegan.latents import CodeTable, digest, read_codes, write_codes
+from dualstylegan.models import (
+    frozen,
+    load_encoder,
+    load_generator,
+    load_identity,
+    load_perceptual,
+)
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+from dualstylegan.settings import Destylize, Profile
+from tasks.batches import (
+    PortraitSet,
+    Tensors,
+    Tick,
+    keep_tensors,
+    losses,
+    place,
+    prepare,
+    read_portraits,
+    to_pixels,
+)
+from tasks.common import Paths, item_key, load_settings, run_stage
+from tasks.training import MODEL_FILE, OUTPUTS
+
+ADAPTED = OUTPUTS["adapt"] / MODEL_FILE
+CODES = Paths.codes / "style.parquet"
+STYLES = Paths.aligned / "style"
+TRIPLES = Paths.codes / "destylization"
+VERSION = 1
+
+
+class Destylizer:
+    """Networks and settings of destylization.
+
+    Args:
+        profile, chosen: settings.
+    """
+
+    def __init__(self, profile: Profile, chosen: Destylize) -> None:
+        self.profile, self.chosen = profile, chosen
+        self.device = prepare(profile)
+        self.generator = place(load_generator(Paths.weights, Paths.base), profile)
+        self.adapted = MobileStyleGAN()
+        fill(self.adapted, load_tensors(ADAPTED), ADAPTED)
+        self.adapted = place(frozen(self.adapted), profile)
+        self.encoder = load_encoder(Paths.base, self.generator).to(self.device)
+        self.lpips = place(load_perceptual(Paths.weights), profile)
+        self.identity = place(load_identity(Paths.weights), profile)
+        self.generator_digest = digest(self.generator)
+        self.networks = (self.generator, self.adapted, self.encoder, self.lpips, self.identity)
+
+    def run(self, portraits: PortraitSet, codes: CodeTable) -> Tensors:
+        """Intrinsic codes, natural faces and losses of every portrait."""
+        extrinsic = codes.select(portraits.names)
+        digests = [digest(network) for network in self.networks]
+        chosen = self.chosen.model_dump(exclude={"batch"})
+        keys = [
+            item_key(
+                VERSION,
+                sha256,
+                extrinsic[i].flatten().tolist(),
+                [self.profile.working_size, self.profile.bfloat16],
+                chosen,
+                digests,
+            )
+            for i, sha256 in enumerate(portraits.sha256)
+        ]
+
+        def work(indices: list[int], tick: Tick) -> Tensors:
+            found = destylize(
+                self.generator,
+                self.adapted,
+                self.encoder,
+                self.lpips,
+                self.identity,
+                portraits.images(indices),
+                extrinsic[indices].to(self.device),
+                DescentPlan(self.chosen.steps),
+                size=self.profile.working_size,
+                rate=self.chosen.rate,
+                progress=tick,
+            )
+            return {
+                "code": found.intrinsic_NLD,
+                "natural": to_pixels(found.natural_NCHW),
+                "encoded": to_pixels(self._render(found.intrinsic_NLD)),
+                "start": found.fitted.first_loss_N,
+                "end": found.fitted.loss_N,
+            }
+
+        return keep_tensors("destylize", keys, self.chosen.batch, self.chosen.steps, work)
+
+    def _render(self, code_NLD: Tensor) -> Tensor:
+        """g of intrinsic codes, as step 3 renders."""
+        with torch.no_grad():
+            image: Tensor = self.generator(
+                code_NLD, "z_plus", truncation=TRUNCATION, size=self.profile.working_size
+            )
+        return image
+
+
+def write_triples(portraits: PortraitSet, found: Tensors) -> None:
+    """Exemplar, natural face of step 2, and g(z_i+), side by side, one file an exemplar."""
+    with atomic_directory(TRIPLES) as out:
+        for i, name in enumerate(portraits.names):
+            row = (portraits.pixels_NCHW[i].cpu(), found["natural"][i], found["encoded"][i])
+            tiles = [tensor_to_image(pixels.float() / 127.5 - 1) for pixels in row]
+            write_png(out / f"{name}.png", make_grid(tiles, len(tiles)))
+
+
+def main() -> None:
+    """`python -m tasks.destylize`."""
+    settings = load_settings()
+
+    def stage() -> None:
+        destylizer = Destylizer(settings.profile, settings.destylize)
+        portraits = read_portraits(STYLES, settings.profile.working_size).to(destylizer.device)
+        codes = read_codes(CODES)
+        found = destylizer.run(portraits, codes)
+        own = (portraits.names, portraits.sha256, codes.space)
+        generator = destylizer.generator_digest
+        extrinsic = codes.select(portraits.names)
+        write_triples(portraits, found)
+        write_codes(Paths.codes / "exstyle.parquet", CodeTable(*own, extrinsic, generator))
+        intrinsic = CodeTable(*own, found.pop("code"), generator, losses(found))
+        write_codes(Paths.codes / "instyle.parquet", intrinsic)
+
+    run_stage("destylize", stage)
+
+
+if __name__ == "__main__":
+    main()

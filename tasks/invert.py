@@ -1,0 +1,103 @@
+"""Stage `invert`: Z+ codes of exemplars and content faces, portrait by portrait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dualstylegan.inversion import DescentPlan, at_size, encode, invert
+from dualstylegan.latents import CodeTable, digest, write_codes
+from dualstylegan.models import load_encoder, load_generator, load_perceptual
+from dualstylegan.networks.encoder import INPUT_PX
+from dualstylegan.settings import Invert, Profile
+from tasks.batches import (
+    PortraitSet,
+    Tensors,
+    Tick,
+    keep_tensors,
+    losses,
+    place,
+    prepare,
+    read_portraits,
+)
+from tasks.common import Paths, item_key, load_settings, run_stage
+
+# Raised by whoever changes what a code is, so that no older one is taken for a new one.
+VERSION = 1
+
+
+class Inverter:
+    """Networks and settings of inversion.
+
+    Args:
+        profile, chosen: settings.
+    """
+
+    def __init__(self, profile: Profile, chosen: Invert) -> None:
+        self.profile, self.chosen = profile, chosen
+        self.device = prepare(profile)
+        self.generator = place(load_generator(Paths.weights, Paths.base), profile)
+        self.encoder = load_encoder(Paths.base, self.generator).to(self.device)
+        self.lpips = place(load_perceptual(Paths.weights), profile)
+        self.generator_digest = digest(self.generator)
+        self.digests = [self.generator_digest, digest(self.encoder), digest(self.lpips)]
+
+    def codes(self, folder: Path, steps: int) -> CodeTable:
+        """Codes of every portrait of a folder, with the loss before and after optimisation."""
+        size = self.profile.working_size
+        portraits = read_portraits(folder, max(size, INPUT_PX)).to(self.device)
+        chosen = self.chosen.model_dump(exclude={"batch", "style_steps", "content_steps"})
+        keys = [
+            item_key(VERSION, sha256, size, self.profile.bfloat16, steps, chosen, self.digests)
+            for sha256 in portraits.sha256
+        ]
+
+        def work(indices: list[int], tick: Tick) -> Tensors:
+            return self._batch(portraits, indices, steps, tick)
+
+        found = keep_tensors("invert", keys, self.chosen.batch, steps, work)
+        return CodeTable(
+            portraits.names,
+            portraits.sha256,
+            "z_plus",
+            found.pop("code"),
+            self.generator_digest,
+            losses(found),
+        )
+
+    def _batch(self, portraits: PortraitSet, indices: list[int], steps: int, tick: Tick) -> Tensors:
+        images = portraits.images(indices)
+        start = encode(self.encoder, images)
+        if steps == 0:
+            return {"code": start}
+        found = invert(
+            self.generator,
+            self.lpips,
+            at_size(images, self.profile.working_size),
+            start,
+            DescentPlan(steps),
+            space="z_plus",
+            rate=self.chosen.rate,
+            pixel_weight=self.chosen.pixel_weight,
+            progress=tick,
+        )
+        return {"code": found.latents[0], "start": found.first_loss_N, "end": found.loss_N}
+
+
+def main() -> None:
+    """`python -m tasks.invert`."""
+    settings = load_settings()
+
+    def stage() -> None:
+        inverter = Inverter(settings.profile, settings.invert)
+        for kind, steps in (
+            ("style", settings.invert.style_steps),
+            ("content", settings.invert.content_steps),
+        ):
+            table = inverter.codes(Paths.aligned / kind, steps)
+            write_codes(Paths.codes / f"{kind}.parquet", table)
+
+    run_stage("invert", stage)
+
+
+if __name__ == "__main__":
+    main()

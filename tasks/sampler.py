@@ -1,0 +1,39 @@
+"""Stage `sampler`: networks that draw new extrinsic codes, fitted to the refined ones."""
+
+from __future__ import annotations
+
+from dualstylegan.files import atomic_directory
+from dualstylegan.latents import read_codes
+from dualstylegan.networks.generator import STRUCTURE_PX, row_resolutions
+from dualstylegan.sampling import SamplerPlan, fit_sampler
+from dualstylegan.settings import Profile, Sampler
+from dualstylegan.transfer import SAMPLER_FILE
+from tasks.batches import prepare
+from tasks.common import Paths, Progress, load_settings, run_stage
+from tasks.training import write_curves
+
+REFINED = Paths.codes / "refined.parquet"
+OUT = Paths.models / "sampler"
+
+
+def make_sampler(profile: Profile, chosen: Sampler) -> None:
+    """Make data/models/sampler: the networks and their curves."""
+    prepare(profile)
+    codes = read_codes(REFINED).codes_NLD
+    structure_rows = len(row_resolutions(STRUCTURE_PX)) - 1  # all but the last row, RGB
+    plan = SamplerPlan(**chosen.model_dump(), seed=profile.seed)
+    progress = Progress("sampler: epochs", chosen.epochs)
+    sampler, history = fit_sampler(codes, structure_rows, plan, progress)
+    with atomic_directory(OUT) as out:
+        sampler.save(out / SAMPLER_FILE)
+        write_curves(out, [{"step": i + 1, **errors} for i, errors in enumerate(history)])
+
+
+def main() -> None:
+    """`python -m tasks.sampler`."""
+    settings = load_settings()
+    run_stage("sampler", lambda: make_sampler(settings.profile, settings.sampler))
+
+
+if __name__ == "__main__":
+    main()

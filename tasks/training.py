@@ -1,0 +1,75 @@
+"""What the training stages share: a trainer that goes on where it was killed, and its outputs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.checkpoints import save_tensors
+from dualstylegan.files import atomic_directory, atomic_write, write_json
+from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
+from dualstylegan.images import write_png
+from tasks.common import Paths, Progress
+
+CURVES_FILE = "curves.parquet"
+SAMPLES = "samples"
+STATE_FILE = "state.safetensors"
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+
+def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Scalars of each step as a table; what a step did not measure is left empty."""
+    with atomic_write(folder / CURVES_FILE) as handle:
+        pd.DataFrame(list(history)).to_parquet(handle)
+
+
+def train(stage: str, training: Training, plan: RunPlan, config: object) -> None:
+    """Train to the end and write data/models/STAGE's folder; a killed run goes on where it was.
+
+    State and sample pictures wait in data/cache, in a folder of the run's own: other settings or
+    inputs make another run. They go once the result is written.
+
+    Args:
+        stage: name of the stage.
+        training: what is trained.
+        plan: how; its fingerprint names everything that the result depends on.
+        config: fit for JSON, written as config.json.
+    """
+    waiting = Paths.cache / stage / plan.fingerprint[:16]
+    samples = waiting / SAMPLES
+    progress = Progress(f"{stage}: steps", plan.steps)
+
+    def on_picture(step: int, picture: Image.Image) -> None:
+        write_png(samples / f"{step:06d}.png", picture)
+
+    def on_metrics(step: int, scalars: Mapping[str, float]) -> None:
+        progress(step, " ".join(f"{name} {value:.3f}" for name, value in scalars.items()))
+
+    trainer = Trainer(training, plan, waiting / STATE_FILE, on_metrics, on_picture)
+    trainer.run()
+    write_result(OUTPUTS[stage], trainer.averaged_state(), config, trainer.history, samples)
+    shutil.rmtree(Paths.cache / stage, ignore_errors=True)
+
+
+OUTPUTS = {"adapt": Paths.models / "adapted", "finetune": Paths.models / "finetuned"}
+
+
+def write_result(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    config: object,
+    history: Sequence[Mapping[str, float]],
+    samples: Path,
+) -> None:
+    """Write model, config, curves and samples; the folder appears whole or not at all."""
+    with atomic_directory(folder) as out:
+        save_tensors(out / MODEL_FILE, state)
+        write_json(out / CONFIG_FILE, config)
+        write_curves(out, history)
+        shutil.copytree(samples, out / SAMPLES)
