@@ -50,7 +50,7 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_directory(path: Path | str) -> Iterator[Path]:
-    """Yield an empty folder that replaces the folder `path` once the block ends without an error."""
+    """Yield an empty folder that replaces the folder `path` once the block ends without error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
