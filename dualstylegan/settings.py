@@ -35,9 +35,9 @@ class Portraits(_Section):
     """Where exemplars and content faces come from."""
 
     source: str = Field(
-        default="generated",
+        default="portraits",
         min_length=1,
-        description="`generated`, or a folder with `style` and `content` in it",
+        description="folder with `style` and `content` in it; a set is generated if it has neither",
     )
     styles: int | None = Field(default=None, ge=1, le=200, description="None: the whole set")
     contents: int = Field(default=10, ge=1, le=200)

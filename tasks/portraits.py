@@ -21,7 +21,7 @@ from tasks.common import load_settings, run_stage, tracked
 WEIGHTS = Path("data/weights")
 CACHE = Path("data/cache/portraits")
 OUT = Path("data/portraits")
-GENERATED = "generated"
+SOURCE = "portraits"
 KINDS = ("style", "content")
 PHOTO = "astronaut.png"
 USER_LICENCE = "as granted to the user"
@@ -105,14 +105,15 @@ def user_items(source: Path) -> Iterator[Item]:
 
 def portraits(
     *,
-    source: str = GENERATED,
+    source: str = SOURCE,
     styles: int | None = None,
     contents: int = 10,
 ) -> int:
     """Make data/portraits; returns the number of portraits.
 
     Args:
-        source: `generated`, or a folder with the folders `style` and `content`.
+        source: folder with the folders `style` and `content`; where it has neither of them, the
+            set is generated.
         styles: exemplars of the generated set, all by default.
         contents: generated content faces.
 
@@ -122,16 +123,18 @@ def portraits(
     """
     import pandas as pd
 
-    if source == GENERATED:
-        items = list(generated_items(styles, contents))
+    folder = Path(source)
+    if not folder.is_dir():
+        raise DataError(
+            "no such folder of portraits",
+            file=source,
+            limit="a folder with `style` and `content` in it",
+            fix="set portraits.source in params.yaml",
+        )
+    if any((folder / kind).is_dir() for kind in KINDS):
+        items = list(user_items(folder))
     else:
-        if not Path(source).is_dir():
-            raise DataError(
-                "no such folder of portraits",
-                file=source,
-                limit=f"`{GENERATED}`, or a folder with `style` and `content` in it",
-            )
-        items = list(user_items(Path(source)))
+        items = list(generated_items(styles, contents))
     rows = []
     with atomic_directory(OUT) as out:
         for item in tracked(items, "portraits"):

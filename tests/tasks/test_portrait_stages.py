@@ -11,6 +11,7 @@ from PIL import Image
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.images import read_image
 from tasks import align as align_stage
+from tasks import portraits as portrait_stage
 from tasks.align import align
 from tasks.portraits import portraits
 
@@ -86,3 +87,21 @@ def test_bad_folders_leave_nothing_half_written(project: Path) -> None:
         path.unlink()
     with pytest.raises(DataError, match="no images"):
         portraits(source="mine")
+
+
+def test_a_folder_without_portraits_means_the_generated_set(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int | None, int]] = []
+
+    def generated(styles: int | None, contents: int) -> list[object]:
+        asked.append((styles, contents))
+        return list(portrait_stage.user_items(Path("mine")))
+
+    monkeypatch.setattr(portrait_stage, "generated_items", generated)
+    Path("portraits").mkdir()
+    Path("portraits/README.md").write_text("nothing yet")
+    assert portraits(styles=3, contents=2) == 2
+    assert asked == [(3, 2)]
+    assert portraits(source="mine") == 2
+    assert len(asked) == 1
