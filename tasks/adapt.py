@@ -12,6 +12,7 @@ from dualstylegan.models import load_discriminator, load_generator, load_percept
 from dualstylegan.settings import Adapt, Profile
 from tasks.batches import place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
+from tasks.tracking import Live
 from tasks.training import train
 
 CODES = Paths.codes / "style.parquet"
@@ -19,7 +20,7 @@ STYLES = Paths.aligned / "style"
 VERSION = 1
 
 
-def adapt(profile: Profile, chosen: Adapt) -> None:
+def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
     """Make data/models/adapted: g' (config.json, model.safetensors), curves and samples."""
     device = prepare(profile)
     portraits = read_portraits(STYLES, profile.working_size).to(device)
@@ -59,13 +60,14 @@ def adapt(profile: Profile, chosen: Adapt) -> None:
         picture_steps=chosen.picture_steps,
         fingerprint=fingerprint,
     )
-    train("adapt", training, plan, GeneratorConfig().model_dump(mode="json"))
+    train("adapt", training, plan, GeneratorConfig().model_dump(mode="json"), live)
 
 
 def main() -> None:
     """`python -m tasks.adapt`."""
     settings = load_settings()
-    run_stage("adapt", lambda: adapt(settings.profile, settings.adapt))
+    live = Live("adapt", settings)
+    run_stage("adapt", lambda: adapt(settings.profile, settings.adapt, live))
 
 
 if __name__ == "__main__":

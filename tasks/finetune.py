@@ -24,6 +24,7 @@ from dualstylegan.networks.vgg import LPIPS
 from dualstylegan.settings import Finetune, Profile
 from tasks.batches import place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
+from tasks.tracking import Live
 from tasks.training import train
 
 EXTRINSIC = Paths.codes / "exstyle.parquet"
@@ -42,7 +43,7 @@ def first_stages(lpips: LPIPS) -> Callable[[Tensor], list[Tensor]]:
     return features
 
 
-def finetune(profile: Profile, chosen: Finetune) -> None:
+def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> None:
     """Make data/models/finetuned: config.json, model.safetensors, curves and samples."""
     device = prepare(profile)
     portraits = read_portraits(STYLES, profile.working_size).to(device)
@@ -80,7 +81,7 @@ def finetune(profile: Profile, chosen: Finetune) -> None:
         fingerprint=fingerprint,
     )
     config = NetworkConfig(res_channels=CHANNELS[0], res_hidden=MOD_RES_HIDDEN)
-    train("finetune", training, plan, config.model_dump(mode="json"))
+    train("finetune", training, plan, config.model_dump(mode="json"), live)
 
 
 def style_plan(chosen: Finetune) -> StylePlan:
@@ -92,7 +93,8 @@ def style_plan(chosen: Finetune) -> StylePlan:
 def main() -> None:
     """`python -m tasks.finetune`."""
     settings = load_settings()
-    run_stage("finetune", lambda: finetune(settings.profile, settings.finetune))
+    live = Live("finetune", settings)
+    run_stage("finetune", lambda: finetune(settings.profile, settings.finetune, live))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.files import read_json, sha256_file, write_json
 from dualstylegan.settings import Register, Settings
-from tasks.tracking import connect, flat, log_curves, log_facts
+from tasks.tracking import connect, flat, log_facts, training_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,14 +96,15 @@ def requirements() -> list[str]:
 
 
 def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: str) -> str:
-    """A run with parameters, curves, sample grids and measures; returns its id."""
+    """A run with parameters and measures above those of its trainings; returns its id."""
     run = client.create_run(experiment, run_name=digest[:12], tags={DIGEST: digest})
     name = str(run.info.run_id)
     log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
     for stage, folder in TRAINED.items():
-        log_curves(client, name, stage, folder / "curves.parquet")
-        if (folder / "samples").is_dir():
-            client.log_artifacts(name, str(folder / "samples"), f"samples/{stage}")
+        trained = training_run(client, experiment, stage, folder)
+        if trained is not None:
+            client.set_tag(name, f"trained_by.{stage}", trained)
+            client.set_tag(trained, "mlflow.parentRunId", name)
     if (EVALUATION / "sweep").is_dir():
         client.log_artifacts(name, str(EVALUATION / "sweep"), "evaluation/sweep")
     client.set_terminated(name)
@@ -126,6 +128,15 @@ def signature() -> Any:
     return ModelSignature(Schema(given), Schema([ColSpec("string")]))
 
 
+def example() -> dict[str, str]:
+    """A row that the served model takes: one of its own thumbnails, in that style."""
+    pictures = sorted((MODEL / "thumbnails").glob("*.png"))
+    if not pictures:
+        return {"image": "", "style": ""}
+    text = base64.b64encode(pictures[0].read_bytes()).decode()
+    return {"image": text, "style": pictures[0].stem}
+
+
 def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> str:
     """Log the pyfunc model under a run and register it; returns the version."""
     import mlflow
@@ -144,6 +155,7 @@ def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> 
             artifacts={"portrait": str(MODEL), "faces": str(faces)},
             code_paths=[str(code)],
             signature=signature(),
+            input_example=example(),
             pip_requirements=requirements(),
         )
     version = client.create_model_version(

@@ -15,9 +15,8 @@ from dualstylegan.files import atomic_directory, atomic_write, write_json
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.images import write_png
 from tasks.common import Paths, Progress
+from tasks.tracking import CURVES_FILE, FINGERPRINT, RUN_FILE, SAMPLES, Live
 
-CURVES_FILE = "curves.parquet"
-SAMPLES = "samples"
 STATE_FILE = "state.safetensors"
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -29,7 +28,9 @@ def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
         pd.DataFrame(list(history)).to_parquet(handle)
 
 
-def train(stage: str, training: Training, plan: RunPlan, config: object) -> None:
+def train(
+    stage: str, training: Training, plan: RunPlan, config: object, live: Live | None = None
+) -> None:
     """Train to the end and write data/models/STAGE's folder; a killed run goes on where it was.
 
     State and sample pictures wait in data/cache, in a folder of the run's own: other settings or
@@ -40,20 +41,31 @@ def train(stage: str, training: Training, plan: RunPlan, config: object) -> None
         training: what is trained.
         plan: how; its fingerprint names everything that the result depends on.
         config: fit for JSON, written as config.json.
+        live: shows the training in MLflow while it goes on.
     """
     waiting = Paths.cache / stage / plan.fingerprint[:16]
     samples = waiting / SAMPLES
     progress = Progress(f"{stage}: steps", plan.steps)
 
     def on_picture(step: int, picture: Image.Image) -> None:
-        write_png(samples / f"{step:06d}.png", picture)
+        path = samples / f"{step:06d}.png"
+        write_png(path, picture)
+        if live is not None:
+            live.picture(path)
 
     def on_metrics(step: int, scalars: Mapping[str, float]) -> None:
         progress(step, " ".join(f"{name} {value:.3f}" for name, value in scalars.items()))
+        if live is not None:
+            live.metrics(step, scalars)
 
+    if live is not None:
+        live.begin(plan.fingerprint)
     trainer = Trainer(training, plan, waiting / STATE_FILE, on_metrics, on_picture)
     trainer.run()
-    write_result(OUTPUTS[stage], trainer.averaged_state(), config, trainer.history, samples)
+    averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
+    write_result(OUTPUTS[stage], averaged, config, trainer.history, samples, facts)
+    if live is not None:
+        live.end(trainer.history)
     shutil.rmtree(Paths.cache / stage, ignore_errors=True)
 
 
@@ -66,10 +78,12 @@ def write_result(
     config: object,
     history: Sequence[Mapping[str, float]],
     samples: Path,
+    facts: object,
 ) -> None:
-    """Write model, config, curves and samples; the folder appears whole or not at all."""
+    """Write model, config, curves, samples and run; the folder appears whole or not at all."""
     with atomic_directory(folder) as out:
         save_tensors(out / MODEL_FILE, state)
         write_json(out / CONFIG_FILE, config)
         write_curves(out, history)
+        write_json(out / RUN_FILE, facts)
         shutil.copytree(samples, out / SAMPLES)

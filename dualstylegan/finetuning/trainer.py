@@ -115,10 +115,10 @@ class Trainer:
             self.history.append({"step": self.step, **scalars})
             if self.on_metrics is not None:
                 self.on_metrics(self.step, scalars)
+            self._show()  # before the state: a run killed in between draws the picture again
             if time.monotonic() - saved >= self.plan.save_seconds:
                 self.save()
                 saved = time.monotonic()
-            self._show()
 
     def averaged_state(self) -> dict[str, Tensor]:
         """State of the averaged module with every trained parameter replaced by its average."""

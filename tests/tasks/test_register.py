@@ -20,6 +20,7 @@ from dualstylegan.errors import DataError
 from dualstylegan.files import read_json, write_json
 from dualstylegan.settings import Register, Settings
 from tasks.register import METRICS, MODEL, OUT, better, register
+from tasks.tracking import connect, find_run
 from tests.core.portrait_models import tiny_model
 from tests.flows.standin import free_port
 from tests.flows.test_doors import wait_for
@@ -65,10 +66,16 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     Image.new("RGB", (8, 8)).save(folder / "000001.png")
     curves = pd.DataFrame({"step": range(1200), "loss": [1.0] * 1200})
     curves.to_parquet(folder.parent / "curves.parquet")
+    write_json(folder.parent / "run.json", {"fingerprint": "f" * 64})
     measured(0.2)
     first = register(Settings())
     assert (first["version"], first["champion"], first["promoted"]) == ("1", "1", True)
     assert register(Settings())["version"] == "1"
+    client, experiment = connect(RULE.experiment)
+    trained = find_run(client, experiment, "f" * 64)
+    assert trained is not None
+    assert trained.data.tags["mlflow.parentRunId"] == first["run_id"]
+    assert len(client.get_metric_history(trained.info.run_id, "finetune/loss")) == 1200
     measured(0.3)
     worse = register(Settings())
     assert (worse["version"], worse["champion"], worse["promoted"]) == ("2", "1", False)
