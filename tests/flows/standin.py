@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[2]
 STEP = """
-import pathlib, sys, yaml
+import pathlib, sys, time, yaml
 name, sources = sys.argv[1], sys.argv[2:]
 with open("ran.log", "a") as log:
     log.write(name + "\\n")
@@ -21,6 +21,10 @@ trap = pathlib.Path("fail-" + name)
 if trap.exists():
     trap.unlink()
     sys.exit("trapped " + name)
+hold = pathlib.Path("hold-" + name)
+if hold.exists():
+    hold.unlink()
+    time.sleep(600)
 given = yaml.safe_load(open("params.yaml")).get(name, "")
 text = "".join(pathlib.Path(s).read_text() for s in sources) + f"{name}{given};"
 out = pathlib.Path("out"); out.mkdir(exist_ok=True)
