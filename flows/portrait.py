@@ -28,6 +28,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows.graph import Step, read_graph
 
 PARALLEL = 2
+REGISTER = "register"
 RETRIES = 1
 PICTURE_PX = 512
 # Any: Prefect declares runners invariant in the kind of their futures.
@@ -38,8 +39,8 @@ class StageFailed(RuntimeError):
     """A stage did not end well; its last lines say why."""
 
 
-def run_dvc(arguments: Sequence[str], folder: Path) -> str:
-    """Run DVC with every line of its output in the log; returns the output.
+def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
+    """Run a module with every line of its output in the log; returns the output.
 
     Raises:
         StageFailed: it ended with another code than 0.
@@ -49,7 +50,7 @@ def run_dvc(arguments: Sequence[str], folder: Path) -> str:
     lines: list[str] = []
     # Its own process group, so that a cancelled flow takes the whole stage with it.
     with subprocess.Popen(
-        [sys.executable, "-m", "dvc", *arguments],
+        [sys.executable, "-m", module, *arguments],
         cwd=folder,
         env={**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"},
         stdout=subprocess.PIPE,
@@ -68,14 +69,14 @@ def run_dvc(arguments: Sequence[str], folder: Path) -> str:
             raise
     if process.returncode:
         tail = "\n".join(lines[-15:])
-        raise StageFailed(f"dvc {' '.join(arguments)}: code {process.returncode}\n{tail}")
+        raise StageFailed(f"{module} {' '.join(arguments)}: code {process.returncode}\n{tail}")
     return "\n".join(lines)
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=1)
 def run_stage(name: str, outs: tuple[str, ...], folder: str) -> None:
     """Bring one stage up to date and show its last picture."""
-    run_dvc(["--wait-for-lock", "repro", "--single-item", name], Path(folder))
+    run_module("dvc", ["--wait-for-lock", "repro", "--single-item", name], Path(folder))
     picture = last_picture([Path(folder) / out for out in outs])
     if picture is not None:
         text = f"### {picture.name}\n\n![{name}]({data_address(picture)})"
@@ -86,7 +87,22 @@ def run_stage(name: str, outs: tuple[str, ...], folder: str) -> None:
 @task(cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=2)
 def push(remote: str, folder: str) -> None:
     """Copy what the remote lacks to it, run cache included; by content, so twice is once."""
-    run_dvc(["--wait-for-lock", "push", "--run-cache", "--remote", remote], Path(folder))
+    arguments = ["--wait-for-lock", "push", "--run-cache", "--remote", remote]
+    run_module("dvc", arguments, Path(folder))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def ensure_registered(folder: str) -> None:
+    """Register the packaged model where the store lacks it, after a pull; by content, so once."""
+    run_module("tasks.register", ["--ensure"], Path(folder))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def notify(stages: Sequence[str], folder: str) -> None:
+    """Say what was made and what it measures, as an artifact; the same measures say the same."""
+    measures = run_module("dvc", ["metrics", "show", "--md"], Path(folder))
+    text = f"Made: {', '.join(stages)}\n\n{measures}"
+    create_markdown_artifact(text, key="portrait-measures", description="measures of the model")
 
 
 def last_picture(outs: Sequence[Path]) -> Path | None:
@@ -146,7 +162,8 @@ def portrait(
         StageFailed: some stage failed after its retries; independent ones have been finished.
     """
     place = str(Path(folder or ".").resolve())
-    futures = submit(read_graph(place, targets or ()), place, retries)
+    steps = read_graph(place, targets or ())
+    futures = submit(steps, place, retries)
     states: dict[str, State[None]] = {}
     for name, future in futures.items():
         future.wait()
@@ -155,6 +172,10 @@ def portrait(
     left = [name for name, state in states.items() if not state.is_completed()]
     if left:
         raise StageFailed(f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(left)}")
+    if any(step.name == REGISTER and not step.due for step in steps):
+        ensure_registered(place)
+    if futures:
+        notify(list(futures), place)
     if remote is not None:
         push(remote, place)
 

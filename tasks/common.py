@@ -45,8 +45,14 @@ def load_settings() -> Settings:
         sys.exit(_complain("settings", error))
 
 
-def run_stage(name: str, work: Callable[[], object]) -> None:
-    """Run a stage: its faults as one line and exit code 2, its seconds to timings/NAME.json."""
+def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None:
+    """Run a stage: its faults as one line and exit code 2, its seconds to timings/NAME.json.
+
+    Args:
+        name: of the stage.
+        work: what it does.
+        timed: whether the seconds are kept.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
@@ -56,7 +62,8 @@ def run_stage(name: str, work: Callable[[], object]) -> None:
     except DualStyleGANError as error:
         sys.exit(_complain(name, error))
     seconds = time.monotonic() - start
-    write_json(Paths.timings / f"{name}.json", {"seconds": round(seconds, 3), "stage": name})
+    if timed:
+        write_json(Paths.timings / f"{name}.json", {"seconds": round(seconds, 3), "stage": name})
     print(f"{name}: done in {seconds:.1f} s")
 
 

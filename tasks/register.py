@@ -213,12 +213,27 @@ def register(settings: Settings) -> dict[str, Any]:
     }
 
 
+def ensure(settings: Settings) -> None:
+    """Register what a pull has brought, in a store that does not know it; writes no file of DVC's.
+
+    Raises:
+        DataError: the model or its measures are missing.
+    """
+    done = register(settings)
+    print(f"{done['model']} version {done['version']}, {CHAMPION}: version {done['champion']}")
+
+
 def main() -> None:
-    """`python -m tasks.register`."""
+    """`python -m tasks.register [--ensure]`."""
+    import sys
+
     from tasks.common import load_settings, run_stage
 
     settings = load_settings()
-    run_stage("register", lambda: write_json(OUT, register(settings)))
+    if sys.argv[1:] == ["--ensure"]:
+        run_stage("register", lambda: ensure(settings), timed=False)
+    else:
+        run_stage("register", lambda: write_json(OUT, register(settings)))
 
 
 if __name__ == "__main__":

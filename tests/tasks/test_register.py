@@ -19,7 +19,7 @@ from PIL import Image
 from dualstylegan.errors import DataError
 from dualstylegan.files import read_json, write_json
 from dualstylegan.settings import Register, Settings
-from tasks.register import METRICS, MODEL, OUT, better, register
+from tasks.register import METRICS, MODEL, OUT, better, ensure, register
 from tasks.tracking import connect, find_run
 from tests.core.portrait_models import tiny_model
 from tests.flows.standin import free_port
@@ -82,6 +82,8 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     measured(0.1)
     best = register(Settings())
     assert (best["version"], best["champion"]) == ("3", "3")
+    ensure(Settings())
+    assert not OUT.exists()
     write_json(OUT, best)
     assert read_json(OUT)["value"] == 0.1
     picture = serve_one(tmp_path)
