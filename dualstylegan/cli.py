@@ -85,7 +85,7 @@ def build_app(resolve: Resolve = local_folder) -> typer.Typer:
         paste: Annotated[bool, typer.Option("--paste", help="Put it back into the photo.")] = False,
         refine: Annotated[
             int, typer.Option(min=0, max=1000, help="Optimisation steps for a better likeness.")
-        ] = 0,
+        ] = 24,
         device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     ) -> None:
         """Restyle the face in PHOTO after a style and write the result."""

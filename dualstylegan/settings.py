@@ -56,7 +56,7 @@ class Invert(_Section):
     content_steps: int = Field(default=0, ge=0, le=5000)
     rate: float = Field(default=0.1, gt=0, le=1)
     pixel_weight: float = Field(default=0.2, ge=0, le=100, description="beside LPIPS of weight 1")
-    batch: int = Field(default=4, ge=1, le=64, description="images at once")
+    batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
 class Adapt(_Section):
@@ -81,7 +81,7 @@ class Destylize(_Section):
 
     steps: int = Field(default=40, ge=1, le=5000, description="of step 2, on g'")
     rate: float = Field(default=0.1, gt=0, le=1)
-    batch: int = Field(default=4, ge=1, le=64, description="images at once")
+    batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
 class Finetune(_Section):
@@ -116,7 +116,7 @@ class Refine(_Section):
     steps: int = Field(default=20, ge=1, le=5000)
     structure_rate: float = Field(default=0.005, gt=0, le=1)
     color_rate: float = Field(default=0.05, gt=0, le=1)
-    batch: int = Field(default=4, ge=1, le=64, description="images at once")
+    batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
 class Sampler(_Section):

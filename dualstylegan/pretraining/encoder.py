@@ -8,13 +8,17 @@ samples is drawn from several times, since rendering a face costs more than a tr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualstylegan.finetuning.trainer import Training
+from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.networks.encoder import INPUT_PX, PortraitEncoder
 from dualstylegan.networks.generator import Generator
 from dualstylegan.pretraining.augment import augment_photo
@@ -24,6 +28,38 @@ MIXED_SHARE = 0.3
 TRUNCATED_SHARE = 0.4
 TRUNCATION_RANGE = (0.4, 0.9)
 FEATURE_ROWS = (4, 6, 8)
+HELD_OUT = 10_000_000
+GRID_COLUMNS = 8
+LOSS_WEIGHTS = {"code_w": 1.0, "code_z": 0.3, "features": 0.5, "pixels": 1.0}
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """Settings of the encoder's training.
+
+    Attributes:
+        steps: number of steps, for the learning rate's fall.
+        batch: faces a step; rendered: those of them compared as pictures of `rendered_px`.
+        pictures_from: step at which pictures join the codes; before it they only disturb.
+        first_faces: faces made before the first step.
+        backbone_rate, head_rate: peak learning rates of Adam.
+        clip: largest norm of the gradient.
+    """
+
+    steps: int
+    batch: int = 16
+    rendered: int = 4
+    rendered_px: int = 64
+    pictures_from: int = 1700
+    first_faces: int = 600
+    backbone_rate: float = 3e-4
+    head_rate: float = 1e-3
+    clip: float = 5.0
+
+    def rate(self, step: int) -> float:
+        """Factor on the learning rates: 100 steps of rise, a plateau, a cosine fall from 30 %."""
+        fall = max(0.0, step / self.steps - 0.3) / 0.7
+        return max(0.02, min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * fall)))
 
 
 @dataclass(frozen=True)
@@ -73,8 +109,8 @@ class SampleRing:
         self.parts: list[Samples] = []
 
     def fill(self, made: int) -> Iterator[int]:
-        """Render anew what the ring held when `made` faces had been made; yields progress."""
-        self.made = max(0, made - self.capacity)
+        """Render what the ring lacks of its state once `made` faces were made; yields progress."""
+        self.made = max(self.made, made - self.capacity)
         while self.made < made:
             self.advance()
             yield self.made
@@ -153,3 +189,72 @@ def encoder_losses(
         losses["features"] = torch.stack(relative).mean()
         losses["pixels"] = (rendering - true_image).abs().mean()
     return losses
+
+
+class EncoderTraining(Training):
+    """Trains the encoder: first on codes alone, then on the generator's maps and pictures too.
+
+    Args:
+        encoder: E, its backbone holding ImageNet weights at the start.
+        generator: frozen.
+        ring: of generated faces.
+        plan: settings.
+    """
+
+    averaged = "encoder"
+
+    def __init__(
+        self, encoder: PortraitEncoder, generator: Generator, ring: SampleRing, plan: EncoderPlan
+    ) -> None:
+        self.encoder = encoder.requires_grad_(True)
+        self.generator = generator
+        self.ring = ring
+        self.plan = plan
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            z = torch.randn(4096, generator.style_dim, generator=draw)
+            self.w_variance = generator.map(z.to(generator.mean_w.device)).var(0).mean()
+        heads = [*encoder.lateral.parameters(), *encoder.levels.parameters()]
+        self.optimiser = torch.optim.Adam(
+            [
+                {"params": list(encoder.backbone.parameters()), "lr": plan.backbone_rate},
+                {"params": heads, "lr": plan.head_rate},
+            ],
+            betas=(0.9, 0.99),
+        )
+        self.rates = (plan.backbone_rate, plan.head_rate)
+        self.modules = {"encoder": encoder}
+        self.optimisers = {"encoder": self.optimiser}
+
+    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+        plan = self.plan
+        made = plan.first_faces + step * self.ring.chunk
+        for _ in self.ring.fill(made):  # all of them after a resumption, one chunk otherwise
+            pass
+        rendered = plan.rendered if step >= plan.pictures_from else 0
+        losses = encoder_losses(
+            self.encoder,
+            self.generator,
+            self.ring.batch(plan.batch, draw),
+            self.w_variance,
+            draw,
+            rendered=rendered,
+            size=plan.rendered_px,
+        )
+        loss = torch.stack([LOSS_WEIGHTS[k] * v for k, v in losses.items()]).sum()
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * plan.rate(step)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), plan.clip)
+        self.optimiser.step()
+        return {k: v.detach() for k, v in losses.items()}
+
+    @torch.no_grad()
+    def picture(self) -> Image.Image:
+        """Generated faces that training never sees, and g of their codes."""
+        samples = draw_samples(self.generator, range(HELD_OUT, HELD_OUT + GRID_COLUMNS))
+        faces = samples.image_NCHW.float() / 127.5 - 1
+        again = self.generator(self.encoder(faces), "z_plus", size=INPUT_PX)
+        tiles = [tensor_to_image(x) for x in torch.cat((faces, again))]
+        return make_grid(tiles, GRID_COLUMNS)
