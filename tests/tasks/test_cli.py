@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,13 +34,11 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
         "except SystemExit: pass\n"
         "print([m for m in ('torch', 'pandas', 'mlflow') if m in sys.modules])"
     )
-    quickest = 10.0
-    for _ in range(3):
-        started = time.perf_counter()
-        shown = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        )
-        quickest = min(quickest, time.perf_counter() - started)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # CPU time, since other work on the machine says nothing of ours.
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert "transfer" in shown.stdout
     assert shown.stdout.rstrip().endswith("[]")
-    assert quickest < 1.0  # 0.2 s on an idle machine
+    assert seconds < 1.0  # 0.3 s when measured
