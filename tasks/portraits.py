@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from dualstylegan.exemplars.paint import PAINTER_FILE, Painter
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.files import atomic_directory, atomic_write, sha256_file, write_bytes
-from dualstylegan.image_cache import Make, cache_key, cached, weight_digests
+from dualstylegan.image_cache import Kept, Make, cache_key, cached, weight_digests
 from dualstylegan.images import list_images, read_image
 from dualstylegan.models import GENERATOR_FILE
 from tasks.common import load_settings, run_stage, tracked
@@ -25,6 +27,7 @@ SOURCE = "portraits"
 KINDS = ("style", "content")
 PHOTO = "astronaut.png"
 USER_LICENCE = "as granted to the user"
+MOST_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,21 @@ def user_items(source: Path) -> Iterator[Item]:
             yield Item(kind, path.stem, cache_key("user", path.name, sha256_file(path)), copy(path))
 
 
+def kept_pictures(items: Sequence[Item]) -> Iterator[Kept]:
+    """The picture of each portrait, several at once.
+
+    Torch works on one thread for each, so that a picture's bytes do not depend on their number.
+    """
+    import torch
+
+    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(lambda item: cached(CACHE, item.key, item.make), items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def portraits(
     *,
     source: str = SOURCE,
@@ -137,8 +155,7 @@ def portraits(
         items = list(generated_items(styles, contents))
     rows = []
     with atomic_directory(OUT) as out:
-        for item in tracked(items, "portraits"):
-            kept = cached(CACHE, item.key, item.make)
+        for item, kept in zip(tracked(items, "portraits"), kept_pictures(items), strict=True):
             assert kept.png is not None
             write_bytes(out / item.kind / f"{item.name}.png", kept.png)
             rows.append({"kind": item.kind, "name": item.name, "key": item.key} | kept.facts)

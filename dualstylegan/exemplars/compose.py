@@ -26,7 +26,7 @@ from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 
 PIXELS = 512
 # Raised by whoever changes a warp or the painting, so that no older picture is taken for a new one.
-VERSION = 2
+VERSION = 3
 # Encoders are trained on seeds from 1,000,000 upwards: these faces are new to every network.
 STYLE_SEEDS = 1000
 CONTENT_SEEDS = 5000

@@ -5,7 +5,9 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 The published recipe is adversarial alone, over 19,200 images; it stops early so that g and g' stay
 aligned. With tens of portraits and a laptop's budget, half of each batch is anchored instead: the
 code z_e+ of an exemplar must render that exemplar, by LPIPS and absolute difference. The mapping
-network stays frozen, so that codes keep their meaning.
+network stays frozen, so that codes keep their meaning. Learning rates are relative to the size of
+each weight, as equalised layers have it: the embedded generator's weights have their scales folded
+in, and one rate for all of them blows it up.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.finetuning.adversary import Adversary, lazy_adam
+from dualstylegan.finetuning.adversary import BETAS, Adversary
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.networks.generator import Generator
@@ -25,6 +27,7 @@ from dualstylegan.networks.vgg import LPIPS
 
 GRID_COLUMNS = 8
 GRID_SEED = 11
+SMALLEST_RMS = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class AdaptPlan:
 
     Attributes:
         batch: images a step, half of them anchored.
-        rate: learning rate of g'.
+        rate: learning rate of g', relative to each weight's size.
         adversarial_weight, anchor_weight, pixel_weight: weights of the loss terms.
         truncation: psi of the random faces.
     """
@@ -78,7 +81,7 @@ class AdaptTraining(Training):
         self.size = size
         self.plan = plan
         trained = synthesis_parameters(generator)
-        self.optimiser = lazy_adam(trained, plan.rate, None)
+        self.optimiser = equalised_adam(trained, plan.rate)
         self.modules = {"generator": generator, "discriminator": adversary.discriminator}
         self.optimisers = {"generator": self.optimiser, "discriminator": adversary.optimiser}
 
@@ -123,6 +126,15 @@ class AdaptTraining(Training):
         random = self.generator(z, truncation=self.plan.truncation, size=self.size)
         tiles = torch.cat((self.portraits(shown), fitted, random))
         return make_grid([tensor_to_image(t) for t in tiles], len(shown))
+
+
+def equalised_adam(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
+    """Adam whose steps are relative to the root mean square of each parameter."""
+    groups = [
+        {"params": [p], "lr": rate * max(float(p.detach().square().mean().sqrt()), SMALLEST_RMS)}
+        for p in parameters
+    ]
+    return torch.optim.Adam(groups, betas=BETAS)
 
 
 def synthesis_parameters(generator: Generator) -> list[torch.nn.Parameter]:

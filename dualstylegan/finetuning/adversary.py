@@ -21,6 +21,7 @@ from dualstylegan.networks.discriminator import Discriminator
 SHIFT = 0.125
 LIGHT = 0.3
 SATURATION = 0.5
+BETAS = (0.0, 0.99)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def lazy_adam(
 ) -> torch.optim.Adam:
     """Adam for lazy regularisation every `interval` steps (StyleGAN2, appendix B)."""
     share = interval / (interval + 1) if interval else 1.0
-    return torch.optim.Adam(parameters, lr=rate * share, betas=(0.0**share, 0.99**share))
+    betas = (BETAS[0] ** share, BETAS[1] ** share)
+    return torch.optim.Adam(parameters, lr=rate * share, betas=betas)
 
 
 def augment(image_NCHW: Tensor, probability: float, draw: torch.Generator) -> Tensor:
