@@ -27,7 +27,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.ir_se50 import IRSE50
 from dualstylegan.networks.psp import PublishedEncoder
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.networks.vgg19 import STAGE_2_WEIGHTS, STAGE_3_WEIGHTS, VGG19
+from dualstylegan.networks.vgg19 import STAGE_2_WEIGHTS, VGG19
 from dualstylegan.published import schedule
 from dualstylegan.published.networks import PublishedIdentity, PublishedPerceptual
 from dualstylegan.refinement import refine
@@ -46,7 +46,7 @@ def stage_2(batch: int, passes: int, device: str) -> None:
     training = StructureTraining(
         frozen(DualStyleGAN(StyleGAN2(SIZE)), device),
         frozen(PublishedEncoder(18), device),
-        Adversary(Discriminator(SIZE).to(device), schedule.ADVERSARY),
+        Adversary(Discriminator(SIZE).to(device), schedule.STRUCTURE_ADVERSARY),
         frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         SIZE,
         schedule.structure_plan(batch),
@@ -60,7 +60,7 @@ def stage_3(batch: int, passes: int, device: str) -> None:
     training = StyleTraining(
         frozen(DualStyleGAN(StyleGAN2(SIZE)), device),
         Adversary(Discriminator(SIZE).to(device), schedule.ADVERSARY),
-        frozen(PublishedPerceptual(VGG19(), STAGE_3_WEIGHTS), device).features,
+        frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         frozen(PublishedIdentity(IRSE50()), device),
         lambda index: portraits[index],
         torch.randn(4, 18, 512, device=device),

@@ -9,16 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dualstylegan.inversion import Descent, DescentPlan, at_size, descend, encode
 from dualstylegan.losses import noise_autocorrelation, row_spread
-from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.identity import IdentityNetwork
-from dualstylegan.networks.identity import distance as identity_distance
+from dualstylegan.networks.identity import Identity
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.networks.vgg import LPIPS
+from dualstylegan.networks.vgg import Perceptual
 
 IDENTITY_WEIGHT = 0.1
 SPREAD_WEIGHT = 1.0
@@ -43,8 +41,8 @@ class Destylized:
 
 def fit_adapted(
     adapted: Generator,
-    lpips: LPIPS,
-    identity: IdentityNetwork,
+    lpips: Perceptual,
+    identity: Identity,
     image_NCHW: Tensor,
     start_NLD: Tensor,
     plan: DescentPlan,
@@ -68,7 +66,7 @@ def fit_adapted(
         whitened = [(m - m.mean((2, 3), True)) / m.std((2, 3), keepdim=True) for m in maps]
         rendered = adapted(code, "z_plus", size=size, noise=whitened or None)
         loss = lpips.distance(lpips.features(rendered), [f[active] for f in features])
-        loss = loss + IDENTITY_WEIGHT * identity_distance(identity(rendered), person[active])
+        loss = loss + IDENTITY_WEIGHT * identity.distance(identity(rendered), person[active])
         loss = loss + SPREAD_WEIGHT * row_spread(code)
         for noise in whitened:
             loss = loss + NOISE_WEIGHT * noise_autocorrelation(noise)
@@ -81,7 +79,7 @@ def fit_adapted(
 @torch.no_grad()
 def naturalise(
     generator: Generator,
-    encoder: PortraitEncoder,
+    encoder: nn.Module,
     fitted_NLD: Tensor,
     extrinsic_NLD: Tensor,
     size: int,
@@ -103,9 +101,9 @@ def naturalise(
 def destylize(
     generator: Generator,
     adapted: Generator,
-    encoder: PortraitEncoder,
-    lpips: LPIPS,
-    identity: IdentityNetwork,
+    encoder: nn.Module,
+    lpips: Perceptual,
+    identity: Identity,
     image_NCHW: Tensor,
     extrinsic_NLD: Tensor,
     plan: DescentPlan,

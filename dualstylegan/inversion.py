@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.generator import Generator, Space
-from dualstylegan.networks.vgg import LPIPS
+from dualstylegan.networks.vgg import Perceptual
 
 Objective = Callable[[Sequence[Tensor], Tensor], Tensor]
 ADAM_BETAS = (0.9, 0.999)
@@ -124,7 +123,7 @@ def descend(
 
 
 @torch.no_grad()
-def encode(encoder: PortraitEncoder, image_NCHW: Tensor) -> Tensor:
+def encode(encoder: nn.Module, image_NCHW: Tensor) -> Tensor:
     """E(I): aligned faces in [-1, 1] to codes (N, L, D)."""
     codes: Tensor = encoder(image_NCHW)
     return codes
@@ -132,7 +131,7 @@ def encode(encoder: PortraitEncoder, image_NCHW: Tensor) -> Tensor:
 
 @torch.no_grad()
 def closest_start(
-    generator: Generator, lpips: LPIPS, image_NCHW: Tensor, candidates: int, seed: int
+    generator: Generator, lpips: Perceptual, image_NCHW: Tensor, candidates: int, seed: int
 ) -> Tensor:
     """The closest of some random codes for each image, as Z+ rows (N, L, D).
 
@@ -151,7 +150,7 @@ def closest_start(
 
 def invert(
     generator: Generator,
-    lpips: LPIPS,
+    lpips: Perceptual,
     image_NCHW: Tensor,
     start: Tensor,
     plan: DescentPlan,

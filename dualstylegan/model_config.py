@@ -6,7 +6,7 @@ No class path, no code: what a config can ask for is listed here, and unknown ke
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dualstylegan.networks.psp import PublishedEncoder
 
 CONFIG_FILE = "config.json"
+MODEL_FILE = "model.safetensors"
 
 
 class _Closed(BaseModel):
@@ -111,6 +112,9 @@ class PortraitConfig(_Closed):
     has_sampler: bool = False
 
 
+Config = TypeVar("Config", bound=_Closed)
+
+
 def read_config(folder: Path | str) -> PortraitConfig:
     """Read and check config.json of a model folder. Imports no torch.
 
@@ -125,8 +129,22 @@ def read_config(folder: Path | str) -> PortraitConfig:
             limit=f"a folder with {CONFIG_FILE} and model.safetensors",
             fix="give the folder that `make demo` made, data/models/portrait",
         )
+    return _checked(PortraitConfig, path)
+
+
+def read_generator_config(path: Path) -> GeneratorConfig:
+    """Read and check the config of a generator (CheckpointError)."""
+    return _checked(GeneratorConfig, path)
+
+
+def read_network_config(path: Path) -> NetworkConfig:
+    """Read and check the config of a DualStyleGAN (CheckpointError)."""
+    return _checked(NetworkConfig, path)
+
+
+def _checked(schema: type[Config], path: Path) -> Config:
     try:
-        return PortraitConfig.model_validate(read_json(path))
+        return schema.model_validate(read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         raise CheckpointError(

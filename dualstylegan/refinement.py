@@ -13,14 +13,14 @@ from torch import Tensor
 from dualstylegan.inversion import Descent, DescentPlan, descend
 from dualstylegan.losses import contextual
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.vgg import LPIPS
+from dualstylegan.networks.vgg import Perceptual
 
 CONTEXTUAL_STAGE = 2  # VGG's third stage
 
 
 def refine(
     network: DualStyleGAN,
-    lpips: LPIPS,
+    lpips: Perceptual,
     image_NCHW: Tensor,
     intrinsic_NLD: Tensor,
     extrinsic_NLD: Tensor,

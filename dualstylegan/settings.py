@@ -19,7 +19,14 @@ class _Section(BaseModel):
 class Profile(_Section):
     """What every stage agrees on."""
 
-    working_size: Literal[64, 128, 256] = Field(default=128, description="pixels in training")
+    networks: str = Field(
+        default="data/base",
+        min_length=1,
+        description="folder of base models: ours, or one that `import-published` made",
+    )
+    working_size: Literal[64, 128, 256, 512, 1024] = Field(
+        default=128, description="pixels in training"
+    )
     output_size: Literal[256, 512, 1024] = Field(default=256, description="pixels of results")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     bfloat16: bool = Field(default=True, description="convolutions; codes and losses are float32")
@@ -59,21 +66,33 @@ class Invert(_Section):
     batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
-class Adapt(_Section):
+class _Adversarial(_Section):
+    """What both adversarial trainings have."""
+
+    accumulation: int = Field(default=1, ge=1, le=64, description="passes a step")
+    path_weight: float = Field(default=0.0, ge=0, le=100, description="path length; 0: off")
+    path_steps: int = Field(default=4, ge=1, le=1000)
+    adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
+    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
+    average_decay: float = Field(default=0.97, ge=0, lt=1)
+    save_seconds: float = Field(default=20, ge=0, le=3600)
+    picture_steps: int = Field(default=50, ge=0, le=100_000)
+
+
+class Adapt(_Adversarial):
     """g becomes g' on the exemplars."""
 
     steps: int = Field(default=100, ge=1, le=100_000)
-    batch: int = Field(default=4, ge=2, le=64, description="half of them anchored to exemplars")
-    rate: float = Field(default=0.002, gt=0, le=0.1)
+    batch: int = Field(default=4, ge=1, le=64, description="images a pass")
+    anchored: int = Field(default=2, ge=0, le=64, description="images of a pass held to exemplars")
+    rate: float = Field(
+        default=0.01, gt=0, le=0.1, description="relative to each weight where scales are folded in"
+    )
     adversarial_weight: float = Field(default=0.2, ge=0, le=100)
     anchor_weight: float = Field(default=1.0, ge=0, le=100, description="of LPIPS to the exemplar")
     pixel_weight: float = Field(default=0.5, ge=0, le=100)
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
-    adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
-    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
-    average_decay: float = Field(default=0.95, ge=0, lt=1)
-    save_seconds: float = Field(default=20, ge=0, le=3600)
-    picture_steps: int = Field(default=25, ge=0, le=100_000)
+    mixing: float = Field(default=0.0, ge=0, le=1, description="share of faces of two codes")
 
 
 class Destylize(_Section):
@@ -84,12 +103,11 @@ class Destylize(_Section):
     batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
-class Finetune(_Section):
+class Finetune(_Adversarial):
     """Stage 3 of progressive fine-tuning; the weights of the terms are the paper's lambdas."""
 
     steps: int = Field(default=200, ge=1, le=100_000)
     batch: int = Field(default=2, ge=1, le=64, description="images a pass")
-    accumulation: int = Field(default=1, ge=1, le=64, description="passes a step")
     rate: float = Field(default=0.002, gt=0, le=0.1)
     adversarial: float = Field(default=0.2, ge=0, le=100)
     perceptual: float = Field(default=1.0, ge=0, le=100)
@@ -101,13 +119,6 @@ class Finetune(_Section):
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of faces of two codes")
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
-    path_weight: float = Field(default=0.0, ge=0, le=100)
-    path_steps: int = Field(default=4, ge=1, le=1000)
-    adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
-    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
-    average_decay: float = Field(default=0.97, ge=0, lt=1)
-    save_seconds: float = Field(default=20, ge=0, le=3600)
-    picture_steps: int = Field(default=50, ge=0, le=100_000)
 
 
 class Refine(_Section):

@@ -19,7 +19,7 @@ from dualstylegan.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.images import image_to_tensor, tensor_to_image
-from dualstylegan.model_config import CONFIG_FILE, PortraitConfig, read_config
+from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE, PortraitConfig, read_config
 
 if TYPE_CHECKING:
     from dualstylegan.faces.crop import AlignedFace
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from dualstylegan.networks.generator import Generator
     from dualstylegan.sampling import StyleSampler
 
-MODEL_FILE = "model.safetensors"
 ENCODER_FILE = "encoder.safetensors"
 STYLES_FILE = "styles.safetensors"
 SAMPLER_FILE = "sampler.safetensors"

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dualstylegan.files import sha256_file
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
 from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
-from dualstylegan.finetuning.trainer import RunPlan
 from dualstylegan.latents import digest, read_codes
-from dualstylegan.model_config import GeneratorConfig
-from dualstylegan.models import load_discriminator, load_generator, load_perceptual
 from dualstylegan.settings import Adapt, Profile
-from tasks.batches import place, prepare, read_portraits
+from tasks.batches import open_networks, place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
 from tasks.tracking import Live
-from tasks.training import train
+from tasks.training import chosen_plan, run_plan, train
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
@@ -25,9 +22,10 @@ def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
     device = prepare(profile)
     portraits = read_portraits(STYLES, profile.working_size).to(device)
     codes = read_codes(CODES).select(portraits.names).to(device)
-    generator = place(load_generator(Paths.weights, Paths.base), profile)
-    discriminator = place(load_discriminator(Paths.base), profile)
-    lpips = place(load_perceptual(Paths.weights), profile)
+    networks = open_networks(profile)
+    generator = place(networks.generator(), profile)
+    discriminator = place(networks.discriminator(), profile)
+    lpips = place(networks.lpips(), profile)
     fingerprint = item_key(
         VERSION,
         profile.model_dump(exclude={"threads", "output_size"}),
@@ -43,24 +41,10 @@ def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
         portraits.images,
         codes,
         profile.working_size,
-        AdaptPlan(
-            batch=chosen.batch,
-            rate=chosen.rate,
-            adversarial_weight=chosen.adversarial_weight,
-            anchor_weight=chosen.anchor_weight,
-            pixel_weight=chosen.pixel_weight,
-            truncation=chosen.truncation,
-        ),
+        chosen_plan(AdaptPlan, chosen),
     )
-    plan = RunPlan(
-        steps=chosen.steps,
-        seed=profile.seed,
-        average_decay=chosen.average_decay,
-        save_seconds=chosen.save_seconds,
-        picture_steps=chosen.picture_steps,
-        fingerprint=fingerprint,
-    )
-    train("adapt", training, plan, GeneratorConfig().model_dump(mode="json"), live)
+    plan = run_plan(profile, chosen, fingerprint)
+    train("adapt", training, plan, networks.config().generator.model_dump(mode="json"), live)
 
 
 def main() -> None:

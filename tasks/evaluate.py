@@ -15,6 +15,8 @@ from dualstylegan.files import atomic_directory, atomic_write, write_json
 from dualstylegan.images import list_images, read_image, write_png
 from dualstylegan.models import load_identity, load_perceptual
 from dualstylegan.transfer import PortraitModel
+from tasks import common
+from tasks.batches import prepare
 
 MODEL = Path("data/models/portrait")
 CONTENTS = Path("data/aligned/content")
@@ -118,12 +120,22 @@ def run(plan: Plan, device: torch.device | str, progress: Progress) -> Evaluatio
     return found
 
 
+def shown() -> Progress:
+    """Progress of each part of the work, with the time left."""
+    parts: dict[str, common.Progress] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        parts.setdefault(what, common.Progress(what, total))(done)
+
+    return show
+
+
 def main() -> None:
     """`python -m tasks.evaluate`."""
-    from tasks.common import load_settings, run_stage
-
-    chosen = load_settings().evaluate
-    run_stage("evaluate", lambda: run(Plan(**chosen.model_dump()), "cpu", print))
+    settings = common.load_settings()
+    plan = Plan(**settings.evaluate.model_dump())
+    device = prepare(settings.profile)
+    common.run_stage("evaluate", lambda: run(plan, device, shown()))
 
 
 if __name__ == "__main__":

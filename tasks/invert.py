@@ -6,7 +6,6 @@ from pathlib import Path
 
 from dualstylegan.inversion import DescentPlan, at_size, encode, invert
 from dualstylegan.latents import CodeTable, digest, write_codes
-from dualstylegan.models import load_encoder, load_generator, load_perceptual
 from dualstylegan.networks.encoder import INPUT_PX
 from dualstylegan.settings import Invert, Profile
 from tasks.batches import (
@@ -15,6 +14,7 @@ from tasks.batches import (
     Tick,
     keep_tensors,
     losses,
+    open_networks,
     place,
     prepare,
     read_portraits,
@@ -35,9 +35,10 @@ class Inverter:
     def __init__(self, profile: Profile, chosen: Invert) -> None:
         self.profile, self.chosen = profile, chosen
         self.device = prepare(profile)
-        self.generator = place(load_generator(Paths.weights, Paths.base), profile)
-        self.encoder = load_encoder(Paths.base, self.generator).to(self.device)
-        self.lpips = place(load_perceptual(Paths.weights), profile)
+        networks = open_networks(profile)
+        self.generator = place(networks.generator(), profile)
+        self.encoder = networks.encoder().to(self.device)
+        self.lpips = place(networks.lpips(), profile)
         self.generator_digest = digest(self.generator)
         self.digests = [self.generator_digest, digest(self.encoder), digest(self.lpips)]
 

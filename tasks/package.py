@@ -11,19 +11,18 @@ from typing import Any
 from PIL import Image
 
 from dualstylegan.card import model_card
-from dualstylegan.checkpoints import fill, load_tensors
 from dualstylegan.errors import DataError
 from dualstylegan.files import read_json
 from dualstylegan.images import read_image
 from dualstylegan.latents import CodeTable, read_codes
-from dualstylegan.model_config import NetworkConfig, PortraitConfig, TransferDefaults
-from dualstylegan.models import MOD_RES_HIDDEN, load_encoder
-from dualstylegan.networks.mobilestylegan import CHANNELS
+from dualstylegan.model_config import PortraitConfig, TransferDefaults
+from dualstylegan.models import Networks, load_trained_dualstylegan
 from dualstylegan.transfer import SAMPLER_FILE, PortraitModel, StyleLibrary
+from tasks.batches import open_networks
+from tasks.common import load_settings, run_stage
 
 FINETUNED = Path("data/models/finetuned")
 SAMPLER = Path("data/models/sampler")
-BASE = Path("data/base")
 WEIGHTS = Path("data/weights")
 REFINED = Path("data/codes/refined.parquet")
 INTRINSIC = Path("data/codes/instyle.parquet")
@@ -79,14 +78,13 @@ def portrait_origins(path: Path) -> dict[str, int]:
     return dict(sorted(Counter(str(o).split(":")[0] for o in table["origin"]).items()))
 
 
-def package(name: str, defaults: TransferDefaults, thumbnail_px: int) -> PortraitModel:
+def package(
+    networks: Networks, name: str, defaults: TransferDefaults, thumbnail_px: int
+) -> PortraitModel:
     """Assemble the model from the outputs of the stages before and write its folder."""
     from dualstylegan.sampling import StyleSampler
 
-    network_config = NetworkConfig(res_channels=CHANNELS[0], res_hidden=MOD_RES_HIDDEN)
-    network = network_config.build()
-    weights = FINETUNED / "model.safetensors"
-    fill(network, load_tensors(weights), weights)
+    network, network_config = load_trained_dualstylegan(FINETUNED)
     styles = style_library(read_codes(REFINED), read_codes(INTRINSIC))
     config = PortraitConfig(
         name=name,
@@ -104,7 +102,7 @@ def package(name: str, defaults: TransferDefaults, thumbnail_px: int) -> Portrai
     model = PortraitModel(
         config,
         network,
-        load_encoder(BASE, network.generator),
+        networks.encoder(),
         styles,
         sampler=StyleSampler.load(SAMPLER / SAMPLER_FILE),
         card=card,
@@ -116,13 +114,13 @@ def package(name: str, defaults: TransferDefaults, thumbnail_px: int) -> Portrai
 
 def main() -> None:
     """`python -m tasks.package`."""
-    from tasks.common import load_settings, run_stage
-
-    chosen = load_settings().package
+    settings = load_settings()
+    chosen = settings.package
+    networks = open_networks(settings.profile)
     defaults = TransferDefaults(
         structure=chosen.structure, color=chosen.color, truncation=chosen.truncation
     )
-    run_stage("package", lambda: package(chosen.name, defaults, chosen.thumbnail_px))
+    run_stage("package", lambda: package(networks, chosen.name, defaults, chosen.thumbnail_px))
 
 
 if __name__ == "__main__":

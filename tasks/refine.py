@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dualstylegan.checkpoints import fill, load_tensors
 from dualstylegan.inversion import DescentPlan
 from dualstylegan.latents import CodeTable, digest, read_codes, write_codes
-from dualstylegan.model_config import NetworkConfig
-from dualstylegan.models import MOD_RES_HIDDEN, frozen, load_perceptual
-from dualstylegan.networks.mobilestylegan import CHANNELS
+from dualstylegan.models import load_trained_dualstylegan
 from dualstylegan.refinement import refine
 from dualstylegan.settings import Profile, Refine
-from tasks.batches import Tensors, Tick, keep_tensors, losses, place, prepare, read_portraits
+from tasks.batches import (
+    Tensors,
+    Tick,
+    keep_tensors,
+    losses,
+    open_networks,
+    place,
+    prepare,
+    read_portraits,
+)
 from tasks.common import Paths, item_key, load_settings, run_stage
-from tasks.training import MODEL_FILE, OUTPUTS
+from tasks.training import OUTPUTS
 
-FINETUNED = OUTPUTS["finetune"] / MODEL_FILE
 STYLES = Paths.aligned / "style"
 VERSION = 1
 
@@ -26,10 +31,8 @@ def refine_codes(profile: Profile, chosen: Refine) -> CodeTable:
     names = portraits.names
     extrinsic = read_codes(Paths.codes / "exstyle.parquet").select(names).to(device)
     intrinsic = read_codes(Paths.codes / "instyle.parquet").select(names).to(device)
-    network = NetworkConfig(res_channels=CHANNELS[0], res_hidden=MOD_RES_HIDDEN).build()
-    fill(network, load_tensors(FINETUNED), FINETUNED)
-    network = place(frozen(network), profile)
-    lpips = place(load_perceptual(Paths.weights), profile)
+    network = place(load_trained_dualstylegan(OUTPUTS["finetune"])[0], profile)
+    lpips = place(open_networks(profile).lpips(), profile)
     digests = [digest(network), digest(lpips)]
     keys = [
         item_key(

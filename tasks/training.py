@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 from PIL import Image
@@ -12,14 +14,40 @@ from torch import Tensor
 
 from dualstylegan.checkpoints import save_tensors
 from dualstylegan.files import atomic_directory, atomic_write, write_json
+from dualstylegan.finetuning.adapt import AdaptPlan
+from dualstylegan.finetuning.adversarial import Lazy
+from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.images import write_png
+from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.settings import Adapt, Finetune, Profile
 from tasks.common import Paths, Progress
 from tasks.tracking import CURVES_FILE, FINGERPRINT, RUN_FILE, SAMPLES, Live
 
 STATE_FILE = "state.safetensors"
-MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
+
+
+Plan = TypeVar("Plan", AdaptPlan, StylePlan)
+
+
+def chosen_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
+    """The settings that a training itself reads, as its plan."""
+    values = chosen.model_dump()
+    lazy = Lazy(**{name: values[name] for name in Lazy.__dataclass_fields__})
+    names = {field.name for field in fields(kind)} - {"lazy"}
+    return kind(**{name: values[name] for name in names}, lazy=lazy)
+
+
+def run_plan(profile: Profile, chosen: Adapt | Finetune, fingerprint: str) -> RunPlan:
+    """How the training runs."""
+    return RunPlan(
+        steps=chosen.steps,
+        seed=profile.seed,
+        average_decay=chosen.average_decay,
+        save_seconds=chosen.save_seconds,
+        picture_steps=chosen.picture_steps,
+        fingerprint=fingerprint,
+    )
 
 
 def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:

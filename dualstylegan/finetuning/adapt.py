@@ -3,11 +3,9 @@
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
 The published recipe is adversarial alone, over 19,200 images; it stops early so that g and g' stay
-aligned. With tens of portraits and a laptop's budget, half of each batch is anchored instead: the
-code z_e+ of an exemplar must render that exemplar, by LPIPS and absolute difference. The mapping
-network stays frozen, so that codes keep their meaning. Learning rates are relative to the size of
-each weight, as equalised layers have it: the embedded generator's weights have their scales folded
-in, and one rate for all of them blows it up.
+aligned. With tens of portraits and a laptop's budget, a share of each batch is anchored instead:
+the code z_e+ of an exemplar must render that exemplar, by LPIPS and absolute difference. The
+mapping network stays frozen, so that codes keep their meaning.
 """
 
 from __future__ import annotations
@@ -19,11 +17,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.finetuning.adversary import BETAS, Adversary
-from dualstylegan.finetuning.trainer import Training
+from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
+from dualstylegan.finetuning.adversary import BETAS, Adversary, lazy_adam
 from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.vgg import LPIPS
+from dualstylegan.networks.vgg import Perceptual
 
 GRID_COLUMNS = 8
 GRID_SEED = 11
@@ -35,21 +33,25 @@ class AdaptPlan:
     """Settings of the adaptation.
 
     Attributes:
-        batch: images a step, half of them anchored.
-        rate: learning rate of g', relative to each weight's size.
+        batch: images a pass; anchored: how many of them render an exemplar.
+        rate: learning rate of g', relative to each weight's size where scales are folded in.
         adversarial_weight, anchor_weight, pixel_weight: weights of the loss terms.
-        truncation: psi of the random faces.
+        truncation: psi of the random faces; mixing: share of them that have two codes.
+        lazy: accumulation and path length.
     """
 
     batch: int
+    anchored: int
     rate: float
     adversarial_weight: float
     anchor_weight: float
     pixel_weight: float
     truncation: float
+    mixing: float
+    lazy: Lazy
 
 
-class AdaptTraining(Training):
+class AdaptTraining(AdversarialTraining):
     """Fine-tunes a copy of g.
 
     Args:
@@ -61,75 +63,85 @@ class AdaptTraining(Training):
         size: working size in pixels.
     """
 
-    averaged = "generator"
-
     def __init__(
         self,
         generator: Generator,
         adversary: Adversary,
-        lpips: LPIPS,
+        lpips: Perceptual,
         portraits: Callable[[Tensor], Tensor],
         codes_NLD: Tensor,
         size: int,
         plan: AdaptPlan,
     ) -> None:
+        trained = synthesis_parameters(generator)
+        if generator.folded_scales:
+            optimiser = relative_adam(trained, plan.rate)
+        else:
+            optimiser = lazy_adam(trained, plan.rate, plan.lazy.interval)
+        super().__init__("generator", generator, optimiser, adversary, plan.lazy)
         self.generator = generator
-        self.adversary = adversary
         self.lpips = lpips
         self.portraits = portraits
         self.codes_NLD = codes_NLD
         self.size = size
         self.plan = plan
-        trained = synthesis_parameters(generator)
-        self.optimiser = equalised_adam(trained, plan.rate)
-        self.modules = {"generator": generator, "discriminator": adversary.discriminator}
-        self.optimisers = {"generator": self.optimiser, "discriminator": adversary.optimiser}
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
         plan, count = self.plan, len(self.codes_NLD)
-        device = self.codes_NLD.device
-        anchored = max(1, plan.batch // 2)
-        chosen = torch.randperm(count, generator=draw)[:anchored]
-        free = plan.batch - len(chosen)
-        z = torch.randn(free, self.generator.style_dim, generator=draw).to(device)
+        chosen = torch.randperm(count, generator=draw)[: plan.anchored]
         with torch.no_grad():
-            faces = self.generator.truncate(self.generator.to_w_plus(z, "z"), plan.truncation)
-            w_NLD = torch.cat((self.generator.map(self.codes_NLD[chosen]), faces))
+            anchored = self.generator.map(self.codes_NLD[chosen])
+            w_NLD = torch.cat((anchored, self._faces(plan.batch - len(chosen), draw)))
         fake = self.generator.synthesise(w_NLD, size=self.size)
-        target = self.portraits(chosen)
-        anchor, pixels = self._anchor(fake[: len(chosen)], target)
-        adversarial = self.adversary.judge(fake, draw).mean()
-        loss = plan.anchor_weight * anchor + plan.pixel_weight * pixels
-        loss = loss + plan.adversarial_weight * adversarial
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
+        terms = {"adversarial": plan.adversarial_weight * self.adversary.judge(fake, draw).mean()}
+        if len(chosen):
+            terms |= self._anchor(fake[: len(chosen)], self.portraits(chosen))
         real = self.portraits(torch.randint(count, (len(fake),), generator=draw))
-        scalars = self.adversary.learn(real, fake, step, draw)
-        terms = {"g/anchor": anchor, "g/pixels": pixels, "g/adversarial": adversarial}
-        return {**{k: v.detach() for k, v in terms.items()}, **scalars}
+        return Pass(fake, real, terms)
 
-    def _anchor(self, fake: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _faces(self, count: int, draw: torch.Generator) -> Tensor:
+        """W+ codes of random faces, some of them mixed of two."""
+        g = self.generator
+        z = self.noise(2, count, g.style_dim, draw=draw)
+        crossover = int(torch.randint(1, g.rows, (), generator=draw))
+        mixed = float(torch.rand((), generator=draw)) < self.plan.mixing
+        first, second = g.truncate(g.map(z), self.plan.truncation)
+        return g.mix(first, second, crossover if mixed else g.rows)
+
+    def _anchor(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
             features = self.lpips.features(target)
-        distance = self.lpips.distance(self.lpips.features(fake), features)
-        return distance.mean(), (fake - target).abs().mean()
+        distance = self.lpips.distance(self.lpips.features(fake), features).mean()
+        pixels = (fake - target).abs().mean()
+        return {
+            "anchor": self.plan.anchor_weight * distance,
+            "pixels": self.plan.pixel_weight * pixels,
+        }
+
+    def path_image(self, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            w_NLD = self._faces(max(1, self.plan.batch // 2), draw)
+        w_NLD.requires_grad_(True)
+        return self.generator.synthesise(w_NLD, size=self.size), w_NLD
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """Exemplars, g' of their codes, and g' of random faces."""
         shown = torch.arange(min(GRID_COLUMNS, len(self.codes_NLD)))
-        z = torch.randn(
-            len(shown), self.generator.style_dim, generator=torch.Generator().manual_seed(GRID_SEED)
-        ).to(self.codes_NLD.device)
+        draw = torch.Generator().manual_seed(GRID_SEED)
+        z = self.noise(len(shown), self.generator.style_dim, draw=draw)
         fitted = self.generator(self.codes_NLD[shown], "z_plus", size=self.size)
         random = self.generator(z, truncation=self.plan.truncation, size=self.size)
         tiles = torch.cat((self.portraits(shown), fitted, random))
         return make_grid([tensor_to_image(t) for t in tiles], len(shown))
 
 
-def equalised_adam(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
-    """Adam whose steps are relative to the root mean square of each parameter."""
+def relative_adam(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
+    """Adam whose steps are relative to the root mean square of each parameter.
+
+    Equalised layers learn like this by themselves (PGGAN, section 4.1); where their scales are
+    folded into the weights, one rate for all would blow the small ones up.
+    """
     groups = [
         {"params": [p], "lr": rate * max(float(p.detach().square().mean().sqrt()), SMALLEST_RMS)}
         for p in parameters

@@ -33,12 +33,14 @@ class AdversaryPlan:
         r1_weight: weight of R1 (gamma is twice it).
         r1_steps: steps between two R1 penalties (lazy regularisation).
         augment: probability that an image shown to D is moved and relit; real and fake alike.
+        weight: of D's logistic loss beside R1.
     """
 
     rate: float = 0.002
     r1_weight: float = 5.0
     r1_steps: int = 16
     augment: float = 0.5
+    weight: float = 1.0
 
 
 def lazy_adam(
@@ -117,6 +119,7 @@ class Adversary:
         real_logits = self.discriminator(real)
         loss = discriminator_adversarial(real_logits, self.discriminator(fake)).mean()
         scalars = {"d/adversarial": loss.detach(), "d/real": real_logits.detach().mean()}
+        loss = self.plan.weight * loss
         if step % self.plan.r1_steps == 0:
             r1 = self._r1(real)
             loss = loss + self.plan.r1_weight * self.plan.r1_steps * r1

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
+from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
 from dualstylegan.finetuning.adversary import Adversary, lazy_adam
-from dualstylegan.finetuning.trainer import Training
 from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.inversion import encode
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.encoder import PortraitEncoder
-from dualstylegan.networks.vgg import LPIPS
+from dualstylegan.networks.vgg import Perceptual
 
 GRID_COLUMNS = 6
 GRID_SEED = 12
@@ -40,6 +39,7 @@ class StructurePlan:
         encoded_steps: every so many steps z2~ comes from the encoder.
         adversarial_weight, perceptual_weight, pixel_weight: weights of the loss terms.
         truncation: psi of both faces.
+        lazy: accumulation and path length.
     """
 
     batch: int
@@ -50,6 +50,7 @@ class StructurePlan:
     perceptual_weight: float
     pixel_weight: float
     truncation: float
+    lazy: Lazy
 
     def crossover(self, step: int) -> int:
         """l at a step."""
@@ -65,39 +66,34 @@ def train_extrinsic(network: DualStyleGAN) -> list[torch.nn.Parameter]:
     return trained
 
 
-class StructureTraining(Training):
+class StructureTraining(AdversarialTraining):
     """Trains T_s, ModRes and T_c on the frozen generator."""
-
-    averaged = "network"
 
     def __init__(
         self,
         network: DualStyleGAN,
-        encoder: PortraitEncoder,
+        encoder: nn.Module,
         adversary: Adversary,
-        lpips: LPIPS,
+        perceptual: Perceptual,
         size: int,
         plan: StructurePlan,
     ) -> None:
+        optimiser = lazy_adam(train_extrinsic(network), plan.rate, plan.lazy.interval)
+        super().__init__("network", network, optimiser, adversary, plan.lazy)
         self.network = network
         self.encoder = encoder
-        self.adversary = adversary
-        self.lpips = lpips
+        self.perceptual = perceptual
         self.size = size
         self.plan = plan
-        trained = train_extrinsic(network)
-        self.optimiser = lazy_adam(trained, plan.rate, None)
-        self.modules = {"network": network, "discriminator": adversary.discriminator}
-        self.optimisers = {"network": self.optimiser, "discriminator": adversary.optimiser}
 
     def _draw_faces(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         g = self.network.generator
-        z = torch.randn(2, count, g.style_dim, generator=draw).to(g.mean_w.device)
+        z = self.noise(2, count, g.style_dim, draw=draw)
         first, second = g.truncate(g.map(z), self.plan.truncation)
         rows = (-1, g.rows, -1)
         return first[:, None].expand(rows), second[:, None].expand(rows)
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
         plan, g = self.plan, self.network.generator
         with torch.no_grad():
             first, second = self._draw_faces(plan.batch, draw)
@@ -105,19 +101,21 @@ class StructureTraining(Training):
             style = second
             if step % plan.encoded_steps == 0:
                 style = g.map(encode(self.encoder, g.synthesise(second, size=self.size)))
-            features = self.lpips.features(target)
+            features = self.perceptual.features(target)
         fake = self.network(first, style, space="w_plus", size=self.size)
-        perceptual = self.lpips.distance(self.lpips.features(fake), features).mean()
-        pixels = (fake - target).abs().mean()
-        adversarial = self.adversary.judge(fake, draw).mean()
-        loss = plan.perceptual_weight * perceptual + plan.pixel_weight * pixels
-        loss = loss + plan.adversarial_weight * adversarial
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        scalars = self.adversary.learn(target, fake, step, draw)
-        terms = {"g/perceptual": perceptual, "g/pixels": pixels, "g/adversarial": adversarial}
-        return {**{k: v.detach() for k, v in terms.items()}, **scalars}
+        distance = self.perceptual.distance(self.perceptual.features(fake), features).mean()
+        terms = {
+            "perceptual": plan.perceptual_weight * distance,
+            "pixels": plan.pixel_weight * (fake - target).abs().mean(),
+            "adversarial": plan.adversarial_weight * self.adversary.judge(fake, draw).mean(),
+        }
+        return Pass(fake, target, terms)
+
+    def path_image(self, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            first, second = self._draw_faces(max(1, self.plan.batch // 2), draw)
+        w_NLD = first.contiguous().requires_grad_(True)
+        return self.network(w_NLD, second, space="w_plus", size=self.size), w_NLD
 
     @torch.no_grad()
     def picture(self) -> Image.Image:

@@ -16,22 +16,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
 from dualstylegan.finetuning.adversary import Adversary, lazy_adam
 from dualstylegan.finetuning.structure import train_extrinsic
-from dualstylegan.finetuning.trainer import Training
 from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.losses import (
     contextual,
     feature_matching,
-    path_lengths,
     perceptual,
     weight_norms,
 )
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.identity import IdentityNetwork
-from dualstylegan.networks.identity import distance as identity_distance
+from dualstylegan.networks.identity import Identity
+from dualstylegan.networks.vgg import Perceptual
 
-Features = Callable[[Tensor], list[Tensor]]
 PERCEPTUAL_WEIGHTS = (0.0, 0.5, 1.0)
 STYLE_STAGES = slice(1, 3)
 CONTEXTUAL_STAGE = 2
@@ -45,18 +43,17 @@ class StylePlan:
     """Settings of stage 3; the weights are the paper's lambdas.
 
     Attributes:
-        batch: images a pass; accumulation: passes a step, their gradients averaged.
+        batch: images a pass.
         rate: learning rate of the extrinsic path.
         adversarial, perceptual, contextual, matching, identity, regular: weights of the terms.
         regularise: "mod_res" as in the paper, or "compatible": all of ModRes and T_c, as published.
         mixing: probability that an unpaired face is mixed of two codes.
         truncation: psi of unpaired faces.
         jitter: standard deviation of the noise on style codes in W+.
-        path_weight, path_steps: path length regularisation and steps between; a weight of 0 is off.
+        lazy: accumulation and path length.
     """
 
     batch: int
-    accumulation: int
     rate: float
     adversarial: float
     perceptual: float
@@ -68,8 +65,7 @@ class StylePlan:
     mixing: float
     truncation: float
     jitter: float
-    path_weight: float
-    path_steps: int
+    lazy: Lazy
 
 
 @dataclass(frozen=True)
@@ -82,37 +78,36 @@ class Lesson:
     paired: bool
 
 
-class StyleTraining(Training):
+class StyleTraining(AdversarialTraining):
     """Trains T_s, ModRes and T_c on pairs of exemplars and on random faces.
 
     Args:
         network: after structure transfer.
         adversary: discriminator that came out of structure transfer.
-        features: VGG feature maps of images, finest first, three stages.
+        perceptual: frozen; its feature maps are looked at.
         identity: frozen face recognition network.
         portraits: gives portraits (N, 3, size, size) in [-1, 1] by index.
         intrinsic_NLD, extrinsic_NLD: z_i+ and z_e+ of every exemplar, in Z+.
         size: working size in pixels.
     """
 
-    averaged = "network"
-
     def __init__(
         self,
         network: DualStyleGAN,
         adversary: Adversary,
-        features: Features,
-        identity: IdentityNetwork,
+        perceptual: Perceptual,
+        identity: Identity,
         portraits: Callable[[Tensor], Tensor],
         intrinsic_NLD: Tensor,
         extrinsic_NLD: Tensor,
         size: int,
         plan: StylePlan,
     ) -> None:
+        optimiser = lazy_adam(train_extrinsic(network), plan.rate, plan.lazy.interval)
+        super().__init__("network", network, optimiser, adversary, plan.lazy)
         self.network = network
         self.generator = network.generator
-        self.adversary = adversary
-        self.features = features
+        self.perceptual = perceptual
         self.identity = identity
         self.portraits = portraits
         self.intrinsic_NLD = intrinsic_NLD
@@ -120,49 +115,28 @@ class StyleTraining(Training):
             self.extrinsic_NLD = self.generator.map(extrinsic_NLD)
         self.size = size
         self.plan = plan
-        self.path_mean = torch.zeros(())
-        trained = train_extrinsic(network)
-        interval = plan.path_steps if plan.path_weight else None
-        self.optimiser = lazy_adam(trained, plan.rate, interval)
-        self.modules = {"network": network, "discriminator": adversary.discriminator}
-        self.optimisers = {"network": self.optimiser, "discriminator": adversary.optimiser}
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
-        passes = []
-        self.optimiser.zero_grad(set_to_none=True)
-        for _ in range(self.plan.accumulation):
-            lesson = self._paired(draw) if step % 2 else self._unpaired(draw)
-            fake, terms = self._terms(lesson, draw)
-            loss = torch.stack(list(terms.values())).sum() / self.plan.accumulation
-            loss.backward()  # type: ignore[no-untyped-call]
-            passes.append((fake.detach(), {k: v.detach() for k, v in terms.items()}))
-        if self.plan.path_weight and step % self.plan.path_steps == 0:
-            self._regularise_path(draw)
-        self.optimiser.step()
-        fake = torch.cat([f for f, _ in passes])
-        real = self.portraits(self._draw_indices(len(fake), draw))
-        scalars = self.adversary.learn(real, fake, step, draw, self.plan.accumulation)
-        kind = "paired" if step % 2 else "unpaired"
-        names = passes[0][1]
-        means = {k: torch.stack([t[k] for _, t in passes]).mean() for k in names}
-        return {**{f"{kind}/{k}": v for k, v in means.items()}, **scalars}
+    def kind(self, step: int) -> str:
+        return "paired" if step % 2 else "unpaired"
+
+    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
+        lesson = self._paired(draw) if step % 2 else self._unpaired(draw)
+        fake, terms = self._terms(lesson, draw)
+        return Pass(fake, self.portraits(self._draw_indices(len(fake), draw)), terms)
 
     def _draw_indices(self, count: int, draw: torch.Generator) -> Tensor:
         return torch.randint(len(self.intrinsic_NLD), (count,), generator=draw)
 
-    def _noise(self, *shape: int, draw: torch.Generator) -> Tensor:
-        return torch.randn(*shape, generator=draw).to(self.intrinsic_NLD.device)
-
     def _style_codes(self, index: Tensor, draw: torch.Generator) -> Tensor:
         codes = self.extrinsic_NLD[index]
-        return codes + self.plan.jitter * self._noise(*codes.shape, draw=draw)
+        return codes + self.plan.jitter * self.noise(*codes.shape, draw=draw)
 
     def _paired(self, draw: torch.Generator) -> Lesson:
         """An exemplar's own pair; colours of z_i+ are drawn anew, so that z_e+ alone gives them."""
         index = self._draw_indices(self.plan.batch, draw)
         code = self.intrinsic_NLD[index].clone()
         rows = self.generator.structure_rows
-        code[:, rows:] = self._noise(len(index), 1, code.shape[2], draw=draw)
+        code[:, rows:] = self.noise(len(index), 1, code.shape[2], draw=draw)
         with torch.no_grad():
             intrinsic = self.generator.map(code)
         return Lesson(intrinsic, self._style_codes(index, draw), self.portraits(index), True)
@@ -174,7 +148,7 @@ class StyleTraining(Training):
         crossover = int(torch.randint(1, g.rows, (), generator=draw))
         mixed = float(torch.rand((), generator=draw)) < self.plan.mixing
         with torch.no_grad():
-            w = g.truncate(g.map(self._noise(2, n, g.style_dim, draw=draw)), self.plan.truncation)
+            w = g.truncate(g.map(self.noise(2, n, g.style_dim, draw=draw)), self.plan.truncation)
             intrinsic = g.mix(w[0], w[1], crossover if mixed else g.rows)
         return Lesson(intrinsic, self._style_codes(index, draw), self.portraits(index), False)
 
@@ -188,15 +162,15 @@ class StyleTraining(Training):
             # The identity of the very face that is restyled: same code, same noise.
             face = self.generator.synthesise(lesson.intrinsic_NLD, size=self.size)
             person = self.identity(face)
-            target = self.features(lesson.portrait_NCHW)
-        rendered = self.features(fake)
+            target = self.perceptual.features(lesson.portrait_NCHW, STAGES)
+        rendered = self.perceptual.features(fake, STAGES)
         style, wanted = rendered[STYLE_STAGES], target[STYLE_STAGES]
         cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
         terms = {
             "adversarial": plan.adversarial * self.adversary.judge(fake, draw).mean(),
             "contextual": plan.contextual * cx.mean(),
             "matching": plan.matching * feature_matching(style, wanted).mean(),
-            "identity": plan.identity * identity_distance(self.identity(fake), person).mean(),
+            "identity": plan.identity * self.identity.distance(self.identity(fake), person).mean(),
             "regular": plan.regular * weight_norms(self._regularised()),
         }
         if lesson.paired:
@@ -211,18 +185,14 @@ class StyleTraining(Training):
             return list(self.network.res.parameters())
         return [p for block in self.network.mod_res for p in block.parameters()]
 
-    def _regularise_path(self, draw: torch.Generator) -> None:
-        """Path length regularisation with a draw of its own and half the batch."""
+    def path_image(self, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         index = self._draw_indices(max(1, self.plan.batch // 2), draw)
         with torch.no_grad():
-            z = self._noise(len(index), self.generator.style_dim, draw=draw)
+            z = self.noise(len(index), self.generator.style_dim, draw=draw)
             w = self.generator.to_w_plus(z, "z").contiguous()
         w.requires_grad_(True)
         image = self.network(w, self._style_codes(index, draw), space="w_plus", size=self.size)
-        lengths = path_lengths(image, w, self._noise(*image.shape, draw=draw))
-        self.path_mean = torch.lerp(self.path_mean, lengths.detach().mean().cpu(), 0.01)
-        penalty = (lengths - self.path_mean.to(lengths.device)).square().mean()
-        (self.plan.path_weight * self.plan.path_steps * penalty).backward()  # type: ignore[no-untyped-call]
+        return image, w
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
@@ -230,7 +200,7 @@ class StyleTraining(Training):
         shown = torch.arange(min(GRID_COLUMNS, len(self.intrinsic_NLD)))
         g = self.generator
         draw = torch.Generator().manual_seed(GRID_SEED)
-        w = g.truncate(g.map(self._noise(1, g.style_dim, draw=draw)), self.plan.truncation)
+        w = g.truncate(g.map(self.noise(1, g.style_dim, draw=draw)), self.plan.truncation)
         face = w[:, None].expand(len(shown), g.rows, -1)
         own = g.map(self.intrinsic_NLD[shown])
         styles = self.extrinsic_NLD[shown]

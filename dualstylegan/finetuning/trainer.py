@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -54,11 +55,13 @@ class Training(ABC):
         modules: trained networks by name.
         optimisers: by name.
         averaged: name of the module whose parameters are averaged, all of those that train.
+        memory: what else a step leaves for the next ones, changed in place.
     """
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
     averaged: str
+    memory: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod
     def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
@@ -133,6 +136,7 @@ class Trainer:
             "step": self.step,
             "history": self.history,
             "average": self.average,
+            "memory": dict(training.memory),
             "modules": {
                 name: {k: p for k, p in module.named_parameters() if p.requires_grad}
                 for name, module in training.modules.items()
@@ -156,8 +160,9 @@ class Trainer:
                 parameters = dict(module.named_parameters())
                 for key, value in state["modules"][name].items():
                     parameters[key].copy_(value)
-            for key, value in state["average"].items():
-                self.average[key].copy_(value)
+            for kept, found in (("average", self.average), ("memory", self.training.memory)):
+                for key, value in state[kept].items():
+                    found[key].copy_(value)
         for name, optimiser in self.training.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
         self.step = state["step"]

@@ -54,9 +54,11 @@ class Generator(nn.Module, ABC):
         output_sizes: sizes that `synthesise` can render.
         compute_dtype: dtype of the feature maps; codes, images and weights stay float32.
         mean_w: the mean of W, the centre of truncation. Shape (D,).
+        folded_scales: whether the scales of equalised layers are folded into the weights.
     """
 
     mean_w: Tensor
+    folded_scales = False
 
     def __init__(self, resolution: int, style_dim: int, resolutions: Sequence[int]) -> None:
         super().__init__()

@@ -8,6 +8,8 @@ face lies in a fixed place, so that one fixed affine map cuts the chip, differen
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,7 +50,15 @@ def grow(x_NCHW: Tensor, other_NCHW: Tensor) -> Tensor:
     return F.pad(x_NCHW, pad) if any(pad) else x_NCHW
 
 
-class IdentityNetwork(nn.Module):
+class Identity(nn.Module, ABC):
+    """Face recognition: aligned portraits (N, 3, any, any) in [-1, 1] to embeddings (N, E)."""
+
+    @abstractmethod
+    def distance(self, first_NE: Tensor, second_NE: Tensor) -> Tensor:
+        """L_ID: distance (N,) between the people of two batches of embeddings."""
+
+
+class IdentityNetwork(Identity):
     """FFHQ-aligned portraits (N, 3, any, any) in [-1, 1] to embeddings (N, 128).
 
     Two embeddings within a Euclidean distance of 0.6 belong to the same person, by dlib's measure.
@@ -91,6 +101,9 @@ class IdentityNetwork(nn.Module):
 
     def forward(self, image_NCHW: Tensor) -> Tensor:
         return self.embed_chip(self.chip(image_NCHW))
+
+    def distance(self, first_NE: Tensor, second_NE: Tensor) -> Tensor:
+        return distance(first_NE, second_NE)
 
 
 def distance(first_NE: Tensor, second_NE: Tensor) -> Tensor:

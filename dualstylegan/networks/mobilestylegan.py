@@ -164,6 +164,8 @@ class MobileStyleGAN(Generator):
     driven by row 2i+3, as in StyleGAN2, where it is also the next block's first row.
     """
 
+    folded_scales = True
+
     def __init__(self) -> None:
         super().__init__(2 * FEATURES_PX, STYLE_DIM, row_resolutions(FEATURES_PX))
         self.output_sizes = (*HEAD_SIZES, self.resolution)

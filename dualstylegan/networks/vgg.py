@@ -5,6 +5,7 @@ Legend of shape suffixes: N image, C channel, H height, W width.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import cast
 
@@ -17,12 +18,39 @@ VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 51
 INPUT_SHIFT = (-0.030, -0.088, -0.188)
 INPUT_SCALE = (0.458, 0.448, 0.450)
 NORM_EPS = 1e-10
+LARGEST_PX = 256
 
 
 def unit_channels(x_NCHW: Tensor) -> Tensor:
     """Scale the channel vector of each position to unit length, in float32."""
     x = x_NCHW.float()
     return x / (x.square().sum(1, keepdim=True) + NORM_EPS).sqrt()
+
+
+def at_most(image_NCHW: Tensor, size: int) -> Tensor:
+    """Images larger than `size` pixels averaged down to it."""
+    if image_NCHW.shape[-1] <= size:
+        return image_NCHW
+    return F.adaptive_avg_pool2d(image_NCHW, size)
+
+
+class Perceptual(nn.Module, ABC):
+    """Features of images in [-1, 1], and a distance on them.
+
+    The two are apart so that the features of a fixed target are computed once.
+    """
+
+    @abstractmethod
+    def features(self, image_NCHW: Tensor, stages: int | None = None) -> list[Tensor]:
+        """The first `stages` feature maps, finest first; by default all that `distance` takes."""
+
+    @abstractmethod
+    def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+        """Distance (N,) between the images that two lists of feature maps belong to, float32."""
+
+    def forward(self, first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
+        """Distance (N,) between two batches of images in [-1, 1]."""
+        return self.distance(self.features(first_NCHW), self.features(second_NCHW))
 
 
 class VGG16(nn.Module):
@@ -63,11 +91,8 @@ class VGG16(nn.Module):
         return maps
 
 
-class LPIPS(nn.Module):
-    """Learned perceptual distance, the linear heads of version 0.1 on VGG16.
-
-    `features` and `distance` are apart so that the features of a fixed target are computed once.
-    """
+class LPIPS(Perceptual):
+    """Learned perceptual distance, the linear heads of version 0.1 on VGG16, at most at 256 px."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,13 +101,11 @@ class LPIPS(nn.Module):
             nn.Parameter(torch.zeros(1, widths[-1], 1, 1)) for widths in VGG16_STAGES
         )
 
-    def features(self, image_NCHW: Tensor) -> list[Tensor]:
-        """Feature maps of images in [-1, 1]."""
-        maps: list[Tensor] = self.vgg(image_NCHW)
+    def features(self, image_NCHW: Tensor, stages: int | None = None) -> list[Tensor]:
+        maps: list[Tensor] = self.vgg(at_most(image_NCHW, LARGEST_PX), stages or len(self.heads))
         return maps
 
     def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-        """Distance (N,) between the images that two lists of feature maps belong to, float32."""
         total: Tensor | None = None
         for head, a, b in zip(self.heads, first, second, strict=True):
             difference = (unit_channels(a) - unit_channels(b)).square()
@@ -90,7 +113,3 @@ class LPIPS(nn.Module):
             total = layer if total is None else total + layer
         assert total is not None
         return total
-
-    def forward(self, first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
-        """Distance (N,) between two batches of images in [-1, 1]."""
-        return self.distance(self.features(first_NCHW), self.features(second_NCHW))

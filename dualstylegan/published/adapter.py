@@ -21,6 +21,7 @@ from dualstylegan.errors import CheckpointError
 from dualstylegan.files import atomic_directory, write_bytes, write_json
 from dualstylegan.model_config import (
     CONFIG_FILE,
+    MODEL_FILE,
     NetworkConfig,
     PortraitConfig,
     TransferDefaults,
@@ -38,7 +39,6 @@ from dualstylegan.published.pickles import Namespace
 from dualstylegan.published.reader import PublishedFile, read_published
 from dualstylegan.published.trees import Place, TreePath, freeze
 
-MODEL_FILE = "model.safetensors"
 GENERATOR_FILE = "stylegan2.safetensors"
 ADAPTED_FILE = "adapted.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"

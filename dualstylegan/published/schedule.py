@@ -5,9 +5,10 @@ Batches are per pass; a step of the paper is 32 images: 8 GPUs of 4, or 8 passes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.finetuning.adversarial import Lazy
 from dualstylegan.finetuning.adversary import AdversaryPlan
 from dualstylegan.finetuning.structure import StructurePlan
 from dualstylegan.finetuning.style import StylePlan
@@ -21,12 +22,16 @@ RATE = 0.002
 AVERAGE_DECAY = 0.5 ** (STEP_IMAGES / 10_000)
 STRUCTURE_AVERAGE_DECAY = 0.5 ** (PASS_IMAGES / 10_000)
 
+PATHS = Lazy(path_weight=2.0, path_steps=4)
+
 ADAPT_STEPS = 600
 # Stage 2: rows before l from the first face; l = 7, 6, 5 for 300, 300 and 3000 steps.
 STRUCTURE_PHASES = ((7, 0), (6, 300), (5, 600))
 STRUCTURE_STEPS = 3600
 
 ADVERSARY = AdversaryPlan(rate=RATE, r1_weight=5.0, r1_steps=16, augment=0.0)
+# Stage 2 weighs D's loss, and not R1, by a tenth.
+STRUCTURE_ADVERSARY = replace(ADVERSARY, weight=0.1)
 DESTYLIZATION = DescentPlan(steps=300, ramp_up=0.05, ramp_down=0.25)
 DESTYLIZATION_RATE = 0.1
 REFINEMENT = DescentPlan(steps=100, ramp_up=0.0, ramp_down=0.0)
@@ -79,6 +84,7 @@ def structure_plan(batch: int = PASS_IMAGES) -> StructurePlan:
         perceptual_weight=1.0,
         pixel_weight=0.0,
         truncation=1.0,
+        lazy=PATHS,
     )
 
 
@@ -87,7 +93,6 @@ def style_plan(style: str, batch: int = PASS_IMAGES, passes: int = PASSES) -> St
     chosen = recipe(style)
     return StylePlan(
         batch=batch,
-        accumulation=passes,
         rate=RATE,
         adversarial=1.0,
         perceptual=1.0,
@@ -99,6 +104,5 @@ def style_plan(style: str, batch: int = PASS_IMAGES, passes: int = PASSES) -> St
         mixing=0.9,
         truncation=1.0,
         jitter=0.1,
-        path_weight=2.0,
-        path_steps=4,
+        lazy=replace(PATHS, accumulation=passes),
     )

@@ -14,6 +14,7 @@ from torch import nn
 
 from dualstylegan import losses
 from dualstylegan.finetuning import adversary as adversaries
+from dualstylegan.finetuning.adversarial import Lazy
 from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
 from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
@@ -25,6 +26,7 @@ from dualstylegan.networks.stylegan2 import StyleGAN2
 
 ROOT = Path(__file__).parents[2]
 DIM, ROWS, SIZE = 8, 8, 32
+PLAIN = Lazy()
 
 
 class Pyramid(nn.Module):
@@ -38,7 +40,7 @@ class Pyramid(nn.Module):
         self.requires_grad_(False)
         self.calls = 0
 
-    def features(self, x):
+    def features(self, x, stages=None):
         self.calls += 1
         maps = []
         for conv in self.convs:
@@ -60,6 +62,9 @@ class Identity(nn.Module):
     def forward(self, x):
         self.seen.append(x.detach())
         return nn.functional.normalize(x.mean((2, 3)) + 2, dim=1)
+
+    def distance(self, first, second):
+        return (first - second).norm(dim=-1)
 
 
 class Encoder(nn.Module):
@@ -88,23 +93,24 @@ def adversary():
 
 def style_training(network, *, identity=None, **changes):
     plan = StylePlan(
-        batch=2, accumulation=1, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
+        batch=2, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
         matching=0.25, identity=1.0, regular=0.015, regularise="mod_res", mixing=0.9,
-        truncation=0.7, jitter=0.1, path_weight=0.0, path_steps=4,
+        truncation=0.7, jitter=0.1, lazy=PLAIN,
     )  # fmt: skip
     torch.manual_seed(2)
     portraits = torch.randn(4, 3, SIZE, SIZE)
     return StyleTraining(
-        network, adversary(), Pyramid().features, identity or Identity(),
+        network, adversary(), Pyramid(), identity or Identity(),
         lambda index: portraits[index], torch.randn(4, ROWS, DIM), torch.randn(4, ROWS, DIM),
         SIZE, replace(plan, **changes),
     )  # fmt: skip
 
 
-def structure_training(network, encoder=None):
+def structure_training(network, encoder=None, lazy=PLAIN):
     plan = StructurePlan(
         batch=2, rate=0.002, phases=((7, 0), (6, 2), (5, 4)), encoded_steps=4,
         adversarial_weight=0.1, perceptual_weight=1.0, pixel_weight=1.0, truncation=0.7,
+        lazy=lazy,
     )  # fmt: skip
     return StructureTraining(network, encoder or Encoder(), adversary(), Pyramid(), SIZE, plan)
 
@@ -154,7 +160,9 @@ def test_a_killed_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path):
         plan = RunPlan(
             steps=3, seed=3, average_decay=0.9, save_seconds=0, picture_steps=0, fingerprint="x"
         )
-        training = structure_training(DualStyleGAN(generator, 8))
+        training = structure_training(
+            DualStyleGAN(generator, 8), lazy=Lazy(path_weight=2.0, path_steps=1)
+        )
         trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics=watch)
         trainer.run()
         return trainer.averaged_state()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -14,11 +17,12 @@ from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.ir_se50 import IRSE50
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.networks.vgg19 import STAGE_2_WEIGHTS, STAGE_3_WEIGHTS, VGG19
+from dualstylegan.networks.vgg19 import VGG19
 from dualstylegan.published import schedule
 from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
 from dualstylegan.refinement import refine
+from dualstylegan.settings import load
 
 DIM, ROWS, SIZE = 8, 8, 32
 
@@ -45,7 +49,7 @@ def imported(tmp_path_factory):
     torch.save(state(IRSE50()), folder / "model_ir_se50.pth")
     torch.save(state(VGG19()), folder / "vgg19.pth")
     import_published(sorted(folder.iterdir()), folder / "model")
-    return ImportedFolder(folder / "model")
+    return ImportedFolder(folder / "model", folder)
 
 
 def test_published_numbers():
@@ -68,6 +72,24 @@ def test_published_numbers():
         schedule.style_plan("impasto")
 
 
+def test_the_profile_holds_the_published_numbers():
+    settings = load(Path(__file__).parents[2] / "profiles/paper-1024.yaml")
+    adapt, finetune, refinement = settings.adapt, settings.finetune, settings.refine
+    assert (adapt.steps, adapt.batch * adapt.accumulation) == (schedule.ADAPT_STEPS, 32)
+    assert (adapt.anchored, adapt.path_weight) == (0, schedule.PATHS.path_weight)
+    plan = asdict(schedule.style_plan("cartoon"))
+    plan |= plan.pop("lazy")
+    assert {name: finetune.model_dump()[name] for name in plan} == plan
+    assert finetune.steps == schedule.recipe("cartoon").steps
+    assert settings.destylize.steps == schedule.DESTYLIZATION.steps
+    assert settings.destylize.rate == schedule.DESTYLIZATION_RATE
+    assert refinement.structure_rate == schedule.REFINEMENT_STRUCTURE_RATE
+    assert refinement.color_rate == schedule.recipe("cartoon").color_rate
+    assert settings.profile.working_size == 1024
+    for section in (adapt, finetune):
+        assert section.average_decay == pytest.approx(schedule.AVERAGE_DECAY, abs=1e-5)
+
+
 def test_missing_networks_are_named(imported):
     with pytest.raises(CheckpointError, match=r"encoder\.safetensors"):
         imported.encoder()
@@ -77,8 +99,8 @@ def test_stage_2_on_imported_networks(imported):
     training = StructureTraining(
         imported.dualstylegan(),
         Encoder(),
-        Adversary(imported.discriminator(), schedule.ADVERSARY),
-        imported.perceptual(STAGE_2_WEIGHTS),
+        Adversary(imported.initial_discriminator(), schedule.STRUCTURE_ADVERSARY),
+        imported.perceptual(),
         SIZE,
         schedule.structure_plan(batch=2),
     )
@@ -93,7 +115,7 @@ def test_stage_3_on_imported_networks(imported):
     training = StyleTraining(
         imported.dualstylegan(),
         Adversary(imported.discriminator(), schedule.ADVERSARY),
-        imported.perceptual(STAGE_3_WEIGHTS).features,
+        imported.perceptual(),
         imported.identity(),
         lambda index: portraits[index],
         torch.randn(3, ROWS, DIM),
@@ -109,7 +131,7 @@ def test_stage_3_on_imported_networks(imported):
 def test_destylization_and_refinement_on_imported_networks(imported):
     torch.manual_seed(0)
     generator, network = imported.generator(), imported.dualstylegan()
-    perceptual = imported.perceptual(STAGE_2_WEIGHTS)
+    perceptual = imported.perceptual()
     portraits, codes = torch.randn(1, 3, SIZE, SIZE), torch.randn(1, ROWS, DIM)
     plan = schedule.DescentPlan(steps=2)
     found = destylize(
