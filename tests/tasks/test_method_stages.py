@@ -1,0 +1,144 @@
+"""The stages of the method one after the other, on small networks in the published formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor, nn
+
+from dualstylegan.errors import CheckpointError
+from dualstylegan.latents import read_codes
+from dualstylegan.models import load_trained_dualstylegan
+from dualstylegan.networks.discriminator import Discriminator
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.ir_se50 import IRSE50
+from dualstylegan.networks.stylegan2 import StyleGAN2
+from dualstylegan.networks.vgg19 import VGG19
+from dualstylegan.published.adapter import import_published
+from dualstylegan.published.networks import ImportedFolder
+from dualstylegan.settings import Settings, load
+from tasks import adapt, destylize, finetune, invert, refine, sampler
+
+SIZE, ROWS, DIM = 64, 10, 8
+SETTINGS = {
+    "profile": {"networks": "data/published", "working_size": SIZE, "bfloat16": False},
+    "invert": {"style_steps": 1, "content_steps": 0},
+    "adapt": {"steps": 2, "batch": 2, "anchored": 1, "accumulation": 2, "path_weight": 2.0},
+    "destylize": {"steps": 1},
+    "finetune": {"steps": 3, "batch": 2, "path_weight": 2.0},
+    "refine": {"steps": 1},
+    "sampler": {"epochs": 1, "pool": 8, "batch": 4},
+}
+
+
+class Encoder(nn.Module):
+    """In place of pSp, which cannot be small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.head = nn.Linear(3 * 16, ROWS * DIM)
+
+    def forward(self, image_NCHW: Tensor) -> Tensor:
+        pooled = nn.functional.adaptive_avg_pool2d(image_NCHW, 4)
+        codes: Tensor = self.head(pooled.flatten(1)).view(-1, ROWS, DIM)
+        return codes
+
+
+def state(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v for k, v in module.state_dict().items() if not k.endswith("mean_w")}
+
+
+def write_portrait(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+    Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(path)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A project with imported networks, two exemplars and a face; the working folder."""
+    torch.manual_seed(0)
+    generator = StyleGAN2(SIZE, style_dim=DIM, mapping_layers=2, channels=[8] * 5)
+    files = tmp_path / "files"
+    files.mkdir()
+    adversary = state(Discriminator(SIZE, channels=[8] * 5))
+    torch.save({"g_ema": state(generator), "g": state(generator), "d": adversary}, files / "g.pt")
+    torch.save({"g_ema": state(DualStyleGAN(generator, 8))}, files / "generator-pretrain.pt")
+    torch.save(state(IRSE50()), files / "model_ir_se50.pth")
+    torch.save(state(VGG19()), files / "vgg19.pth")
+    import_published(sorted(files.iterdir()), tmp_path / "data/published")
+    (tmp_path / "data/weights").symlink_to(weights.resolve())
+    for seed, name in enumerate(("style/ann", "style/bob", "content/cem")):
+        write_portrait(tmp_path / f"data/aligned/{name}.png", seed)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(SETTINGS))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ImportedFolder, "encoder", lambda self: Encoder().requires_grad_(False))
+    return load()
+
+
+def test_from_portraits_to_refined_codes(settings: Settings) -> None:
+    invert.main()
+    adapt.adapt(settings.profile, settings.adapt)
+    destylize.main()
+    finetune.finetune(settings.profile, settings.finetune)
+    refine.main()
+    sampler.main()
+    tables = {path.stem: read_codes(path) for path in Path("data/codes").glob("*.parquet")}
+    assert set(tables) == {"style", "content", "exstyle", "instyle", "refined"}
+    assert tables["refined"].names == ("ann", "bob")
+    assert tables["refined"].codes_NLD.shape == (2, ROWS, DIM)
+    rows = 7
+    own, natural = tables["exstyle"].codes_NLD, tables["instyle"].codes_NLD
+    assert torch.equal(own[:, rows:], natural[:, rows:])
+    assert not torch.equal(own[:, :rows], natural[:, :rows])
+    network, config = load_trained_dualstylegan(Path("data/models/finetuned"))
+    assert (config.generator.resolution, config.encoder) == (SIZE, "psp")
+    before = ImportedFolder("data/published", "data/weights").dualstylegan()
+    assert not torch.equal(network.style[1].weight, before.style[1].weight)  # type: ignore[union-attr]
+    curves = pd.read_parquet("data/models/finetuned/curves.parquet")
+    assert list(curves["step"]) == [1, 2, 3]
+    assert Path("data/models/adapted/samples/000002.png").is_file()
+    assert sorted(p.stem for p in Path("data/codes/destylization").iterdir()) == ["ann", "bob"]
+
+
+def test_one_more_portrait_costs_one_more_code(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invert.main()
+    first = read_codes("data/codes/style.parquet")
+    write_portrait(Path("data/aligned/style/dan.png"), 9)
+    optimised = []
+    work = invert.invert
+
+    def counted(generator: object, lpips: object, image: Tensor, *rest: object, **named: object):  # type: ignore[no-untyped-def]
+        optimised.append(len(image))
+        return work(generator, lpips, image, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(invert, "invert", counted)
+    invert.main()
+    after = read_codes("data/codes/style.parquet")
+    assert optimised == [1]
+    assert after.names == ("ann", "bob", "dan")
+    assert torch.equal(after.select(first.names), first.codes_NLD)
+
+
+def test_a_missing_network_ends_the_stage_with_its_name(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("data/published/identity.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="identity"):
+        ImportedFolder("data/published", "data/weights").identity()
+    invert.main()
+    adapt.adapt(settings.profile, settings.adapt)
+    with pytest.raises(SystemExit) as stopped:
+        destylize.main()
+    assert stopped.value.code == 2
+    assert "identity.safetensors: not among the imported files" in capsys.readouterr().err
+    assert not Path("data/codes/instyle.parquet").exists()
