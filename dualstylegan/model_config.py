@@ -38,13 +38,16 @@ class GeneratorConfig(_Closed):
     channels: tuple[int, ...] | None = Field(
         default=None, description="StyleGAN2: widths from 4 px up"
     )
+    coarse_px: Literal[64, 128, 256] | None = Field(
+        default=None, description="MobileStyleGAN: size that larger images take their colours from"
+    )
 
     def build(self) -> Generator:
         """The generator with random weights."""
         if self.kind == "mobilestylegan":
             from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 
-            return MobileStyleGAN()
+            return MobileStyleGAN(self.coarse_px)
         from dualstylegan.networks.stylegan2 import StyleGAN2
 
         return StyleGAN2(

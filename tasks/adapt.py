@@ -10,7 +10,7 @@ from dualstylegan.settings import Adapt, Profile
 from tasks.batches import open_networks, place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
 from tasks.tracking import Live
-from tasks.training import chosen_plan, run_plan, train
+from tasks.training import chosen_plan, run_plan, train, trained_config
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
@@ -44,7 +44,13 @@ def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
         chosen_plan(AdaptPlan, chosen),
     )
     plan = run_plan(profile, chosen, fingerprint)
-    train("adapt", training, plan, networks.config().generator.model_dump(mode="json"), live)
+    train(
+        "adapt",
+        training,
+        plan,
+        trained_config(networks, profile).generator.model_dump(mode="json"),
+        live,
+    )
 
 
 def main() -> None:

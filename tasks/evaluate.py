@@ -13,6 +13,7 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, Progress, evaluate
 from dualstylegan.files import atomic_directory, atomic_write, write_json
 from dualstylegan.images import list_images, read_image, write_png
+from dualstylegan.latents import read_codes
 from dualstylegan.models import load_identity, load_perceptual
 from dualstylegan.transfer import PortraitModel
 from tasks import common
@@ -20,6 +21,7 @@ from tasks.batches import prepare
 
 MODEL = Path("data/models/portrait")
 CONTENTS = Path("data/aligned/content")
+CODES = Path("data/codes/content.parquet")
 EXEMPLARS = Path("data/aligned/style")
 WEIGHTS = Path("data/weights")
 METRICS = Path("data/reports/metrics.json")
@@ -107,9 +109,11 @@ def write_evaluation(found: Evaluation) -> None:
 def run(plan: Plan, device: torch.device | str, progress: Progress) -> Evaluation:
     """Evaluate the packaged model and write what was found."""
     model = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=WEIGHTS)
+    codes = read_codes(CODES)
     found = evaluate(
         model,
         portraits(CONTENTS),
+        dict(zip(codes.names, codes.codes_NLD, strict=True)),
         portraits(EXEMPLARS, model.styles.names),
         load_perceptual(WEIGHTS).to(model.device),
         load_identity(WEIGHTS).to(model.device),

@@ -10,7 +10,7 @@ from dualstylegan.settings import Finetune, Profile
 from tasks.batches import open_networks, place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
 from tasks.tracking import Live
-from tasks.training import chosen_plan, run_plan, train
+from tasks.training import chosen_plan, run_plan, train, trained_config
 
 EXTRINSIC = Paths.codes / "exstyle.parquet"
 INTRINSIC = Paths.codes / "instyle.parquet"
@@ -49,7 +49,9 @@ def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> No
         chosen_plan(StylePlan, chosen),
     )
     plan = run_plan(profile, chosen, fingerprint)
-    train("finetune", training, plan, networks.config().model_dump(mode="json"), live)
+    train(
+        "finetune", training, plan, trained_config(networks, profile).model_dump(mode="json"), live
+    )
 
 
 def main() -> None:

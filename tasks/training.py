@@ -19,7 +19,8 @@ from dualstylegan.finetuning.adversarial import Lazy
 from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.images import write_png
-from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE, NetworkConfig
+from dualstylegan.models import Networks
 from dualstylegan.settings import Adapt, Finetune, Profile
 from tasks.common import Paths, Progress
 from tasks.tracking import CURVES_FILE, FINGERPRINT, RUN_FILE, SAMPLES, Live
@@ -36,6 +37,15 @@ def chosen_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
     lazy = Lazy(**{name: values[name] for name in Lazy.__dataclass_fields__})
     names = {field.name for field in fields(kind)} - {"lazy"}
     return kind(**{name: values[name] for name in names}, lazy=lazy)
+
+
+def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
+    """From what a trained network is built anew: larger images take the trained size's colours."""
+    config = networks.config()
+    if config.generator.kind != "mobilestylegan":
+        return config
+    coarse = {"coarse_px": profile.working_size}
+    return config.model_copy(update={"generator": config.generator.model_copy(update=coarse)})
 
 
 def run_plan(profile: Profile, chosen: Adapt | Finetune, fingerprint: str) -> RunPlan:

@@ -5,7 +5,7 @@ Legend of shape suffixes: C content face, S exemplar, H, W, N picture, L row, D 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -141,6 +141,7 @@ def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -
 def evaluate(
     model: PortraitModel,
     contents: Sequence[Portrait],
+    codes: Mapping[str, Tensor],
     exemplars: Sequence[Portrait],
     perceptual: Perceptual,
     identity: Identity,
@@ -151,6 +152,7 @@ def evaluate(
 
     Args:
         contents: held-out aligned faces, named.
+        codes: their Z+ codes (L, D) by name.
         exemplars: aligned exemplars; each name must be a style of the model.
         perceptual, identity: frozen networks, see `probe`.
 
@@ -170,7 +172,7 @@ def evaluate(
         )
     probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
     faces, targets = stack(contents, plan.size), stack(exemplars, plan.size)
-    codes_CLD = torch.cat([model.encode(x) for x in probe.batches(faces)])
+    codes_CLD = torch.stack([codes[name] for name, _ in contents]).to(model.device)
     with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
         results = render_results(model, codes_CLD, names, plan, progress)
         own, plain = _reconstruct(model, names, plan)

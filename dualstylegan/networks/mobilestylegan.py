@@ -10,7 +10,7 @@ folded into the weights, and the noise is baked in. RGB heads read images off th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -157,8 +157,22 @@ class RgbHead(nn.Module):
         return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
 
 
+def coarse_from(small_NCHW: Tensor, large_NCHW: Tensor) -> Tensor:
+    """The large image, with the small one in place of what it would be if made as small."""
+
+    def resized(x: Tensor, like: Tensor) -> Tensor:
+        return F.interpolate(x, like.shape[-2:], mode="bilinear", antialias=True)
+
+    return large_NCHW + resized(small_NCHW - resized(large_NCHW, small_NCHW), large_NCHW)
+
+
 class MobileStyleGAN(Generator):
     """The embedded generator: 16 rows, 1024 px, and RGB heads at 64, 128 and 256 px.
+
+    Unlike StyleGAN2, whose image is a sum over sizes, it colours its image in one place: at the
+    output, by the output's row. Codes fitted and paths trained at a smaller size have never seen
+    that row. With `coarse_px` a larger image takes everything coarser from the head at that size,
+    and keeps its own detail.
 
     Row 2i+1 drives `up` and `conv1` of block i, row 2i+2 its `conv2`; an output after block i is
     driven by row 2i+3, as in StyleGAN2, where it is also the next block's first row.
@@ -166,9 +180,10 @@ class MobileStyleGAN(Generator):
 
     folded_scales = True
 
-    def __init__(self) -> None:
+    def __init__(self, coarse_px: int | None = None) -> None:
         super().__init__(2 * FEATURES_PX, STYLE_DIM, row_resolutions(FEATURES_PX))
         self.output_sizes = (*HEAD_SIZES, self.resolution)
+        self.coarse_px = coarse_px
         self.mapping = Mapping()
         self.constant = nn.Parameter(torch.zeros(1, CHANNELS[0], SMALLEST_PX, SMALLEST_PX))
         self.conv1 = FirstConv()
@@ -197,16 +212,28 @@ class MobileStyleGAN(Generator):
         if noise is not None:
             raise ValueError("MobileStyleGAN's noise is baked in: pass noise=None")
         size = self.check_size(size)
-        features = self.features(w_NLD, size, after_row)
-        if size == self.resolution:
-            image: Tensor = self.to_img(features, w_NLD[:, -1])
+        wanted = {size} if self.coarse_px is None else {size, min(size, self.coarse_px)}
+        images = {}
+        for block_px, features in self.features(w_NLD, after_row):
+            if block_px in wanted:
+                images[block_px] = self._head(block_px, features, w_NLD)
+            if block_px == size:
+                break
         else:
-            row = 2 * self.sizes.index(size) + 3
-            image = self.heads[str(size)](features, w_NLD[:, row])
+            images[size] = self.to_img(features, w_NLD[:, -1]).float()
+        image = images.pop(size)
+        return coarse_from(images.popitem()[1], image) if images else image
+
+    def _head(self, size: int, features: Tensor, w_NLD: Tensor) -> Tensor:
+        """The image of `size` pixels that features hold."""
+        row = 2 * self.sizes.index(size) + 3
+        image: Tensor = self.heads[str(size)](features, w_NLD[:, row])
         return image.float()
 
-    def features(self, w_NLD: Tensor, size: int, after_row: AfterRow | None = None) -> Tensor:
-        """Feature map of the block at `size` pixels (the last block's for the full size)."""
+    def features(
+        self, w_NLD: Tensor, after_row: AfterRow | None = None
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Size and feature map of each block in turn, computed as they are asked for."""
 
         def finish(row: int, x: Tensor) -> Tensor:
             return x if after_row is None else after_row(row, x)
@@ -219,6 +246,4 @@ class MobileStyleGAN(Generator):
             x = block.up(x, w_NLD[:, first])
             x = finish(first, block.conv1(x, w_NLD[:, first]))
             x = finish(second, block.conv2(x, w_NLD[:, second]))
-            if block_size == size:
-                break
-        return x
+            yield block_size, x

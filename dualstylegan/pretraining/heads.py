@@ -48,8 +48,10 @@ def sample_pixels(
         crossover = int(torch.randint(1, 2 * generator.rows, (), generator=draw))
         w_NLD = generator.mix(w[:1], w[1:], crossover)
         image = generator.synthesise(w_NLD).clamp(-1, 1)
-        for size in HEAD_SIZES:
-            features = generator.features(w_NLD, size)[0].flatten(1)
+        for size, maps in generator.features(w_NLD):
+            if size not in HEAD_SIZES:
+                continue
+            features = maps[0].flatten(1)
             colors = F.adaptive_avg_pool2d(image, size)[0].flatten(1)
             kept = torch.randperm(size * size, generator=draw)[:pixels]
             style = w_NLD[0, 2 * generator.sizes.index(size) + 3]

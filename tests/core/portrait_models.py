@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
 
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.images import image_to_tensor
 from dualstylegan.model_config import GeneratorConfig, NetworkConfig, PortraitConfig
 from dualstylegan.transfer import PortraitModel, StyleLibrary
 
@@ -37,3 +42,9 @@ def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
         card="# A card\n",
         thumbnails={"stone": b"picture"},
     )
+
+
+def codes_of(portraits: Sequence[tuple[str, Image.Image]]) -> dict[str, Tensor]:
+    """The tiny model's codes of faces, by name."""
+    model = tiny_model()
+    return {name: model.encode(image_to_tensor(image, 32)[None])[0] for name, image in portraits}

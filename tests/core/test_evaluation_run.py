@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, evaluate, spread_evenly
-from tests.core.portrait_models import STYLE_NAMES, tiny_model
+from tests.core.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
 PLAN = Plan(size=32, measure_size=16, batch=3, resamples=50, diversity_pairs=4, bfloat16=False)
 
@@ -44,6 +44,7 @@ def run(plan: Plan = PLAN) -> Evaluation:
     found = evaluate(
         tiny_model(),
         faces(3, 0),
+        codes_of(faces(3, 0)),
         exemplars,
         Features(),
         lambda x: x.mean((2, 3)),
@@ -90,4 +91,4 @@ def test_subsets_are_spread_over_the_set() -> None:
 
 def test_exemplars_must_be_styles_of_the_model() -> None:
     with pytest.raises(DataError, match="face-0"):
-        evaluate(tiny_model(), faces(2, 0), faces(2, 1), Features(), lambda x: x, PLAN)
+        evaluate(tiny_model(), faces(2, 0), {}, faces(2, 1), Features(), lambda x: x, PLAN)

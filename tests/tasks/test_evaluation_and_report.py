@@ -19,7 +19,7 @@ from dualstylegan.images import write_png
 from dualstylegan.reporting.page import render
 from tasks import report
 from tasks.evaluate import portraits, write_evaluation
-from tests.core.portrait_models import STYLE_NAMES, tiny_model
+from tests.core.portrait_models import STYLE_NAMES, codes_of, tiny_model
 from tests.core.test_evaluation_run import Features
 
 FACES = ("ada", "bo", "cy")
@@ -42,9 +42,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_png(report.ALIGNED / "style" / f"{name}.png", face(10 + i))
             triple = Image.new("RGB", (96, 32), (50 * i, 0, 0))
             write_png(report.TRIPLES / f"{name}.png", triple)
+        contents = portraits(report.ALIGNED / "content")
         found = evaluate(
             tiny_model(),
-            portraits(report.ALIGNED / "content"),
+            contents,
+            codes_of(contents),
             portraits(report.ALIGNED / "style", STYLE_NAMES),
             Features(),
             lambda x: x.mean((2, 3)),
