@@ -86,7 +86,7 @@ class Adapt(_Adversarial):
     batch: int = Field(default=4, ge=1, le=64, description="images a pass")
     anchored: int = Field(default=2, ge=0, le=64, description="images of a pass held to exemplars")
     rate: float = Field(
-        default=0.002, gt=0, le=0.1, description="relative to each weight where scales are folded in"
+        default=0.002, gt=0, le=0.1, description="relative to each weight if scales are folded in"
     )
     adversarial_weight: float = Field(default=0.2, ge=0, le=100)
     anchor_weight: float = Field(default=1.0, ge=0, le=100, description="of LPIPS to the exemplar")

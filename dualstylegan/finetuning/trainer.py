@@ -72,6 +72,12 @@ class Training(ABC):
         """A grid that shows what the averaged network does, always of the same codes."""
 
 
+def to_floats(scalars: Mapping[str, Tensor]) -> dict[str, float]:
+    """Scalars as Python numbers; a GPU is waited for once, whatever their number."""
+    values: list[float] = torch.stack([v.float() for v in scalars.values()]).tolist()
+    return dict(zip(scalars, values, strict=True))
+
+
 class Trainer:
     """Runs a `Training` to its end, saving states on the way.
 
@@ -111,7 +117,7 @@ class Trainer:
         saved = time.monotonic()
         while self.step < self.plan.steps:
             draw = torch.Generator().manual_seed(self.plan.seed * SEED_STRIDE + self.step)
-            scalars = {k: float(v) for k, v in self.training.step(self.step, draw).items()}
+            scalars = to_floats(self.training.step(self.step, draw))
             self._check_finite(scalars)
             self._update_average()
             self.step += 1
