@@ -19,6 +19,7 @@ from torch import Tensor
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.files import write_bytes
 
+THUMBNAIL_QUALITY = 88
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
@@ -194,3 +195,12 @@ def make_grid(
         if labels is not None:
             draw.text((x + 2, y + height + 2), labels[i][: width // 6], fill=(40, 40, 40))
     return sheet
+
+
+def thumbnail(image: Image.Image, pixels: int) -> bytes:
+    """A small JPEG, at most `pixels` wide and high."""
+    small = image.convert("RGB")
+    small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    small.save(buffer, "JPEG", quality=THUMBNAIL_QUALITY)
+    return buffer.getvalue()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from dualstylegan.card import model_card
 from dualstylegan.errors import DataError
 from dualstylegan.files import read_json
-from dualstylegan.images import read_image
+from dualstylegan.images import read_image, thumbnail
 from dualstylegan.latents import CodeTable, read_codes
 from dualstylegan.model_config import PortraitConfig, TransferDefaults
 from dualstylegan.models import Networks, load_trained_dualstylegan
@@ -44,15 +41,6 @@ def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
     if not names:
         raise DataError("no style has both codes", fix="run destylize and refine anew")
     return StyleLibrary(tuple(names), extrinsic.select(names), intrinsic.select(names))
-
-
-def thumbnail(path: Path, pixels: int) -> bytes:
-    """A small JPEG of an aligned exemplar."""
-    image = read_image(path)
-    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
 
 
 def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
@@ -106,7 +94,9 @@ def package(
         styles,
         sampler=StyleSampler.load(SAMPLER / SAMPLER_FILE),
         card=card,
-        thumbnails={n: thumbnail(EXEMPLARS / f"{n}.png", thumbnail_px) for n in styles.names},
+        thumbnails={
+            n: thumbnail(read_image(EXEMPLARS / f"{n}.png"), thumbnail_px) for n in styles.names
+        },
     )
     model.save_pretrained(OUT)
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -19,6 +20,7 @@ from dualstylegan.images import (
     png_bytes,
     read_image,
     tensor_to_image,
+    thumbnail,
     write_png,
 )
 
@@ -121,3 +123,11 @@ def test_grid_places_cells_in_rows() -> None:
     assert [sheet[5, 5, 0], sheet[5, 17, 0], sheet[17, 5, 0], sheet[17, 17, 0]] == [
         *(50, 100, 150, 255)
     ]
+
+
+def test_thumbnails_are_small_and_repeatable() -> None:
+    image = Image.new("RGB", (256, 200), "red")
+    data = thumbnail(image, 96)
+    assert Image.open(io.BytesIO(data)).size == (96, 75)
+    assert data == thumbnail(image, 96)
+    assert image.size == (256, 200)

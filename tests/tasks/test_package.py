@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
 from dualstylegan.card import model_card
 from dualstylegan.errors import DataError
 from dualstylegan.latents import CodeTable
 from dualstylegan.model_config import PortraitConfig, TransferDefaults
-from tasks.package import portrait_origins, style_library, thumbnail, weight_sources
+from tasks.package import portrait_origins, style_library, weight_sources
 
 RECORDS = {
     "generator.safetensors": {
@@ -73,10 +71,3 @@ def test_origins_are_counted(tmp_path: Path) -> None:
     origins = ["generated", "NASA", "generated", "user: me.jpg", "user: you.png"]
     pd.DataFrame({"name": list("abcde"), "origin": origins}).to_parquet(tmp_path / "p.parquet")
     assert portrait_origins(tmp_path / "p.parquet") == {"NASA": 1, "generated": 2, "user": 2}
-
-
-def test_thumbnails_are_small_and_repeatable(tmp_path: Path) -> None:
-    Image.new("RGB", (256, 256), "red").save(tmp_path / "a.png")
-    data = thumbnail(tmp_path / "a.png", 96)
-    assert Image.open(io.BytesIO(data)).size == (96, 96)
-    assert data == thumbnail(tmp_path / "a.png", 96)
