@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,11 +12,16 @@ from dualstylegan.errors import SettingsError
 DEFAULT_FILE = Path("params.yaml")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Base of every section: frozen, closed, finite."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Profile(_Section):
+Schema = TypeVar("Schema", bound=Section)
+
+
+class Profile(Section):
     """What every stage agrees on."""
 
     networks: str = Field(
@@ -34,11 +39,11 @@ class Profile(_Section):
     threads: int = Field(default=0, ge=0, le=256, description="of torch; 0 leaves the choice to it")
 
 
-class Download(_Section):
+class Download(Section):
     """Fetching of the pinned weights: all of it is pinned, nothing is to be chosen."""
 
 
-class Portraits(_Section):
+class Portraits(Section):
     """Where exemplars and content faces come from."""
 
     source: str = Field(
@@ -50,13 +55,13 @@ class Portraits(_Section):
     contents: int = Field(default=10, ge=1, le=200)
 
 
-class Align(_Section):
+class Align(Section):
     """FFHQ crops."""
 
     size: int = Field(default=256, ge=64, le=1024, description="side in pixels")
 
 
-class Invert(_Section):
+class Invert(Section):
     """Codes of portraits: the encoder's, moved in Z+ until g renders the portrait."""
 
     style_steps: int = Field(default=24, ge=0, le=5000, description="0 keeps the encoder's code")
@@ -66,7 +71,7 @@ class Invert(_Section):
     batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
-class _Adversarial(_Section):
+class _Adversarial(Section):
     """What both adversarial trainings have."""
 
     accumulation: int = Field(default=1, ge=1, le=64, description="passes a step")
@@ -95,7 +100,7 @@ class Adapt(_Adversarial):
     mixing: float = Field(default=0.0, ge=0, le=1, description="share of faces of two codes")
 
 
-class Destylize(_Section):
+class Destylize(Section):
     """The three steps of facial destylization."""
 
     steps: int = Field(default=40, ge=1, le=5000, description="of step 2, on g'")
@@ -121,7 +126,7 @@ class Finetune(_Adversarial):
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
 
 
-class Refine(_Section):
+class Refine(Section):
     """Refinement of the extrinsic codes on the trained network."""
 
     steps: int = Field(default=20, ge=1, le=5000)
@@ -130,7 +135,7 @@ class Refine(_Section):
     batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
-class Sampler(_Section):
+class Sampler(Section):
     """The networks that draw new extrinsic codes."""
 
     epochs: int = Field(default=100, ge=1, le=100_000)
@@ -140,7 +145,7 @@ class Sampler(_Section):
     jitter: float = Field(default=0.05, ge=0, le=1)
 
 
-class Package(_Section):
+class Package(Section):
     """The portrait model's folder."""
 
     name: str = Field(default="portrait", min_length=1, max_length=100)
@@ -150,7 +155,7 @@ class Package(_Section):
     thumbnail_px: int = Field(default=128, ge=16, le=512)
 
 
-class Evaluate(_Section):
+class Evaluate(Section):
     """Measures; see dualstylegan.evaluation.run.Plan."""
 
     size: Literal[128, 256, 512, 1024] = 256
@@ -166,7 +171,7 @@ class Evaluate(_Section):
     bfloat16: bool = True
 
 
-class Register(_Section):
+class Register(Section):
     """Model registry: who may be champion."""
 
     model: str = Field(default="dualstylegan", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
@@ -181,7 +186,7 @@ class Register(_Section):
     guard_slack: float = Field(default=0.02, ge=0, le=1, description="by how much it may")
 
 
-class Report(_Section):
+class Report(Section):
     """The page."""
 
     title: str = Field(default="Portraits, restyled", min_length=1, max_length=200)
@@ -191,7 +196,7 @@ class Report(_Section):
     samples: int = Field(default=4, ge=0, le=24)
 
 
-class Settings(_Section):
+class Settings(Section):
     """All of params.yaml: a section a stage, and the profile."""
 
     profile: Profile = Profile()
@@ -211,7 +216,12 @@ class Settings(_Section):
 
 
 def load(path: Path | str = DEFAULT_FILE) -> Settings:
-    """Read settings; what is left out has its default.
+    """Read params.yaml; what is left out has its default (SettingsError, see `read_settings`)."""
+    return read_settings(Settings, path)
+
+
+def read_settings(schema: type[Schema], path: Path | str) -> Schema:
+    """Read a YAML file of settings and check it whole.
 
     Raises:
         SettingsError: the file is missing or no YAML, a key is unknown, or a value out of bounds.
@@ -232,12 +242,12 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
     if not isinstance(content, dict):
         raise SettingsError("no sections", file=path, value=type(content).__name__, limit="mapping")
     try:
-        return Settings.model_validate(content)
+        return schema.model_validate(content)
     except ValidationError as error:
-        raise _explained(path, error) from error
+        raise _explained(schema, path, error) from error
 
 
-def _explained(path: Path | str, error: ValidationError) -> SettingsError:
+def _explained(schema: type[Section], path: Path | str, error: ValidationError) -> SettingsError:
     """The first fault of a validation as an error with key, value, limit and fix."""
     first: Any = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
@@ -246,7 +256,7 @@ def _explained(path: Path | str, error: ValidationError) -> SettingsError:
             f"unknown setting `{key}`",
             file=path,
             value=first["input"],
-            limit=f"one of: {', '.join(_siblings(first['loc'][:-1]))}",
+            limit=f"one of: {', '.join(_siblings(schema, first['loc'][:-1]))}",
             fix="correct the name or remove the line",
         )
     return SettingsError(
@@ -258,9 +268,9 @@ def _explained(path: Path | str, error: ValidationError) -> SettingsError:
     )
 
 
-def _siblings(place: tuple[Any, ...]) -> list[str]:
+def _siblings(schema: type[Section], place: tuple[Any, ...]) -> list[str]:
     """Names of the settings at a place."""
-    model: type[BaseModel] = Settings
+    model: type[BaseModel] = schema
     for name in place:
         field = next(f for n, f in model.model_fields.items() if (f.alias or n) == name)
         assert isinstance(field.annotation, type)

@@ -40,14 +40,15 @@ def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
     from dvc.repo import Repo
 
     with Repo(str(folder)) as repo:
-        graph = repo.index.graph
         root = Path(repo.root_dir)
+        own = root / "dvc.yaml"  # other pipelines of the project, such as data/base, stand alone
+        graph = repo.index.graph.subgraph(s for s in repo.index.graph if Path(s.path) == own)
         needs = {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in graph}
         outs = {
             s.addressing: tuple(str(Path(o.fs_path).relative_to(root)) for o in s.outs)
             for s in graph
         }
-        stale = set(repo.status())
+        stale = set(repo.status(targets=list(needs)))
     return plan(needs, outs, stale, targets)
 
 

@@ -17,7 +17,7 @@ from dualstylegan.networks.extrinsic import (
     color_transform,
     structure_transform,
 )
-from dualstylegan.networks.generator import Generator, Space
+from dualstylegan.networks.generator import AfterRow, Generator, Space
 
 Weights = Sequence[float] | Tensor
 
@@ -82,6 +82,19 @@ class DualStyleGAN(nn.Module):
             return list(weights.unbind(-1))
         return [float(weight) for weight in weights]
 
+    def structure_path(self, extrinsic_NLD: Tensor, weights: Sequence[Weight]) -> AfterRow:
+        """What ModRes does to the features after each structure row, under T_s of the style."""
+        rows = self.generator.structure_rows
+        structure_NLD = self.style(extrinsic_NLD[:, :rows])
+
+        def refine(row: int, x_NCHW: Tensor) -> Tensor:
+            if row >= rows:
+                return x_NCHW
+            refined: Tensor = self.res[row](x_NCHW, structure_NLD[:, row], weights[row])
+            return refined
+
+        return refine
+
     def blend_colors(self, w_NLD: Tensor, s_NLD: Tensor, weights: Sequence[Weight]) -> Tensor:
         """Colour rows: weight * T_c(s) + (1 - weight) * w; structure rows stay w."""
         start = self.generator.structure_rows
@@ -124,13 +137,6 @@ class DualStyleGAN(nn.Module):
         if extrinsic_NLD is None:
             return generator.synthesise(w_NLD, size=size, noise=noise)
         row_weights = self.row_weights(weights)
-        structure_NLD = self.style(extrinsic_NLD[:, : generator.structure_rows])
-
-        def refine(row: int, x_NCHW: Tensor) -> Tensor:
-            if row >= generator.structure_rows:
-                return x_NCHW
-            refined: Tensor = self.res[row](x_NCHW, structure_NLD[:, row], row_weights[row])
-            return refined
-
+        refine = self.structure_path(extrinsic_NLD, row_weights)
         blended_NLD = self.blend_colors(w_NLD, extrinsic_NLD, row_weights)
         return generator.synthesise(blended_NLD, size=size, noise=noise, after_row=refine)

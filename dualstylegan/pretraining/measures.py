@@ -1,0 +1,118 @@
+"""Held-out figures of the base models: heads in dB, the encoder against optimisation, stage 2.
+
+Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dualstylegan.inversion import DescentPlan, encode, invert
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.identity import IdentityNetwork, similarity
+from dualstylegan.networks.mobilestylegan import HEAD_SIZES, MobileStyleGAN
+from dualstylegan.networks.vgg import Perceptual
+
+Figures = dict[str, float]
+CROSSOVERS = (7, 6, 5)
+MEAN_RATE, EXTRA_RATE, PIXEL_WEIGHT = 0.05, 0.1, 0.2
+
+
+@torch.no_grad()
+def head_decibels(generator: MobileStyleGAN, w_NLD: Tensor) -> Figures:
+    """Mean PSNR of each head against the full output averaged down, for colours in [-1, 1]."""
+    found: dict[int, list[Tensor]] = {size: [] for size in HEAD_SIZES}
+    for w_LD in w_NLD:
+        full = generator.synthesise(w_LD[None]).clamp(-1, 1)
+        for size in HEAD_SIZES:
+            wanted = F.adaptive_avg_pool2d(full, size)
+            error = (generator.synthesise(w_LD[None], size=size).clamp(-1, 1) - wanted).square()
+            found[size].append(10 * torch.log10(4 / error.mean()))
+    return {f"{size} px": float(torch.stack(values).mean()) for size, values in found.items()}
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The networks that compare faces."""
+
+    lpips: Perceptual
+    identity: IdentityNetwork
+
+    @torch.no_grad()
+    def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> Figures:
+        """Mean LPIPS, and mean similarity of identities (0.5: dlib's limit for one person)."""
+        people = similarity(self.identity(found_NCHW), self.identity(wanted_NCHW))
+        distance = self.lpips(found_NCHW, wanted_NCHW)
+        return {"lpips": float(distance.mean()), "identity": float(people.mean())}
+
+
+def encoder_figures(
+    generator: Generator,
+    encoder: nn.Module,
+    judge: Judge,
+    image_NCHW: Tensor,
+    optimise_steps: int,
+    extra_steps: int,
+) -> dict[str, Figures]:
+    """The encoder beside (a) the mean face, (b) optimisation from it, (c) both together.
+
+    Args:
+        image_NCHW: aligned faces of a size that the generator renders, in [-1, 1].
+
+    Returns:
+        For each method LPIPS, identity and seconds an image. (b) is in W+, where it is freest.
+    """
+    size = image_NCHW.shape[-1]
+
+    def descent(start: Tensor, steps: int, space: str, rate: float) -> Tensor:
+        found = invert(
+            generator, judge.lpips, image_NCHW, start, DescentPlan(steps), space=space,  # type: ignore[arg-type]
+            rate=rate, pixel_weight=PIXEL_WEIGHT,
+        )  # fmt: skip
+        return generator.to_w_plus(found.latents[0], space)  # type: ignore[arg-type]
+
+    mean = generator.mean_w.expand(len(image_NCHW), generator.rows, -1).contiguous()
+    methods: dict[str, Callable[[], Tensor]] = {
+        "mean": lambda: mean,
+        f"mean, {optimise_steps} steps": lambda: descent(mean, optimise_steps, "w_plus", MEAN_RATE),
+        "encoder": lambda: generator.map(encode(encoder, image_NCHW)),
+        f"encoder, {extra_steps} steps": lambda: descent(
+            encode(encoder, image_NCHW), extra_steps, "z_plus", EXTRA_RATE
+        ),
+    }
+    table = {}
+    for name, method in methods.items():
+        started = time.perf_counter()
+        w_NLD = method()
+        seconds = (time.perf_counter() - started) / len(image_NCHW)
+        with torch.no_grad():
+            figures = judge(generator.synthesise(w_NLD, size=size), image_NCHW)
+        table[name] = {**figures, "seconds": seconds}
+    return table
+
+
+def row_norms(code_NLD: Tensor) -> Figures:
+    """Mean and spread of the rows' root mean square; a standard normal row has 1."""
+    rms = code_NLD.square().mean(-1).sqrt()
+    return {"mean": float(rms.mean()), "spread": float(rms.std())}
+
+
+@torch.no_grad()
+def structure_figures(
+    network: DualStyleGAN, judge: Judge, first_NLD: Tensor, second_NLD: Tensor, size: int
+) -> dict[str, Figures]:
+    """G(z1, f(z2), 1) against g(z_l+), and of face one against it, for each l."""
+    g = network.generator
+    found = network(first_NLD, second_NLD, space="w_plus", size=size)
+    table = {}
+    for crossover in CROSSOVERS:
+        wanted = g.synthesise(g.mix(first_NLD, second_NLD, crossover), size=size)
+        table[f"l = {crossover}"] = judge(found, wanted)
+    return table

@@ -1,0 +1,103 @@
+"""Structure transfer in feature space: a cheap start for stage 2 on the embedded generator.
+
+Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
+
+Past the last structure row nothing differs between g(z_l+) and G(z1, f(z2), 1) but the colour
+transforms, which start at the identity. The two images are therefore equal if the features after
+that row are, and those can be compared without rendering, at a sixth of the cost. Stage 2 itself
+(`finetuning.structure`) then goes on with images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.finetuning.adversary import BETAS
+from dualstylegan.finetuning.structure import train_extrinsic
+from dualstylegan.finetuning.trainer import Training
+from dualstylegan.images import make_grid, tensor_to_image
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.generator import STRUCTURE_PX
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+
+GRID_COLUMNS, GRID_SEED = 6, 14
+CROSSOVERS = (6, 5)
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """Settings.
+
+    Attributes:
+        steps: number of steps; the learning rate falls linearly over the second half.
+        batch: pairs of faces a step.
+        rate: first learning rate.
+        truncation: psi of both faces.
+    """
+
+    steps: int
+    batch: int
+    rate: float
+    truncation: float
+
+
+class FeatureTransfer(Training):
+    """Trains T_s and ModRes so that features after the structure rows are those of g(z_l+)."""
+
+    averaged = "network"
+
+    def __init__(self, network: DualStyleGAN, size: int, plan: FeaturePlan) -> None:
+        self.network = network
+        assert isinstance(network.generator, MobileStyleGAN)
+        self.generator = network.generator
+        self.size = size
+        self.plan = plan
+        self.optimiser = torch.optim.Adam(train_extrinsic(network), lr=plan.rate, betas=BETAS)
+        self.modules = {"network": network}
+        self.optimisers = {"network": self.optimiser}
+
+    def draw_faces(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """W+ codes of two faces each."""
+        g = self.generator
+        z = torch.randn(2, count, g.style_dim, generator=draw).to(g.mean_w.device)
+        first, second = g.truncate(g.map(z), self.plan.truncation)
+        rows = (-1, g.rows, -1)
+        return first[:, None].expand(rows), second[:, None].expand(rows)
+
+    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+        crossover = CROSSOVERS[step * len(CROSSOVERS) // self.plan.steps]
+        with torch.no_grad():
+            first, second = self.draw_faces(self.plan.batch, draw)
+            target = self._features(self.generator.mix(first, second, crossover))
+            variance_C = target.var((0, 2, 3), keepdim=True)
+        found = self._features(first, second)
+        loss = ((found - target).square() / variance_C).mean()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.plan.rate * min(1.0, 2 * (1 - step / self.plan.steps))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return {"features": loss.detach()}
+
+    def _features(self, w_NLD: Tensor, style_NLD: Tensor | None = None) -> Tensor:
+        """Features after the last structure row, float32."""
+        path = None
+        if style_NLD is not None:
+            path = self.network.structure_path(style_NLD, self.network.row_weights(None))
+        maps = self.generator.features(w_NLD, path)
+        return next(x for px, x in maps if px == STRUCTURE_PX).float()
+
+    @torch.no_grad()
+    def picture(self) -> Image.Image:
+        """Faces one and two, g(z_l+) for the last l, and G(z1, z2, 1)."""
+        draw = torch.Generator().manual_seed(GRID_SEED)
+        first, second = self.draw_faces(GRID_COLUMNS, draw)
+        g = self.generator
+        mixed = g.mix(first, second, CROSSOVERS[-1])
+        tiles = [g.synthesise(w, size=self.size) for w in (first, second, mixed)]
+        tiles.append(self.network(first, second, space="w_plus", size=self.size))
+        return make_grid([tensor_to_image(t) for row in tiles for t in row], GRID_COLUMNS)

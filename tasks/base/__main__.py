@@ -1,0 +1,38 @@
+"""`python -m tasks.base heads|encoder|structure|measure|ship`: one stage of data/base/dvc.yaml."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from dualstylegan.pretraining.settings import BaseSettings
+from dualstylegan.settings import Profile
+from tasks.base.common import load_base_settings, ship
+from tasks.base.encoder import train_encoder
+from tasks.base.heads import train_heads
+from tasks.base.measure import measure
+from tasks.base.structure import train_structure
+from tasks.batches import prepare
+from tasks.common import load_settings, run_stage
+
+STAGES: dict[str, Callable[[Profile, BaseSettings], None]] = {
+    "heads": train_heads,
+    "encoder": train_encoder,
+    "structure": train_structure,
+    "measure": measure,
+    "ship": ship,
+}
+
+
+def main() -> None:
+    """Run one stage."""
+    if len(sys.argv) != 2 or sys.argv[1] not in STAGES:
+        sys.exit(f"usage: python -m tasks.base {'|'.join(STAGES)}")
+    name = sys.argv[1]
+    profile = load_settings().profile
+    prepare(profile)
+    run_stage(f"base-{name}", lambda: STAGES[name](profile, load_base_settings()), timed=False)
+
+
+if __name__ == "__main__":
+    main()

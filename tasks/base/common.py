@@ -1,0 +1,87 @@
+"""What the stages of the base models share: where they work, how they train, what they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.checkpoints import save_tensors
+from dualstylegan.files import sha256_file, write_bytes
+from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
+from dualstylegan.images import write_png
+from dualstylegan.models import (
+    DISCRIMINATOR_FILE,
+    ENCODER_FILE,
+    EXTRINSIC_FILE,
+    HEADS_FILE,
+    EmbeddedNetworks,
+)
+from dualstylegan.pretraining.settings import BaseSettings
+from dualstylegan.settings import Profile, read_settings
+from tasks.common import Paths, Progress
+
+SETTINGS = Paths.base / "params.yaml"
+BUILD = Paths.cache / "base"
+SHIPPED = (HEADS_FILE, ENCODER_FILE, EXTRINSIC_FILE, DISCRIMINATOR_FILE)
+SAVE_SECONDS, PICTURE_STEPS = 60.0, 100
+
+
+def load_base_settings() -> BaseSettings:
+    """data/base/params.yaml (SettingsError)."""
+    return read_settings(BaseSettings, SETTINGS)
+
+
+def networks() -> EmbeddedNetworks:
+    """The embedded networks with the base models trained so far."""
+    return EmbeddedNetworks(Paths.weights, BUILD)
+
+
+def keep(name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Write a base model in half precision."""
+    save_tensors(BUILD / name, {k: v.half() for k, v in tensors.items()})
+
+
+def ship(profile: Profile, settings: BaseSettings) -> None:
+    """Put the trained base models in the place of those in data/base."""
+    for name in SHIPPED:
+        write_bytes(Paths.base / name, (BUILD / name).read_bytes())
+        print(f"{name}: {sha256_file(Paths.base / name)}")
+
+
+def run(
+    name: str, training: Training, steps: int, seed: int, decay: float, fingerprint: str
+) -> dict[str, Tensor]:
+    """Train to the end, or on from where it was; gives the averaged state."""
+    folder = BUILD / name
+    progress = Progress(f"{name}: steps", steps)
+
+    def on_metrics(step: int, scalars: Mapping[str, float]) -> None:
+        progress(step, " ".join(f"{k} {v:.3f}" for k, v in scalars.items()))
+
+    def on_picture(step: int, picture: Image.Image) -> None:
+        write_png(folder / f"{step:06d}.png", picture)
+
+    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, PICTURE_STEPS, fingerprint)
+    trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics, on_picture)
+    trainer.run()
+    trainer.save()  # a stage of several trainings, killed in the second, has the first
+    write_curves(folder / "curves.parquet", trainer)
+    return trainer.averaged_state()
+
+
+def write_curves(path: Path, trainer: Trainer) -> None:
+    """Scalars of every step."""
+    import pandas as pd
+
+    from dualstylegan.files import atomic_write
+
+    with atomic_write(path) as handle:
+        pd.DataFrame(trainer.history).to_parquet(handle)
+
+
+def forget(name: str) -> None:
+    """Remove a training's state once its result is kept; pictures and curves stay."""
+    (BUILD / name / "state.safetensors").unlink(missing_ok=True)
