@@ -125,7 +125,8 @@ def keep_tensors(
         progress(len(parts) * steps)
 
     kept = cached_items(Paths.cache / stage, keys, missing, dump=save, parse=load)
-    return {name: torch.stack([item[name] for item in kept]) for name in kept[0]}
+    # sorted: safetensors gives the names in an order that changes from process to process
+    return {name: torch.stack([item[name] for item in kept]) for name in sorted(kept[0])}
 
 
 def losses(found: Tensors) -> dict[str, list[float]]:

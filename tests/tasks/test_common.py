@@ -87,3 +87,20 @@ def test_progress_writes_plain_lines_without_a_terminal() -> None:
     assert lines[0].startswith("faces 0/3")
     assert lines[-1].startswith("faces 3/3 (0:00, 0:00 left) face3")
     assert "\r" not in stream.getvalue()
+
+
+def test_kept_tensors_have_one_order_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables are written in this order; their bytes must not depend on the process."""
+    import torch
+
+    from tasks.batches import Tick, keep_tensors
+
+    monkeypatch.chdir(tmp_path)
+    names = [f"n{i}" for i in range(12)]
+
+    def work(indices: list[int], tick: Tick) -> dict[str, torch.Tensor]:
+        return {name: torch.zeros(len(indices)) for name in reversed(names)}
+
+    assert list(keep_tensors("stage", ["a", "b"], 1, 1, work)) == sorted(names)
