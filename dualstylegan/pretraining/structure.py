@@ -25,7 +25,8 @@ from dualstylegan.networks.generator import STRUCTURE_PX
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 
 GRID_COLUMNS, GRID_SEED = 6, 14
-CROSSOVERS = (6, 5)
+# l falls from 6 to 5 after this share of the steps; at l = 7 the network starts right already.
+SIX_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class FeatureTransfer(Training):
         return first[:, None].expand(rows), second[:, None].expand(rows)
 
     def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
-        crossover = CROSSOVERS[step * len(CROSSOVERS) // self.plan.steps]
+        crossover = 6 if step < SIX_SHARE * self.plan.steps else 5
         with torch.no_grad():
             first, second = self.draw_faces(self.plan.batch, draw)
             target = self._features(self.generator.mix(first, second, crossover))
@@ -97,7 +98,7 @@ class FeatureTransfer(Training):
         draw = torch.Generator().manual_seed(GRID_SEED)
         first, second = self.draw_faces(GRID_COLUMNS, draw)
         g = self.generator
-        mixed = g.mix(first, second, CROSSOVERS[-1])
+        mixed = g.mix(first, second, 5)
         tiles = [g.synthesise(w, size=self.size) for w in (first, second, mixed)]
         tiles.append(self.network(first, second, space="w_plus", size=self.size))
         return make_grid([tensor_to_image(t) for row in tiles for t in row], GRID_COLUMNS)
