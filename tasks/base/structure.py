@@ -5,6 +5,7 @@ On imported networks the published schedule holds, and the result goes beside th
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -81,7 +82,7 @@ def start_on_features(network: DualStyleGAN, profile: Profile, settings: BaseSet
         return
     plan = FeaturePlan(chosen.feature_steps, chosen.feature_batch, chosen.feature_rate, TRUNCATION)
     training = FeatureTransfer(network, profile.working_size, plan)
-    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(network))
+    fingerprint = item_key(asdict(plan), settings.seed, digest(network))
     steps = chosen.feature_steps
     state = run("features", training, steps, settings.seed, FEATURE_DECAY, fingerprint)
     network.load_state_dict(state)
