@@ -23,7 +23,8 @@ from dualstylegan.images import image_to_tensor, thumbnail
 from dualstylegan.inversion import DescentPlan, at_size, encode, invert
 from dualstylegan.models import load_perceptual
 from dualstylegan.refinement import refine
-from dualstylegan.transfer import PortraitModel, StyleLibrary, centre_square
+from dualstylegan.style_library import StyleLibrary
+from dualstylegan.transfer import PortraitModel, centre_square
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
 THUMBNAIL_PX = 128

@@ -5,9 +5,7 @@ Legend of shape suffixes: N image, S style, L row, D style width, C channel, H h
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.images import image_to_tensor, tensor_to_image
 from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE, PortraitConfig, read_config
+from dualstylegan.style_library import StyleLibrary
 
 if TYPE_CHECKING:
     from dualstylegan.faces.crop import AlignedFace
@@ -34,51 +33,10 @@ CARD_FILE = "MODEL_CARD.md"
 THUMBNAILS = "thumbnails"
 DEFAULT_WEIGHTS = Path("data/weights")
 SIZE_LIMITS = (64, 1024)
-CLOSE_MATCHES = 5
 ENCODER_PX = 256
 REFINE_PX = 128
 REFINE_RATE = 0.1
 REFINE_PIXEL_WEIGHT = 0.2
-
-
-@dataclass(frozen=True)
-class StyleLibrary:
-    """Named styles: extrinsic code z_e+ and intrinsic code z_i+ of each exemplar, in Z+.
-
-    Attributes:
-        names: S names.
-        extrinsic_SLD, intrinsic_SLD: codes, float32.
-    """
-
-    names: tuple[str, ...]
-    extrinsic_SLD: Tensor
-    intrinsic_SLD: Tensor
-
-    def index(self, name: str) -> int:
-        """Place of a style.
-
-        Raises:
-            SettingsError: there is no such style; lists close matches.
-        """
-        if name in self.names:
-            return self.names.index(name)
-        close = difflib.get_close_matches(name, self.names, CLOSE_MATCHES, cutoff=0.4)
-        raise SettingsError(
-            "unknown style",
-            value=name,
-            limit=f"one of {len(self.names)} styles",
-            fix=f"did you mean {', '.join(close)}?"
-            if close
-            else "`dualstylegan styles` lists them",
-        )
-
-    def extrinsic_of(self, names: Sequence[str]) -> Tensor:
-        """z_e+ of some styles, (N, L, D)."""
-        return self.extrinsic_SLD[[self.index(name) for name in names]]
-
-    def intrinsic_of(self, names: Sequence[str]) -> Tensor:
-        """z_i+ of some styles, (N, L, D)."""
-        return self.intrinsic_SLD[[self.index(name) for name in names]]
 
 
 class PortraitModel:

@@ -14,7 +14,8 @@ from dualstylegan.images import read_image, thumbnail
 from dualstylegan.latents import CodeTable, read_codes
 from dualstylegan.model_config import PortraitConfig, TransferDefaults
 from dualstylegan.models import Networks, load_trained_dualstylegan
-from dualstylegan.transfer import SAMPLER_FILE, PortraitModel, StyleLibrary
+from dualstylegan.style_library import StyleLibrary
+from dualstylegan.transfer import SAMPLER_FILE, PortraitModel
 from tasks.batches import open_networks
 from tasks.common import load_settings, run_stage
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from dualstylegan.images import image_to_tensor
 from dualstylegan.model_config import GeneratorConfig, NetworkConfig, PortraitConfig
-from dualstylegan.transfer import PortraitModel, StyleLibrary
+from dualstylegan.style_library import StyleLibrary
+from dualstylegan.transfer import PortraitModel
 
 STYLE_NAMES = ("amber-fox", "amber-owl", "blue-heron", "stone")
 
