@@ -108,7 +108,7 @@ def write_triples(portraits: PortraitSet, found: Tensors) -> None:
         for i, name in enumerate(portraits.names):
             row = (portraits.pixels_NCHW[i].cpu(), found["natural"][i], found["encoded"][i])
             tiles = [tensor_to_image(pixels.float() / 127.5 - 1) for pixels in row]
-            write_png(out / f"{name}.png", make_grid(tiles, len(tiles)))
+            write_png(out / f"{name}.png", make_grid(tiles, len(tiles), gap=0))
 
 
 def main() -> None:

@@ -125,7 +125,7 @@ def grid(contents: Sequence[str], styles: Sequence[str]) -> Grid:
 
 
 def triples(count: int) -> list[Triple]:
-    """Destylization triples: each file shows exemplar, g(z_e+) and g(z_i+) side by side."""
+    """Destylization triples: each file shows exemplar, natural face and g(z_i+)."""
     found = []
     for path in spread(sorted(TRIPLES.glob("*.png")), count):
         row = read_image(path)

@@ -41,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Triple:
-    """Destylization of one exemplar: the exemplar, g(z_e+) and g(z_i+)."""
+    """Destylization of one exemplar: itself, the natural face of its fitted code, g(z_i+)."""
 
     name: str
     exemplar: Picture
@@ -172,8 +172,8 @@ def _triples(report: Report) -> str:
     return _section(
         "destylization",
         "From portrait to person",
-        "Destylization finds the face behind each exemplar: the exemplar, its embedding g(z_e+), "
-        "and the realistic face g(z_i+) that it is paired with during training.",
+        "Destylization finds the face behind each exemplar: the exemplar, what g makes of "
+        "the code that fits it on g', and the face g(z_i+) that it is paired with in training.",
         tag("div", *(figure(triple) for triple in report.triples), class_="triples"),
     )
 
@@ -194,7 +194,7 @@ def _sweep(report: Report) -> str:
         "weights",
         "How much structure, how much colour",
         f"{sweep.content} after {sweep.style}: two dials blend the exemplar's shapes and its "
-        "colours in, each on its own. The first picture is the face as the encoder sees it.",
+        "colours in, each on its own. The first picture is the face as its code renders it.",
         table(header, rows, class_="pictures sweep"),
     )
 
