@@ -186,7 +186,7 @@ def image_sources() -> list[Source]:
     """Origin and licence of each portrait."""
     import pandas as pd
 
-    table = pd.read_parquet(PORTRAITS).fillna("")
+    table = pd.read_parquet(PORTRAITS).astype(object).fillna("")
     rows = table.to_dict("records")
     known = {"name", "origin", "licence", "key"}
     return [
