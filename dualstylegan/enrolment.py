@@ -89,8 +89,8 @@ def enrol(
     """
     _check_name(model, name)
     face = _face(model, portrait, align)
-    size = max((px for px in model.generator.output_sizes if px <= WORKING_PX), default=None)
-    size = size or min(model.generator.output_sizes)
+    sizes = model.generator.output_sizes
+    size = max((px for px in sizes if px <= WORKING_PX), default=min(sizes))
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
     perceptual = load_perceptual(model.weights_dir).to(model.device)
     target = at_size(image, size)

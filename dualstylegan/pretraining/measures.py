@@ -108,7 +108,7 @@ def row_norms(code_NLD: Tensor) -> Figures:
 def structure_figures(
     network: DualStyleGAN, judge: Judge, first_NLD: Tensor, second_NLD: Tensor, size: int
 ) -> dict[str, Figures]:
-    """G(z1, f(z2), 1) against g(z_l+), and of face one against it, for each l."""
+    """G(z1, f(z2), 1) against g(z_l+), for each l."""
     g = network.generator
     found = network(first_NLD, second_NLD, space="w_plus", size=size)
     table = {}

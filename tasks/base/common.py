@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
@@ -22,6 +21,7 @@ from dualstylegan.models import (
 from dualstylegan.pretraining.settings import BaseSettings
 from dualstylegan.settings import Profile, read_settings
 from tasks.common import Paths, Progress
+from tasks.training import write_curves
 
 SETTINGS = Paths.base / "params.yaml"
 BUILD = Paths.cache / "base"
@@ -68,18 +68,8 @@ def run(
     trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics, on_picture)
     trainer.run()
     trainer.save()  # a stage of several trainings, killed in the second, has the first
-    write_curves(folder / "curves.parquet", trainer)
+    write_curves(folder, trainer.history)
     return trainer.averaged_state()
-
-
-def write_curves(path: Path, trainer: Trainer) -> None:
-    """Scalars of every step."""
-    import pandas as pd
-
-    from dualstylegan.files import atomic_write
-
-    with atomic_write(path) as handle:
-        pd.DataFrame(trainer.history).to_parquet(handle)
 
 
 def forget(name: str) -> None:
