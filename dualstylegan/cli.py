@@ -15,6 +15,7 @@ from typing import Annotated
 
 import typer
 
+from dualstylegan.allocator import keep_freed_memory
 from dualstylegan.errors import DataError, DualStyleGANError, SettingsError
 from dualstylegan.published.commands import add_commands
 
@@ -58,6 +59,7 @@ def build_app(resolve: Resolve = local_folder) -> typer.Typer:
     @app.callback()
     def about() -> None:
         """Restyle portraits after an exemplar (DualStyleGAN)."""
+        keep_freed_memory()
 
     @app.command()
     def transfer(

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from dualstylegan.allocator import keep_freed_memory
 from dualstylegan.images import image_to_tensor, list_images, read_image
 from dualstylegan.models import EmbeddedNetworks, Networks
 from dualstylegan.published.adapter import MANIFEST
@@ -71,6 +72,7 @@ def to_pixels(image: Tensor) -> Tensor:
 
 def prepare(profile: Profile) -> str:
     """Make torch ready as the profile asks; returns the device."""
+    keep_freed_memory()
     set_threads(profile.threads)
     return choose_device(profile.device)
 

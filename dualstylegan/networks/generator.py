@@ -79,11 +79,6 @@ class Generator(nn.Module, ABC):
         """Number of leading rows that hold structure: those of at most 32 px."""
         return sum(size <= STRUCTURE_PX for size in self.resolutions[:-1])
 
-    def rows_at(self, size: int) -> int:
-        """Number of leading rows that an image of `size` pixels depends on."""
-        below = sum(px <= size for px in self.resolutions[:-1])
-        return min(below + 1, self.rows)
-
     @abstractmethod
     def map(self, z: Tensor) -> Tensor:
         """Mapping network: z (..., D) to w (..., D); rows of a Z+ matrix are mapped one by one."""

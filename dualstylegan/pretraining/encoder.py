@@ -15,22 +15,23 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.networks.encoder import INPUT_PX, PortraitEncoder
 from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.identity import Identity
+from dualstylegan.networks.vgg import Perceptual
 from dualstylegan.pretraining.augment import augment_photo
 
 FIRST_SEED = 1_000_000  # the demo's own faces are drawn from smaller numbers
 MIXED_SHARE = 0.3
 TRUNCATED_SHARE = 0.4
 TRUNCATION_RANGE = (0.4, 0.9)
-FEATURE_ROWS = (4, 6, 8)
 HELD_OUT = 10_000_000
 GRID_COLUMNS = 8
-LOSS_WEIGHTS = {"code_w": 1.0, "code_z": 0.3, "features": 0.5, "pixels": 1.0}
+LARGEST_GRADIENT = 5.0
+LOSS_WEIGHTS = {"code": 0.4, "pixels": 1.0, "perceptual": 1.0, "identity": 0.25}
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,19 @@ class EncoderPlan:
 
     Attributes:
         steps: number of steps, for the learning rate's fall.
-        batch: faces a step; rendered: those of them compared as pictures of `rendered_px`.
+        batch: faces a step; rendered: those of them compared as pictures.
         pictures_from: step at which pictures join the codes; before it they only disturb.
         first_faces: faces made before the first step.
         backbone_rate, head_rate: peak learning rates of Adam.
-        clip: largest norm of the gradient.
     """
 
     steps: int
-    batch: int = 16
-    rendered: int = 4
-    rendered_px: int = 64
-    pictures_from: int = 1700
-    first_faces: int = 600
-    backbone_rate: float = 3e-4
-    head_rate: float = 1e-3
-    clip: float = 5.0
+    batch: int
+    rendered: int
+    pictures_from: int
+    first_faces: int
+    backbone_rate: float
+    head_rate: float
 
     def rate(self, step: int) -> float:
         """Factor on the learning rates: 100 steps of rise, a plateau, a cosine fall from 30 %."""
@@ -64,16 +62,13 @@ class EncoderPlan:
 
 @dataclass(frozen=True)
 class Samples:
-    """Faces and what made them; `known` marks images whose Z+ rows are exact (not truncated)."""
+    """Faces, uint8, and the codes that made them."""
 
-    image_NCHW: Tensor  # uint8
-    z_plus_NLD: Tensor
+    image_NCHW: Tensor
     w_plus_NLD: Tensor
-    known_N: Tensor
 
     def pick(self, index: Tensor) -> Samples:
-        parts = (self.image_NCHW, self.z_plus_NLD, self.w_plus_NLD, self.known_N)
-        return Samples(*(part[index] for part in parts))
+        return Samples(self.image_NCHW[index], self.w_plus_NLD[index])
 
 
 @torch.no_grad()
@@ -95,7 +90,7 @@ def draw_samples(generator: Generator, numbers: range) -> Samples:
     w_plus = generator.mean_w + psi_N[:, None, None] * (generator.map(z_plus) - generator.mean_w)
     image = generator.synthesise(w_plus, size=INPUT_PX)
     pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Samples(pixels, z_plus, w_plus, psi_N == 1)
+    return Samples(pixels, w_plus)
 
 
 class SampleRing:
@@ -129,74 +124,67 @@ class SampleRing:
         rows = [self.parts[i // self.chunk].pick(torch.tensor([i % self.chunk])) for i in index]
         return Samples(
             torch.cat([r.image_NCHW for r in rows]),
-            torch.cat([r.z_plus_NLD for r in rows]),
             torch.cat([r.w_plus_NLD for r in rows]),
-            torch.cat([r.known_N for r in rows]),
         )
 
 
-def render_features(generator: Generator, w_NLD: Tensor, size: int) -> tuple[list[Tensor], Tensor]:
-    """Feature maps after `FEATURE_ROWS` and the image at `size` pixels."""
-    maps: list[Tensor] = []
+@dataclass(frozen=True)
+class PictureLosses:
+    """The networks that compare g of a code with the face it was read from."""
 
-    def keep(row: int, x: Tensor) -> Tensor:
-        if row in FEATURE_ROWS:
-            maps.append(x.float())
-        return x
+    perceptual: Perceptual
+    identity: Identity
 
-    image = generator.synthesise(w_NLD, size=size, after_row=keep)
-    return maps, image
+    def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> dict[str, Tensor]:
+        """Means over images: absolute difference, LPIPS, and distance of identities."""
+        with torch.no_grad():
+            features = self.perceptual.features(wanted_NCHW)
+            person = self.identity(wanted_NCHW)
+        distance = self.perceptual.distance(self.perceptual.features(found_NCHW), features)
+        return {
+            "pixels": (found_NCHW - wanted_NCHW).abs().mean(),
+            "perceptual": distance.mean(),
+            "identity": self.identity.distance(self.identity(found_NCHW), person).mean(),
+        }
 
 
 def encoder_losses(
     encoder: PortraitEncoder,
     generator: Generator,
+    pictures: PictureLosses,
     samples: Samples,
     w_variance: Tensor,
     draw: torch.Generator,
     *,
     rendered: int,
-    size: int,
 ) -> dict[str, Tensor]:
     """Losses of one batch, each a mean over images.
 
+    The encoder sees changed faces, and must find the codes and the pictures of the unchanged ones.
+
     Args:
-        rendered: number of images of the batch that are rendered and compared as pictures.
-        size: size of those pictures in pixels.
+        rendered: number of images of the batch whose codes are rendered and compared as pictures.
 
     Returns:
-        `code_w`: squared error in W+ over the variance of W; `code_z`: one minus the cosine of
-        known Z+ rows; `features` and `pixels`: relative error of the generator's feature maps and
-        mean absolute error of its image.
+        `code`: squared error in W+ over the variance of W, and those of `PictureLosses`. Codes are
+        not compared in Z+, where many make the same face.
     """
-    image = samples.image_NCHW.float() / 127.5 - 1
-    image = augment_photo(image, draw).contiguous(memory_format=torch.channels_last)
-    z_plus = encoder(image)
-    w_plus = generator.map(z_plus)
-    code_w = ((w_plus - samples.w_plus_NLD).square() / w_variance).mean()
-    cosine = F.cosine_similarity(z_plus, samples.z_plus_NLD, dim=-1).mean(1)
-    known = samples.known_N.float()
-    code_z = ((1 - cosine) * known).sum() / known.sum().clamp(min=1)
-    losses = {"code_w": code_w, "code_z": code_z}
+    faces = samples.image_NCHW.float() / 127.5 - 1
+    changed = augment_photo(faces, draw).contiguous(memory_format=torch.channels_last)
+    w_plus = generator.map(encoder(changed))
+    losses = {"code": ((w_plus - samples.w_plus_NLD).square() / w_variance).mean()}
     if rendered:
-        with torch.no_grad():
-            true_maps, true_image = render_features(generator, samples.w_plus_NLD[:rendered], size)
-        maps, rendering = render_features(generator, w_plus[:rendered], size)
-        relative = [
-            (a - b).square().mean() / b.square().mean()
-            for a, b in zip(maps, true_maps, strict=True)
-        ]
-        losses["features"] = torch.stack(relative).mean()
-        losses["pixels"] = (rendering - true_image).abs().mean()
+        again = generator.synthesise(w_plus[:rendered], size=INPUT_PX)
+        losses |= pictures(again, faces[:rendered])
     return losses
 
 
 class EncoderTraining(Training):
-    """Trains the encoder: first on codes alone, then on the generator's maps and pictures too.
+    """Trains the encoder: first on codes alone, then on pictures too.
 
     Args:
-        encoder: E, its backbone holding ImageNet weights at the start.
-        generator: frozen.
+        encoder: E, its backbone holding ImageNet weights at the start, or E trained before.
+        generator, pictures: frozen.
         ring: of generated faces.
         plan: settings.
     """
@@ -204,10 +192,16 @@ class EncoderTraining(Training):
     averaged = "encoder"
 
     def __init__(
-        self, encoder: PortraitEncoder, generator: Generator, ring: SampleRing, plan: EncoderPlan
+        self,
+        encoder: PortraitEncoder,
+        generator: Generator,
+        pictures: PictureLosses,
+        ring: SampleRing,
+        plan: EncoderPlan,
     ) -> None:
         self.encoder = encoder.requires_grad_(True)
         self.generator = generator
+        self.pictures = pictures
         self.ring = ring
         self.plan = plan
         draw = torch.Generator().manual_seed(0)
@@ -235,18 +229,18 @@ class EncoderTraining(Training):
         losses = encoder_losses(
             self.encoder,
             self.generator,
+            self.pictures,
             self.ring.batch(plan.batch, draw),
             self.w_variance,
             draw,
             rendered=rendered,
-            size=plan.rendered_px,
         )
         loss = torch.stack([LOSS_WEIGHTS[k] * v for k, v in losses.items()]).sum()
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * plan.rate(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), plan.clip)
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), LARGEST_GRADIENT)
         self.optimiser.step()
         return {k: v.detach() for k, v in losses.items()}
 

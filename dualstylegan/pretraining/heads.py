@@ -1,9 +1,10 @@
-"""RGB heads of MobileStyleGAN: modulated linear maps regressed onto the downsampled full output.
+"""RGB heads of MobileStyleGAN: regressed onto the full output, averaged down.
 
-Legend of shape suffixes: N image, C channel, H height, W width, P sampled pixels, D style width.
+Legend of shape suffixes: N image, C channel, P sampled pixels, L row, D style width.
 
-The head is linear in the features, so that a least-squares solution starts it, and pixels are
-independent samples, so that it trains on cached features without running the generator again.
+A head works pixel by pixel, so that it trains on features of a few pixels of many faces, kept once,
+without running the generator again. Many faces matter more than many pixels: how colours are read
+off the features differs from face to face, and that is what a head has to learn.
 """
 
 from __future__ import annotations
@@ -11,110 +12,202 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualstylegan.finetuning.trainer import Training
+from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.networks.mobilestylegan import HEAD_SIZES, MobileStyleGAN, RgbHead
 
-HELD_OUT_SHARE = 0.125
 TRUNCATIONS = (1.0, 0.7)
+MIXED_EVERY = 2
 RIDGE = 1e-4
+RIDGE_PIXELS = 200_000
+GRID_FACES, GRID_PX = 6, 256
 
 
 @dataclass(frozen=True)
 class PixelSamples:
-    """Features, styles and colours of sampled pixels of N images for one head."""
+    """Pixels of N faces for one head: features and colours, half precision."""
 
-    features_NPC: Tensor
-    colors_NP3: Tensor
-    style_ND: Tensor
+    features_NCP: Tensor
+    colors_N3P: Tensor
+
+
+def draw_face(generator: MobileStyleGAN, number: int, seed: int) -> Tensor:
+    """W+ code (1, L, D) of face `number`: every other one truncated, every other pair mixed."""
+    draw = torch.Generator().manual_seed(seed + number)
+    z = torch.randn(2, generator.style_dim, generator=draw).to(generator.mean_w.device)
+    w = generator.truncate(generator.map(z), TRUNCATIONS[number % len(TRUNCATIONS)])
+    crossover = int(torch.randint(1, generator.rows, (), generator=draw))
+    mixed = number // len(TRUNCATIONS) % MIXED_EVERY == 1
+    return generator.mix(w[:1], w[1:], crossover if mixed else generator.rows)
 
 
 @torch.no_grad()
 def sample_pixels(
     generator: MobileStyleGAN,
-    images: int,
+    faces: int,
     pixels: int,
-    draw: torch.Generator,
+    seed: int,
     progress: Callable[[int], None],
-) -> dict[int, PixelSamples]:
-    """Render `images` faces at full size and keep `pixels` of each one's features and colours."""
-    rows: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {size: [] for size in HEAD_SIZES}
-    for index in range(images):
-        z = torch.randn(2, generator.style_dim, generator=draw)
-        w = generator.truncate(generator.map(z), TRUNCATIONS[index % len(TRUNCATIONS)])
-        crossover = int(torch.randint(1, 2 * generator.rows, (), generator=draw))
-        w_NLD = generator.mix(w[:1], w[1:], crossover)
-        image = generator.synthesise(w_NLD).clamp(-1, 1)
-        for size, maps in generator.features(w_NLD):
-            if size not in HEAD_SIZES:
-                continue
-            features = maps[0].flatten(1)
-            colors = F.adaptive_avg_pool2d(image, size)[0].flatten(1)
-            kept = torch.randperm(size * size, generator=draw)[:pixels]
-            style = w_NLD[0, 2 * generator.sizes.index(size) + 3]
-            rows[size].append((features[:, kept].T, colors[:, kept].T, style))
-        progress(index + 1)
-    stacked = {
-        size: [torch.stack(part) for part in zip(*row, strict=True)] for size, row in rows.items()
+) -> tuple[dict[int, PixelSamples], Tensor]:
+    """Render faces at full size; keep features and colours of `pixels` pixels of each.
+
+    Returns:
+        The samples for each head's size, and the codes (N, L, D).
+    """
+    features: dict[int, list[Tensor]] = {size: [] for size in HEAD_SIZES}
+    colors: dict[int, list[Tensor]] = {size: [] for size in HEAD_SIZES}
+    codes = []
+    for number in range(faces):
+        w_NLD = draw_face(generator, number, seed)
+        draw = torch.Generator().manual_seed(seed + number)
+        chosen = {size: torch.randperm(size**2, generator=draw)[:pixels] for size in HEAD_SIZES}
+        last = None
+        for size, last in generator.features(w_NLD):
+            if size in chosen:
+                features[size].append(last.flatten(2)[:, :, chosen[size]].half().cpu())
+        assert last is not None
+        image = generator.to_img(last, w_NLD[:, -1]).float().clamp(-1, 1)
+        for size in HEAD_SIZES:
+            small = F.adaptive_avg_pool2d(image, size).flatten(2)
+            colors[size].append(small[:, :, chosen[size]].half().cpu())
+        codes.append(w_NLD)
+        progress(number + 1)
+    samples = {
+        size: PixelSamples(torch.cat(features[size]), torch.cat(colors[size]))
+        for size in HEAD_SIZES
     }
-    return {size: PixelSamples(*parts) for size, parts in stacked.items()}
+    return samples, torch.cat(codes)
 
 
 @torch.no_grad()
 def solve_linear(head: RgbHead, samples: PixelSamples) -> None:
-    """Ridge regression of the colours on the features, with modulation one."""
-    x = samples.features_NPC.flatten(0, 1).double()
-    y = samples.colors_NP3.flatten(0, 1).double()
+    """Start a head's linear map from ridge regression of the colours on the features."""
+    every = max(1, samples.features_NCP.shape[0] * samples.features_NCP.shape[2] // RIDGE_PIXELS)
+    x = samples.features_NCP[:, :, ::every].transpose(1, 2).flatten(0, 1).double()
+    y = samples.colors_N3P[:, :, ::every].transpose(1, 2).flatten(0, 1).double()
     x = torch.cat((x, torch.ones(len(x), 1, dtype=x.dtype)), 1)
     gram = x.T @ x
     gram.diagonal().add_(RIDGE * gram.diagonal().mean())
     solution = torch.linalg.solve(gram, x.T @ y).float()
-    head.weight.copy_(solution[:-1].T[:, :, None, None])
-    head.bias.copy_(solution[-1])
+    head.linear.weight.copy_(solution[:-1].T[:, :, None, None])
+    cast(Tensor, head.linear.bias).copy_(solution[-1])
 
 
-def predict(head: RgbHead, features_NPC: Tensor, style_ND: Tensor) -> Tensor:
-    """Colours (N, P, 3) of sampled pixels."""
-    modulated = features_NPC * head.modulation(style_ND)[:, None]
-    return F.linear(modulated, head.weight[:, :, 0, 0], head.bias)
+@dataclass(frozen=True)
+class HeadPlan:
+    """Settings.
+
+    Attributes:
+        steps: number of steps, for the learning rate's rise and fall.
+        rate: peak learning rate; a fifth of it for the styles.
+        faces, pixels: of a batch.
+        held_out: the first faces, which are only looked at.
+    """
+
+    steps: int
+    rate: float
+    faces: int = 48
+    pixels: int = 192
+    held_out: int = 64
+
+    def factor(self, step: int) -> float:
+        """On the learning rates: a tenth of the steps of rise, then a cosine fall."""
+        done = (step + 1) / (self.steps + 1)
+        return min(1.0, 10 * done) * (0.5 + 0.5 * math.cos(math.pi * done))
 
 
-def psnr(predicted: Tensor, target: Tensor) -> float:
-    """Mean peak signal-to-noise ratio over images in dB, for colours in [-1, 1]."""
-    error = (predicted.clamp(-1, 1) - target).square().mean((1, 2))
-    return float((10 * torch.log10(4 / error)).mean())
+class HeadTraining(Training):
+    """Trains all heads together, each on its own pixels of the same faces.
 
+    Args:
+        generator: whose heads train; all else stays.
+        samples, codes_NLD: from `sample_pixels`.
+        plan: settings.
+    """
 
-def fit_head(
-    head: RgbHead, samples: PixelSamples, steps: int, lr: float, draw: torch.Generator
-) -> float:
-    """Train one head by Adam from the least-squares start; returns the held-out PSNR in dB."""
-    held_out = math.ceil(HELD_OUT_SHARE * len(samples.style_ND))
-    features, colors, styles = samples.features_NPC, samples.colors_NP3, samples.style_ND
-    train = PixelSamples(features[held_out:], colors[held_out:], styles[held_out:])
-    solve_linear(head, train)
-    head.requires_grad_(True)
-    # The weights act on features of any scale; the modulation's are spread over D inputs.
-    groups = [
-        {"params": [head.weight, head.bias], "lr": lr},
-        {"params": list(head.modulation.parameters()), "lr": lr / 10},
-    ]
-    optimiser = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    pixels = features.shape[1]
-    for _ in range(steps):
-        images = torch.randperm(len(train.style_ND), generator=draw)[:32]
-        start = int(torch.randint(0, max(1, pixels - 256), (), generator=draw))
-        window = slice(start, start + 256)
-        predicted = predict(head, train.features_NPC[images, window], train.style_ND[images])
-        loss = F.mse_loss(predicted, train.colors_NP3[images, window])
-        optimiser.zero_grad(set_to_none=True)
+    averaged = "heads"
+
+    def __init__(
+        self,
+        generator: MobileStyleGAN,
+        samples: dict[int, PixelSamples],
+        codes_NLD: Tensor,
+        plan: HeadPlan,
+    ) -> None:
+        self.generator = generator
+        self.samples = samples
+        self.codes_NLD = codes_NLD
+        self.plan = plan
+        heads = generator.heads.requires_grad_(True)
+        seen = slice(plan.held_out, None)
+        for size, part in samples.items():
+            kept = PixelSamples(part.features_NCP[seen], part.colors_N3P[seen])
+            solve_linear(self._head(size), kept)
+        styles = [p for name, p in heads.named_parameters() if "styles" in name]
+        others = [p for name, p in heads.named_parameters() if "styles" not in name]
+        self.rates = (plan.rate / 5, plan.rate)
+        self.optimiser = torch.optim.Adam(
+            [{"params": styles}, {"params": others}], lr=plan.rate, betas=(0.9, 0.99)
+        )
+        self.modules = {"heads": heads}
+        self.optimisers = {"heads": self.optimiser}
+
+    def _head(self, size: int) -> RgbHead:
+        return cast(RgbHead, self.generator.heads[str(size)])
+
+    def errors(self, faces: Tensor, pixels: slice) -> dict[int, Tensor]:
+        """Mean squared error (n,) of each head on some pixels of some faces."""
+        codes = self.codes_NLD[faces]
+        found = {}
+        for size, part in self.samples.items():
+            features = part.features_NCP[faces][:, :, pixels, None].float().to(codes.device)
+            wanted = part.colors_N3P[faces][:, :, pixels, None].float().to(codes.device)
+            found[size] = (self._head(size)(features, codes) - wanted).square().mean((1, 2, 3))
+        return found
+
+    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+        plan = self.plan
+        faces = torch.randint(plan.held_out, len(self.codes_NLD), (plan.faces,), generator=draw)
+        first = int(torch.randint(self._pixels() - plan.pixels + 1, (), generator=draw))
+        errors = self.errors(faces, slice(first, first + plan.pixels))
+        loss = torch.stack([error.mean() for error in errors.values()]).sum()
+        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
+            group["lr"] = rate * plan.factor(step)
+        self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-    head.requires_grad_(False)
-    with torch.no_grad():
-        return psnr(predict(head, features[:held_out], styles[:held_out]), colors[:held_out])
+        self.optimiser.step()
+        return {f"{size} px": decibels(error.detach()) for size, error in errors.items()}
+
+    @torch.no_grad()
+    def held_out(self) -> dict[str, float]:
+        """Mean PSNR of each head in dB on faces that it never saw."""
+        errors = self.errors(torch.arange(self.plan.held_out), slice(0, self._pixels()))
+        return {f"{size} px": float(decibels(error)) for size, error in errors.items()}
+
+    def _pixels(self) -> int:
+        return next(iter(self.samples.values())).features_NCP.shape[2]
+
+    @torch.no_grad()
+    def picture(self) -> Image.Image:
+        """Held-out faces: the full output averaged down, then each head, all shown at one size."""
+        tiles = []
+        for w_LD in self.codes_NLD[:GRID_FACES]:
+            full = self.generator.synthesise(w_LD[None])
+            rows = [F.adaptive_avg_pool2d(full, GRID_PX)]
+            rows += [self.generator.synthesise(w_LD[None], size=size) for size in HEAD_SIZES]
+            tiles.append([F.interpolate(row, (GRID_PX, GRID_PX)) for row in rows])
+        return make_grid(
+            [tensor_to_image(t[0]) for row in zip(*tiles, strict=True) for t in row], GRID_FACES
+        )
+
+
+def decibels(error_N: Tensor) -> Tensor:
+    """Mean PSNR of images in [-1, 1] from their mean squared errors."""
+    return (10 * torch.log10(4 / error_N)).mean()

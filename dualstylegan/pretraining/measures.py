@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualstylegan.floor import matrix_rate, operations, seconds
 from dualstylegan.inversion import DescentPlan, encode, invert
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.generator import Generator, Space
 from dualstylegan.networks.identity import IdentityNetwork, similarity
 from dualstylegan.networks.mobilestylegan import HEAD_SIZES, MobileStyleGAN
 from dualstylegan.networks.vgg import Perceptual
@@ -46,37 +47,56 @@ class Judge:
     identity: IdentityNetwork
 
     @torch.no_grad()
-    def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> Figures:
-        """Mean LPIPS, and mean similarity of identities (0.5: dlib's limit for one person)."""
+    def each(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """LPIPS (N,), and similarity of identities (N,), 0.5 being dlib's limit for one person."""
         people = similarity(self.identity(found_NCHW), self.identity(wanted_NCHW))
-        distance = self.lpips(found_NCHW, wanted_NCHW)
+        distance: Tensor = self.lpips(found_NCHW, wanted_NCHW)
+        return distance, people
+
+    def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> Figures:
+        """Means over the images."""
+        distance, people = self.each(found_NCHW, wanted_NCHW)
         return {"lpips": float(distance.mean()), "identity": float(people.mean())}
 
 
-def encoder_figures(
+@dataclass(frozen=True)
+class Reconstruction:
+    """What a method of inversion makes of some faces, and its figures: means, and seconds each."""
+
+    image_NCHW: Tensor
+    figures: Figures
+
+
+def reconstructions(
     generator: Generator,
     encoder: nn.Module,
     judge: Judge,
     image_NCHW: Tensor,
     optimise_steps: int,
     extra_steps: int,
-) -> dict[str, Figures]:
+) -> dict[str, Reconstruction]:
     """The encoder beside (a) the mean face, (b) optimisation from it, (c) both together.
 
     Args:
         image_NCHW: aligned faces of a size that the generator renders, in [-1, 1].
 
     Returns:
-        For each method LPIPS, identity and seconds an image. (b) is in W+, where it is freest.
+        By the method's name. (b) is in W+, where it is freest.
     """
     size = image_NCHW.shape[-1]
 
-    def descent(start: Tensor, steps: int, space: str, rate: float) -> Tensor:
+    def descent(start: Tensor, steps: int, space: Space, rate: float) -> Tensor:
         found = invert(
-            generator, judge.lpips, image_NCHW, start, DescentPlan(steps), space=space,  # type: ignore[arg-type]
-            rate=rate, pixel_weight=PIXEL_WEIGHT,
-        )  # fmt: skip
-        return generator.to_w_plus(found.latents[0], space)  # type: ignore[arg-type]
+            generator,
+            judge.lpips,
+            image_NCHW,
+            start,
+            DescentPlan(steps),
+            space=space,
+            rate=rate,
+            pixel_weight=PIXEL_WEIGHT,
+        )
+        return generator.to_w_plus(found.latents[0], space)
 
     mean = generator.mean_w.expand(len(image_NCHW), generator.rows, -1).contiguous()
     methods: dict[str, Callable[[], Tensor]] = {
@@ -91,11 +111,42 @@ def encoder_figures(
     for name, method in methods.items():
         started = time.perf_counter()
         w_NLD = method()
-        seconds = (time.perf_counter() - started) / len(image_NCHW)
+        passed = (time.perf_counter() - started) / len(image_NCHW)
         with torch.no_grad():
-            figures = judge(generator.synthesise(w_NLD, size=size), image_NCHW)
-        table[name] = {**figures, "seconds": seconds}
+            image = generator.synthesise(w_NLD, size=size)
+        table[name] = Reconstruction(image, {**judge(image, image_NCHW), "seconds": passed})
     return table
+
+
+@torch.no_grad()
+def encoder_figures(
+    generator: Generator, encoder: nn.Module, judge: Judge, image_NCHW: Tensor
+) -> Figures:
+    """LPIPS and identity of g(E(I)) alone."""
+    again = generator(encode(encoder, image_NCHW), "z_plus", size=image_NCHW.shape[-1])
+    return judge(again, image_NCHW)
+
+
+@torch.no_grad()
+def generator_throughput(generator: Generator, size: int, batch: int) -> Figures:
+    """Faces that the generator makes in a second, and the share of the device's floor."""
+    device = generator.mean_w.device
+    z = torch.randn(batch, generator.style_dim, generator=torch.Generator().manual_seed(0))
+    z = z.to(device)
+
+    def work() -> Tensor:
+        image: Tensor = generator(z, "z", size=size)
+        return image
+
+    rate = batch / seconds(work, device)
+    work_per_image = operations(work) / batch
+    floor = matrix_rate(device, generator.compute_dtype) / work_per_image
+    return {
+        "images a second": rate,
+        "GFLOP an image": work_per_image / 1e9,
+        "images a second at the floor": floor,
+        "share of the floor": rate / floor,
+    }
 
 
 def row_norms(code_NLD: Tensor) -> Figures:

@@ -12,15 +12,19 @@ from dualstylegan.settings import Section
 class Heads(Section):
     """RGB heads."""
 
-    images: int = Field(ge=8, le=100_000, description="generated faces")
+    images: int = Field(ge=128, le=100_000, description="generated faces")
     pixels: int = Field(ge=256, le=65_536, description="kept of each face and size")
     steps: int = Field(ge=1, le=1_000_000)
     rate: float = Field(gt=0, le=0.1)
+    average_decay: float = Field(ge=0, lt=1)
 
 
 class Encoder(Section):
     """The encoder into Z+."""
 
+    start: Literal["imagenet", "shipped"] = Field(
+        description="from the backbone's ImageNet weights, or on from data/base/encoder.safetensors"
+    )
     steps: int = Field(ge=1, le=10_000_000)
     batch: int = Field(ge=2, le=1024, description="faces a step")
     rendered: int = Field(ge=0, le=1024, description="of them compared as pictures")
@@ -28,6 +32,8 @@ class Encoder(Section):
     ring_faces: int = Field(ge=16, le=1_000_000, description="faces kept to be drawn again")
     first_faces: int = Field(ge=16, le=1_000_000, description="made before the first step")
     chunk: int = Field(ge=1, le=1024, description="new faces a step")
+    backbone_rate: float = Field(gt=0, le=0.1)
+    head_rate: float = Field(gt=0, le=0.1)
     average_decay: float = Field(ge=0, lt=1)
 
 

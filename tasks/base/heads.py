@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 
 from dualstylegan.checkpoints import load_tensors
+from dualstylegan.latents import digest
 from dualstylegan.models import GENERATOR_FILE, HEADS_FILE, frozen
-from dualstylegan.networks.mobilestylegan import MobileStyleGAN, RgbHead
-from dualstylegan.pretraining.heads import fit_head, sample_pixels
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+from dualstylegan.pretraining.heads import HeadPlan, HeadTraining, sample_pixels
 from dualstylegan.pretraining.settings import BaseSettings
 from dualstylegan.settings import Profile
-from tasks.base.common import keep
-from tasks.common import Paths, Progress
+from tasks.base.common import forget, keep, run
+from tasks.batches import place
+from tasks.common import Paths, Progress, item_key
+
+# Far from the seeds of other trainings and of what is measured.
+FIRST_SEED = 50_000_000
 
 
 def train_heads(profile: Profile, settings: BaseSettings) -> None:
     """Fit the heads and say how well they do on held-out faces."""
     chosen = settings.chosen.heads
+    torch.manual_seed(settings.seed)
     generator = frozen(MobileStyleGAN())
     generator.load_state_dict(load_tensors(Paths.weights / GENERATOR_FILE), strict=False)
-    draw = torch.Generator().manual_seed(settings.seed)
+    place(generator, profile)
     progress = Progress("heads: faces", chosen.images)
-    samples = sample_pixels(generator, chosen.images, chosen.pixels, draw, progress)
-    for size, part in samples.items():
-        head = cast(RgbHead, generator.heads[str(size)])
-        decibel = fit_head(head, part, chosen.steps, chosen.rate, draw)
-        print(f"heads: {size} px: {decibel:.2f} dB on held-out faces")
-    keep(HEADS_FILE, {f"heads.{k}": v for k, v in generator.heads.state_dict().items()})
+    seed = FIRST_SEED + settings.seed
+    samples, codes = sample_pixels(generator, chosen.images, chosen.pixels, seed, progress)
+    generator.compute_dtype = torch.float32
+    training = HeadTraining(generator, samples, codes, HeadPlan(chosen.steps, chosen.rate))
+    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(generator))
+    decay, seed = chosen.average_decay, settings.seed
+    state = run("heads", training, chosen.steps, seed, decay, fingerprint, watch=training.held_out)
+    generator.heads.load_state_dict(state)
+    for size, figure in training.held_out().items():
+        print(f"heads: {size}: {figure:.2f} dB on held-out faces")
+    keep(HEADS_FILE, {f"heads.{k}": v for k, v in state.items()})
+    forget("heads")

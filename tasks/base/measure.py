@@ -1,116 +1,143 @@
-"""Stage `measure`: held-out figures and pictures of the base models."""
+"""Stage `measure`: held-out figures, pictures and curves of the base models."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dualstylegan.faces.crop import align_face
-from dualstylegan.files import write_json
-from dualstylegan.images import (
-    image_to_tensor,
-    list_images,
-    make_grid,
-    read_image,
-    tensor_to_image,
-    write_png,
-)
+from dualstylegan.files import write_json, write_text
+from dualstylegan.images import make_grid, tensor_to_image, write_png
 from dualstylegan.inversion import encode
-from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.encoder import PortraitEncoder
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.measures import (
     Judge,
-    encoder_figures,
+    Reconstruction,
+    generator_throughput,
     head_decibels,
+    reconstructions,
     row_norms,
     structure_figures,
 )
-from dualstylegan.pretraining.settings import BaseSettings
+from dualstylegan.pretraining.settings import BaseSettings, Measure
+from dualstylegan.reporting.base_page import Picture, render
 from dualstylegan.settings import Profile
-from tasks.base.common import BUILD, networks
+from tasks.base import held_out
+from tasks.base.common import BUILD, held_out_curve, networks
 from tasks.batches import place
-from tasks.common import Paths
 
-OUT = BUILD / "measures.json"
-PHOTO = Paths.weights / "astronaut.png"
-PAINTED = Paths.portraits / "style"
-# Far from the seeds of every training, and of the demo's portraits.
-HELD_OUT_SEED = 77_000_000
-TRUNCATION = 0.7
+FIGURES = BUILD / "measures.json"
+PAGE = BUILD / "report.html"
+CURVES = ("heads", "encoder", "features", "structure")
 COLUMNS = 8
-
-
-def held_out(generator: Generator, count: int, seed: int) -> Tensor:
-    """W+ codes (N, L, D) of faces that no training has seen."""
-    draw = torch.Generator().manual_seed(seed)
-    z = torch.randn(count, generator.style_dim, generator=draw).to(generator.mean_w.device)
-    return generator.truncate(generator.to_w_plus(z, "z"), TRUNCATION)
-
-
-def aligned(path: Path, size: int) -> Tensor:
-    """A photo's or a painting's face, (1, 3, size, size)."""
-    face = align_face(read_image(path), size, weights_dir=Paths.weights)
-    return image_to_tensor(face.image, size)[None]
+SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
+LIMITS_FROM, LIMITS_OFFSET = 48, 2
+THROUGHPUT_BATCH = 4
 
 
 @torch.no_grad()
 def measure(profile: Profile, settings: BaseSettings) -> None:
-    """Write measures.json, encoder.png and structure.png into data/cache/base."""
+    """Write measures.json, pictures and report.html into data/cache/base."""
     chosen, size = settings.chosen.measure, profile.working_size
     found = networks()
     generator = place(found.generator(), profile)
     encoder = place(found.encoder(), profile)
-    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
-    device = generator.mean_w.device
-    codes = held_out(generator, chosen.faces, HELD_OUT_SEED)
-    groups = {
-        "generated": generator.synthesise(codes, size=size).clamp(-1, 1),
-        "photo": aligned(PHOTO, size).to(device),
-    }
-    painted = list_images(PAINTED)[:: max(1, 24 // max(1, chosen.painted))][: chosen.painted]
-    if painted:
-        groups["painted"] = torch.cat([aligned(path, size) for path in painted]).to(device)
-    with torch.enable_grad():
-        encoders = {
-            name: encoder_figures(
-                generator, encoder, judge, images, chosen.optimise_steps, chosen.extra_steps
-            )
-            for name, images in groups.items()
-        }
     network = place(found.dualstylegan(), profile)
+    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
     torch.manual_seed(settings.seed)
     start = place(found.initial_dualstylegan(), profile)
-    pairs = codes, held_out(generator, chosen.faces, HELD_OUT_SEED + 1)
-    everyone = torch.cat(list(groups.values()))
-    write_json(
-        OUT,
-        {
-            "heads": head_decibels(generator, codes),
-            "encoder": encoders,
-            "encoder rows": row_norms(encode(encoder, everyone)),
-            "structure": structure_figures(network, judge, *pairs, size),
-            "structure before": structure_figures(start, judge, *pairs, size),
+    first = held_out.codes(generator, chosen.faces)
+    pairs = first, held_out.codes(generator, chosen.faces, offset=1)
+    encoded = compare_inversions(generator, encoder, judge, first, size, chosen)
+    figures = {
+        "throughput": generator_throughput(generator, size, THROUGHPUT_BATCH),
+        "heads": head_decibels(generator, first),
+        "encoder": {
+            group: {name: found.figures for name, found in methods.items()}
+            for group, (_, methods) in encoded.items()
         },
-    )
-    again = generator(encode(encoder, everyone), "z_plus", size=size)
-    show(BUILD / "encoder.png", everyone, again)
-    first, second = (part[:COLUMNS] for part in pairs)
-    mixed = generator.synthesise(generator.mix(first, second, 5), size=size)
-    rows = [generator.synthesise(w, size=size) for w in (first, second)]
-    sweep = [
-        network(first, second, network.weights(weight, 1.0), space="w_plus", size=size)
-        for weight in (0.0, 0.5, 1.0)
+        "encoder rows": row_norms(encode(encoder, torch.cat([x for x, _ in encoded.values()]))),
+        "structure": structure_figures(network, judge, *pairs, size),
+        "structure before": structure_figures(start, judge, *pairs, size),
+    }
+    write_json(FIGURES, figures)
+    pictures = [
+        show("encoder", "Inversion", rows_of(encoded)),
+        show("limits", "Where the encoder fails", worst(generator, encoder, judge, size)),
+        show("structure", "Structure transfer", sweep(network, *pairs, size)),
     ]
-    show(BUILD / "structure.png", *rows, mixed, *sweep)
+    curves = {name: held_out_curve(name) for name in CURVES}
+    write_text(PAGE, render(figures, curves, pictures))
 
 
-def show(path: Path, *rows: Tensor) -> None:
-    """Rows of images, cut into parts of COLUMNS."""
-    tiles = []
-    for start in range(0, len(rows[0]), COLUMNS):
-        parts = [row[start : start + COLUMNS] for row in rows]
-        if len(parts[0]) < COLUMNS:
-            parts = [torch.cat((p, p.new_ones(COLUMNS - len(p), *p.shape[1:]))) for p in parts]
-        tiles += [tensor_to_image(x) for part in parts for x in part]
-    write_png(path, make_grid(tiles, COLUMNS))
+def compare_inversions(
+    generator: MobileStyleGAN,
+    encoder: PortraitEncoder,
+    judge: Judge,
+    w_NLD: Tensor,
+    size: int,
+    chosen: Measure,
+) -> dict[str, tuple[Tensor, dict[str, Reconstruction]]]:
+    """Each group of faces, and what every way of inversion makes of it."""
+    device = generator.mean_w.device
+    groups = {
+        "generated": held_out.faces(generator, w_NLD, size),
+        "photo": held_out.photo(size).to(device),
+        "painted": held_out.painted(size, chosen.painted).to(device),
+    }
+    steps = chosen.optimise_steps, chosen.extra_steps
+    with torch.enable_grad():
+        return {
+            name: (faces, reconstructions(generator, encoder, judge, faces, *steps))
+            for name, faces in groups.items()
+        }
+
+
+def rows_of(
+    encoded: dict[str, tuple[Tensor, dict[str, Reconstruction]]],
+) -> dict[str, Tensor]:
+    """All faces, then what each method makes of them."""
+    parts = list(encoded.values())
+    rows = {"face": torch.cat([faces for faces, _ in parts])}
+    for name in parts[0][1]:
+        rows[name] = torch.cat([methods[name].image_NCHW for _, methods in parts])
+    return rows
+
+
+def worst(
+    generator: MobileStyleGAN, encoder: PortraitEncoder, judge: Judge, size: int
+) -> dict[str, Tensor]:
+    """The faces of the untruncated generator that the encoder meets worst by LPIPS."""
+    codes = held_out.codes(generator, LIMITS_FROM, LIMITS_OFFSET, psi=1.0)
+    faces = held_out.faces(generator, codes, size)
+    again = held_out.faces(generator, generator.map(encode(encoder, faces)), size)
+    distance, _ = judge.each(again, faces)
+    chosen = distance.argsort(descending=True)[:COLUMNS]
+    return {f"the worst {COLUMNS} of {LIMITS_FROM}": faces[chosen], "encoder": again[chosen]}
+
+
+def sweep(
+    network: DualStyleGAN, first_NLD: Tensor, second_NLD: Tensor, size: int
+) -> dict[str, Tensor]:
+    """Faces one and two, g(z_l+), and G as the structure weight grows."""
+    first, second = first_NLD[:COLUMNS], second_NLD[:COLUMNS]
+    g = network.generator
+    rows = {
+        "z1": g.synthesise(first, size=size),
+        "z2": g.synthesise(second, size=size),
+        "g(z_5+)": g.synthesise(g.mix(first, second, 5), size=size),
+    }
+    for weight in SWEEP:
+        weights = network.weights(weight, 1.0)
+        rows[f"structure {weight:g}"] = network(first, second, weights, space="w_plus", size=size)
+    return rows
+
+
+def show(name: str, title: str, rows: dict[str, Tensor]) -> Picture:
+    """Rows of pictures, one below the other, as a picture file and for the page."""
+    columns = len(next(iter(rows.values())))
+    tiles = [tensor_to_image(x) for row in rows.values() for x in row]
+    image = make_grid(tiles, columns)
+    write_png(BUILD / f"{name}.png", image)
+    return Picture(title, list(rows), image)

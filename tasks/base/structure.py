@@ -5,6 +5,7 @@ On imported networks the published schedule holds, and the result goes beside th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,16 +24,19 @@ from dualstylegan.models import (
     Networks,
 )
 from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.pretraining.measures import Judge, structure_figures
 from dualstylegan.pretraining.settings import BaseSettings, Structure
 from dualstylegan.pretraining.structure import FeaturePlan, FeatureTransfer
 from dualstylegan.published import schedule
 from dualstylegan.settings import Profile
+from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, run
 from tasks.batches import open_networks, place
 from tasks.common import item_key
 
 TRUNCATION = 0.9
 FEATURE_DECAY = 0.99
+PAIRS = 8
 
 
 def structure_plan(chosen: Structure) -> StructurePlan:
@@ -67,7 +71,8 @@ def train_structure(profile: Profile, settings: BaseSettings) -> None:
     )  # fmt: skip
     fingerprint = item_key(chosen.model_dump(), settings.seed, digest(network))
     decay = chosen.average_decay
-    state = run("structure", training, chosen.steps, settings.seed, decay, fingerprint)
+    watch = watched(network, profile)
+    state = run("structure", training, chosen.steps, settings.seed, decay, fingerprint, watch)
     network.load_state_dict(state)
     keep(EXTRINSIC_FILE, network.extrinsic_state())
     keep(DISCRIMINATOR_FILE, discriminator.state_dict())
@@ -84,8 +89,22 @@ def start_on_features(network: DualStyleGAN, profile: Profile, settings: BaseSet
     training = FeatureTransfer(network, profile.working_size, plan)
     fingerprint = item_key(asdict(plan), settings.seed, digest(network))
     steps = chosen.feature_steps
-    state = run("features", training, steps, settings.seed, FEATURE_DECAY, fingerprint)
+    watch = watched(network, profile)
+    state = run("features", training, steps, settings.seed, FEATURE_DECAY, fingerprint, watch)
     network.load_state_dict(state)
+
+
+def watched(network: DualStyleGAN, profile: Profile) -> Callable[[], dict[str, float]]:
+    """Whom to ask how near G(z1, f(z2), 1) is to g(z_l+) on pairs that no training sees."""
+    found = networks()
+    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
+    pairs = [held_out.codes(network.generator, PAIRS, offset) for offset in range(2)]
+
+    def watch() -> dict[str, float]:
+        table = structure_figures(network, judge, pairs[0], pairs[1], profile.working_size)
+        return {f"{key}, {rows}": v for rows, row in table.items() for key, v in row.items()}
+
+    return watch
 
 
 def stage_2(
@@ -115,7 +134,9 @@ def train_published(profile: Profile, found: Networks, seed: int) -> None:
     training = stage_2(found, network, profile, schedule.structure_plan(), adversary)
     fingerprint = item_key("published", seed, digest(network), digest(discriminator))
     decay = schedule.STRUCTURE_AVERAGE_DECAY
-    state = run("structure", training, schedule.STRUCTURE_STEPS, seed, decay, fingerprint)
+    steps = schedule.STRUCTURE_STEPS
+    watch = watched(network, profile)
+    state = run("structure", training, steps, seed, decay, fingerprint, watch)
     folder = Path(profile.networks)
     save_tensors(folder / MODEL_FILE, state)
     save_tensors(folder / DISCRIMINATOR_FILE, discriminator.state_dict())

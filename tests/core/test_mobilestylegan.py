@@ -37,7 +37,7 @@ def reduced(image: Tensor, size: int) -> Tensor:
 def test_heads_show_the_full_picture_in_small(generator: MobileStyleGAN, w: Tensor) -> None:
     full = generator.synthesise(w)
     assert full.shape == (2, 3, 1024, 1024)
-    for size, most in ((64, 0.12), (128, 0.11), (256, 0.10)):
+    for size, most in ((64, 0.06), (128, 0.06), (256, 0.03)):
         assert (generator.synthesise(w, size=size) - reduced(full, size)).abs().mean() < most
 
 
@@ -49,9 +49,13 @@ def test_a_picture_does_not_depend_on_its_batch(generator: MobileStyleGAN, w: Te
 
 
 @torch.no_grad()
-def test_rows_past_an_image_change_nothing(generator: MobileStyleGAN, w: Tensor) -> None:
+def test_rows_that_no_block_and_no_head_reads_change_nothing(
+    generator: MobileStyleGAN, w: Tensor
+) -> None:
+    read = {*range(9), *generator.heads["64"].rows}
+    assert read == {*range(10), 11, 13, 15}
     changed = w.clone()
-    changed[:, generator.rows_at(64) :] += 1
+    changed[:, [row for row in range(generator.rows) if row not in read]] += 1
     assert torch.equal(generator.synthesise(w, size=64), generator.synthesise(changed, size=64))
 
 
@@ -61,7 +65,7 @@ def test_larger_pictures_keep_the_colours_of_the_coarse_one(
 ) -> None:
     """Even where the rows past it belong to another face."""
     strange = w.clone()
-    strange[:, generator.rows_at(128) :] *= -1
+    strange[:, 12:] *= -1
     small = generator.synthesise(strange, size=128)
     plain = generator.synthesise(strange, size=256)
     generator.coarse_px = 128

@@ -1,0 +1,59 @@
+"""The device's floor: how fast it multiplies and copies, measured, and how much work something is.
+
+A time is put in proportion by its floor: the floating-point operations over the device's matrix
+rate, or the bytes over its bandwidth, both measured in the same process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+MATRIX = {"cpu": 2048, "cuda": 8192}
+COPIED_BYTES = {"cpu": 2**28, "cuda": 2**31}
+REPEATS = 5
+
+
+def seconds(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> float:
+    """Median wall time of `work` in seconds, after a first run that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        _wait(device)
+        start = time.perf_counter()
+        work()
+        _wait(device)
+        times.append(time.perf_counter() - start)
+    return median(times[1:])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@torch.no_grad()
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second in the product of two large square matrices."""
+    side = MATRIX[device.type]
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / seconds(lambda: a @ b, device)
+
+
+@torch.no_grad()
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second read and written by a copy larger than the caches."""
+    source = torch.ones(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * len(source) / seconds(lambda: target.copy_(source), device)
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products and convolutions in `work`, done once."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        work()
+    return int(counter.get_total_flops())

@@ -1,0 +1,50 @@
+"""Faces that no training of the base models sees: generated ones, a photo, painted ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dualstylegan.faces.crop import align_face
+from dualstylegan.images import image_to_tensor, list_images, read_image
+from dualstylegan.networks.generator import Generator
+from tasks.common import Paths
+
+# Far from the seeds of every training, and of the demo's portraits.
+SEED = 77_000_000
+TRUNCATION = 0.7
+PHOTO = Paths.weights / "astronaut.png"
+PAINTED = Paths.portraits / "style"
+
+
+@torch.no_grad()
+def codes(generator: Generator, count: int, offset: int = 0, psi: float = TRUNCATION) -> Tensor:
+    """W+ codes (N, L, D); another offset gives other faces."""
+    draw = torch.Generator().manual_seed(SEED + offset)
+    z = torch.randn(count, generator.style_dim, generator=draw).to(generator.mean_w.device)
+    return generator.truncate(generator.to_w_plus(z, "z"), psi)
+
+
+@torch.no_grad()
+def faces(generator: Generator, w_NLD: Tensor, size: int) -> Tensor:
+    """Their pictures (N, 3, size, size)."""
+    return torch.cat([generator.synthesise(w_LD[None], size=size) for w_LD in w_NLD]).clamp(-1, 1)
+
+
+def photo(size: int) -> Tensor:
+    """The public-domain photo, (1, 3, size, size)."""
+    return _aligned(PHOTO, size)
+
+
+def painted(size: int, count: int) -> Tensor:
+    """Some of the demo's own exemplars, evenly taken, (N, 3, size, size)."""
+    paths = list_images(PAINTED)
+    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    return torch.cat([_aligned(path, size) for path in chosen])
+
+
+def _aligned(path: Path, size: int) -> Tensor:
+    face = align_face(read_image(path), size, weights_dir=Paths.weights)
+    return image_to_tensor(face.image, size)[None]
