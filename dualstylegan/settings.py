@@ -108,6 +108,20 @@ class Destylize(Section):
     batch: int = Field(default=1, ge=1, le=64, description="images at once")
 
 
+class Diagnose(Section):
+    """Where doubt about exemplars begins, and whether to go on with a set that will not do."""
+
+    duplicate: float = Field(
+        default=0.97, gt=0, le=1, description="correlation of thumbnails of one picture, twice"
+    )
+    abstract: float = Field(
+        default=3.0, gt=0, le=100, description="robust deviations above the set's median loss"
+    )
+    fewest: int = Field(default=10, ge=2, le=1000, description="good exemplars without doubt")
+    refused: float = Field(default=0.5, ge=0, le=1, description="share without a usable face")
+    proceed: bool = Field(default=False, description="go on with a set that will not do")
+
+
 class Finetune(_Adversarial):
     """Stage 3 of progressive fine-tuning; the weights of the terms are the paper's lambdas."""
 
@@ -206,6 +220,7 @@ class Settings(Section):
     invert: Invert = Invert()
     adapt: Adapt = Adapt()
     destylize: Destylize = Destylize()
+    diagnose: Diagnose = Diagnose()
     finetune: Finetune = Finetune()
     refine: Refine = Refine()
     sampler: Sampler = Sampler()

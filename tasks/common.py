@@ -88,6 +88,9 @@ class Progress:
         name: what is being done.
         total: number of steps, at least 0.
         stream: stderr by default. Where it is no terminal, a line is written every few seconds.
+
+    Attributes:
+        done_before: steps that were done before this process; the time left does not count them.
     """
 
     def __init__(self, name: str, total: int, stream: TextIO | None = None) -> None:
@@ -96,6 +99,7 @@ class Progress:
         self.live = self.stream.isatty()
         self.start = time.monotonic()
         self.told = -PLAIN_SECONDS
+        self.done_before = 0
 
     def __call__(self, done: int, note: str = "") -> None:
         """`done` steps are finished; `note` says what about the last one."""
@@ -104,7 +108,8 @@ class Progress:
         if done < self.total and passed - self.told < pause:
             return
         self.told = passed
-        left = passed * (self.total - done) / done if done else None
+        fresh = done - self.done_before
+        left = passed * (self.total - done) / fresh if fresh else None
         eta = "" if left is None else f", {_clock(left)} left"
         text = f"{self.name} {done}/{self.total} ({_clock(passed)}{eta}) {note}".rstrip()
         if not self.live:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -66,6 +66,20 @@ def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
         pd.DataFrame(list(history)).to_parquet(handle)
 
 
+def step_progress(name: str, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    """Shows each step's scalars, and the time left by the steps that this process does."""
+    progress = Progress(f"{name}: steps", steps)
+    first = True
+
+    def show(step: int, scalars: Mapping[str, float]) -> None:
+        nonlocal first
+        if first:
+            progress.done_before, first = step - 1, False
+        progress(step, " ".join(f"{key} {value:.3f}" for key, value in scalars.items()))
+
+    return show
+
+
 def train(
     stage: str, training: Training, plan: RunPlan, config: object, live: Live | None = None
 ) -> None:
@@ -83,7 +97,7 @@ def train(
     """
     waiting = Paths.cache / stage / plan.fingerprint[:16]
     samples = waiting / SAMPLES
-    progress = Progress(f"{stage}: steps", plan.steps)
+    show = step_progress(stage, plan.steps)
 
     def on_picture(step: int, picture: Image.Image) -> None:
         path = samples / f"{step:06d}.png"
@@ -92,7 +106,7 @@ def train(
             live.picture(path)
 
     def on_metrics(step: int, scalars: Mapping[str, float]) -> None:
-        progress(step, " ".join(f"{name} {value:.3f}" for name, value in scalars.items()))
+        show(step, scalars)
         if live is not None:
             live.metrics(step, scalars)
 

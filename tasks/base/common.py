@@ -20,8 +20,8 @@ from dualstylegan.models import (
 )
 from dualstylegan.pretraining.settings import BaseSettings
 from dualstylegan.settings import Profile, read_settings
-from tasks.common import Paths, Progress
-from tasks.training import write_curves
+from tasks.common import Paths
+from tasks.training import STATE_FILE, step_progress, write_curves
 
 SETTINGS = Paths.base / "params.yaml"
 BUILD = Paths.cache / "base"
@@ -68,10 +68,6 @@ def run(
         watch: held-out figures of the network as it is, asked for beside each sample picture.
     """
     folder = BUILD / name
-    progress = Progress(f"{name}: steps", steps)
-
-    def on_metrics(step: int, scalars: Mapping[str, float]) -> None:
-        progress(step, " ".join(f"{k} {v:.3f}" for k, v in scalars.items()))
 
     def on_picture(step: int, picture: Image.Image) -> None:
         write_png(folder / f"{step:06d}.png", picture)
@@ -79,8 +75,9 @@ def run(
         earlier = [row for row in held_out_curve(name) if row["step"] < step] if step else []
         write_json(folder / HELD_OUT_FILE, [*earlier, {"step": step, **watch()}])
 
+    show = step_progress(name, steps)
     plan = RunPlan(steps, seed, decay, SAVE_SECONDS, max(1, steps // PICTURES), fingerprint)
-    trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics, on_picture)
+    trainer = Trainer(training, plan, folder / STATE_FILE, show, on_picture)
     if not trainer.state_file.exists():
         on_picture(0, training.picture())
     trainer.run()
@@ -98,4 +95,4 @@ def held_out_curve(name: str) -> list[dict[str, float]]:
 
 def forget(name: str) -> None:
     """Remove a training's state once its result is kept; pictures and curves stay."""
-    (BUILD / name / "state.safetensors").unlink(missing_ok=True)
+    (BUILD / name / STATE_FILE).unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def test_base_settings_are_read_and_bounded(tmp_path: Path) -> None:
     settings = read_settings(BaseSettings, path)
     assert settings.chosen is settings.cpu
     wrong = tmp_path / "params.yaml"
-    wrong.write_text(path.read_text().replace("batch: 16", "batch: 0"))
+    wrong.write_text(path.read_text().replace("batch: 12", "batch: 0"))
     with pytest.raises(SettingsError, match=r"cpu\.encoder\.batch"):
         read_settings(BaseSettings, wrong)
 

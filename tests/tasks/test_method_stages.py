@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dualstylegan.errors import CheckpointError
+from dualstylegan.files import read_json
 from dualstylegan.latents import read_codes
 from dualstylegan.models import load_trained_dualstylegan
 from dualstylegan.networks.discriminator import Discriminator
@@ -23,7 +24,7 @@ from dualstylegan.networks.vgg19 import VGG19
 from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
 from dualstylegan.settings import Settings, load
-from tasks import adapt, destylize, finetune, invert, refine, sampler
+from tasks import adapt, destylize, diagnose, finetune, invert, refine, sampler
 
 SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS = {
@@ -77,6 +78,11 @@ def settings(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "data/weights").symlink_to(weights.resolve())
     for seed, name in enumerate(("style/ann", "style/bob", "content/cem")):
         write_portrait(tmp_path / f"data/aligned/{name}.png", seed)
+    manifest = [
+        {"kind": kind, "name": name, "flags": "", "refused": "no face" if name == "eve" else ""}
+        for kind, name in (("style", "ann"), ("style", "bob"), ("style", "eve"), ("content", "cem"))
+    ]
+    pd.DataFrame(manifest).to_parquet(tmp_path / "data/aligned/manifest.parquet")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(SETTINGS))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ImportedFolder, "encoder", lambda self: Encoder().requires_grad_(False))
@@ -87,9 +93,13 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     invert.main()
     adapt.adapt(settings.profile, settings.adapt)
     destylize.main()
+    diagnosed = diagnose.run(settings.diagnose)
     finetune.finetune(settings.profile, settings.finetune)
     refine.main()
     sampler.main()
+    assert {one.name for one in diagnosed.findings} == {"ann", "bob", "eve"}
+    assert read_json("data/codes/diagnosed.json") == {"train": True}
+    assert "no face" in Path("data/reports/diagnosis.html").read_text()
     tables = {path.stem: read_codes(path) for path in Path("data/codes").glob("*.parquet")}
     assert set(tables) == {"style", "content", "exstyle", "instyle", "refined"}
     assert tables["refined"].names == ("ann", "bob")
@@ -106,6 +116,25 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     assert list(curves["step"]) == [1, 2, 3]
     assert Path("data/models/adapted/samples/000002.png").is_file()
     assert sorted(p.stem for p in Path("data/codes/destylization").iterdir()) == ["ann", "bob"]
+
+
+def test_a_set_that_will_not_do_is_not_trained_on(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("data/aligned/style/bob.png").write_bytes(Path("data/aligned/style/ann.png").read_bytes())
+    invert.main()
+    adapt.adapt(settings.profile, settings.adapt)
+    destylize.main()
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main()
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert "this style set will not do" in told
+    assert "diagnose.proceed: true" in told
+    assert "repeats ann" in Path("data/reports/diagnosis.html").read_text()
+    assert not Path("data/codes/diagnosed.json").exists()
+    diagnose.run(settings.diagnose.model_copy(update={"proceed": True}))
+    assert Path("data/codes/diagnosed.json").exists()
 
 
 def test_one_more_portrait_costs_one_more_code(
