@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, Progress, evaluate
+from dualstylegan.evaluation.gallery import Progress
+from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, evaluate
 from dualstylegan.files import atomic_directory, atomic_write, write_json
 from dualstylegan.images import list_images, read_image, write_png
 from dualstylegan.latents import read_codes

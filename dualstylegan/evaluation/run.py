@@ -5,7 +5,7 @@ Legend of shape suffixes: C content face, S exemplar, H, W, N picture, L row, D 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -17,12 +17,12 @@ from torch import Tensor
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
 from dualstylegan.evaluation.embedding import join
+from dualstylegan.evaluation.gallery import Gallery, Progress, dualstylegan
 from dualstylegan.evaluation.measures import PairTable, Subjects, measure, pair_table
 from dualstylegan.evaluation.probe import Identity, Perceptual, Probe, ring_pairs, to_bytes
 from dualstylegan.images import image_to_tensor
 from dualstylegan.transfer import PortraitModel
 
-Progress = Callable[[str, int, int], None]
 Portrait = tuple[str, Image.Image]
 
 SWEEP_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -101,29 +101,6 @@ def rendering_dtype(model: PortraitModel, dtype: torch.dtype) -> Iterator[None]:
         model.generator.compute_dtype = usual
 
 
-def render_results(
-    model: PortraitModel, codes_CLD: Tensor, styles: Sequence[str], plan: Plan, progress: Progress
-) -> Tensor:
-    """Every face in every style, uint8 (C, S, 3, H, W)."""
-    rows = []
-    for done, code_LD in enumerate(codes_CLD):
-        parts = []
-        for start in range(0, len(styles), plan.batch):
-            names = styles[start : start + plan.batch]
-            intrinsic = code_LD.expand(len(names), *code_LD.shape)
-            picture = model.render(
-                intrinsic,
-                model.styles.extrinsic_of(names),
-                structure=plan.structure,
-                color=plan.color,
-                size=plan.size,
-            )
-            parts.append(to_bytes(picture))
-        rows.append(torch.cat(parts))
-        progress("faces restyled", done + 1, len(codes_CLD))
-    return torch.stack(rows)
-
-
 def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
     """One face in one style under each pair of weights, uint8 (steps, steps, 3, H, W)."""
     rows = []
@@ -171,32 +148,16 @@ def evaluate(
             fix="package the model anew",
         )
     probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
-    faces, targets = stack(contents, plan.size), stack(exemplars, plan.size)
-    codes_CLD = torch.stack([codes[name] for name, _ in contents]).to(model.device)
+    gallery = hang(model, contents, codes, exemplars, plan)
+    method = dualstylegan(model, plan.size, plan.structure, plan.color)
+    # a reconstruction takes all of its exemplar, whatever the results are measured at
+    whole = dualstylegan(model, plan.size, 1.0, 1.0)
     with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
-        results = render_results(model, codes_CLD, names, plan, progress)
-        own, plain = _reconstruct(model, names, plan)
-        sweep = render_sweep(model, codes_CLD[0], names[0], plan.size)
-
-    pairs = ring_pairs(len(names), plan.diversity_pairs, plan.seed)
-    looks = []
-    for done, row in enumerate(results):
-        looks.append((*probe.look(row, pairs), probe.identities(row)))
-        progress("faces measured", done + 1, len(results))
-    exemplar_look, exemplar_spread = probe.look(targets, pairs)
-    subjects = Subjects(
-        contents=tuple(name for name, _ in contents),
-        styles=tuple(names),
-        faces=probe.look(faces)[0],
-        exemplars=exemplar_look,
-        results=join([look[0] for look in looks]),
-        face_identities=probe.identities(faces),
-        result_identities=np.concatenate([look[2] for look in looks]),
-        reconstruction_S=probe.distances(own, targets),
-        intrinsic_S=probe.distances(plain, targets),
-        spread_CP=np.stack([look[1] for look in looks]),
-        exemplar_spread_P=exemplar_spread,
-    )
+        natural = render_natural(model, gallery, plan)
+        results = gallery.restyle(method, progress)
+        own = gallery.reconstruct(whole, natural)
+        sweep = render_sweep(model, gallery.code_CLD[0], names[0], plan.size)
+    subjects = look_at(probe, gallery, Rendered(results, own, natural), plan, progress)
     table = pair_table(subjects)
     return Evaluation(
         contents=subjects.contents,
@@ -210,19 +171,66 @@ def evaluate(
     )
 
 
-def _reconstruct(model: PortraitModel, names: Sequence[str], plan: Plan) -> tuple[Tensor, Tensor]:
-    """G(z_i+, z_e+, 1) and g(z_i+) of every style, uint8."""
-    own, plain = [], []
-    for start in range(0, len(names), plan.batch):
-        chosen = names[start : start + plan.batch]
-        intrinsic = model.styles.intrinsic_of(chosen)
-        extrinsic = model.styles.extrinsic_of(chosen)
-        own.append(
-            to_bytes(
-                model.render(
-                    intrinsic, extrinsic, structure=1.0, color=1.0, truncation=1.0, size=plan.size
-                )
-            )
-        )
-        plain.append(to_bytes(model.render(intrinsic, None, truncation=1.0, size=plan.size)))
-    return torch.cat(own), torch.cat(plain)
+def hang(
+    model: PortraitModel,
+    contents: Sequence[Portrait],
+    codes: Mapping[str, Tensor],
+    exemplars: Sequence[Portrait],
+    plan: Plan,
+) -> Gallery:
+    """The faces and exemplars with their codes."""
+    names = [name for name, _ in exemplars]
+    return Gallery(
+        contents=tuple(name for name, _ in contents),
+        styles=tuple(names),
+        code_CLD=torch.stack([codes[name] for name, _ in contents]).to(model.device),
+        intrinsic_SLD=model.styles.intrinsic_of(names),
+        extrinsic_SLD=model.styles.extrinsic_of(names),
+        face_CCHW=stack(contents, plan.size),
+        exemplar_SCHW=stack(exemplars, plan.size),
+        truncation=model.config.defaults.truncation,
+        batch=plan.batch,
+    )
+
+
+def render_natural(model: PortraitModel, gallery: Gallery, plan: Plan) -> Tensor:
+    """g(z_i+) of every exemplar, uint8 (S, 3, H, W)."""
+    parts = [
+        to_bytes(model.render(codes, None, truncation=1.0, size=plan.size))
+        for codes in torch.split(gallery.intrinsic_SLD, plan.batch)
+    ]
+    return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a method made, uint8: results (C, S, 3, H, W), reconstructions and g(z_i+)."""
+
+    results: Tensor
+    reconstructions: Tensor
+    natural: Tensor
+
+
+def look_at(
+    probe: Probe, gallery: Gallery, rendered: Rendered, plan: Plan, progress: Progress
+) -> Subjects:
+    """Describe all pictures: what the measures are computed from."""
+    pairs = ring_pairs(len(gallery.styles), plan.diversity_pairs, plan.seed)
+    looks = []
+    for done, row in enumerate(rendered.results):
+        looks.append((*probe.look(row, pairs), probe.identities(row)))
+        progress("faces measured", done + 1, len(rendered.results))
+    exemplar_look, exemplar_spread = probe.look(gallery.exemplar_SCHW, pairs)
+    return Subjects(
+        contents=gallery.contents,
+        styles=gallery.styles,
+        faces=probe.look(gallery.face_CCHW)[0],
+        exemplars=exemplar_look,
+        results=join([look[0] for look in looks]),
+        face_identities=probe.identities(gallery.face_CCHW),
+        result_identities=np.concatenate([look[2] for look in looks]),
+        reconstruction_S=probe.distances(rendered.reconstructions, gallery.exemplar_SCHW),
+        intrinsic_S=probe.distances(rendered.natural, gallery.exemplar_SCHW),
+        spread_CP=np.stack([look[1] for look in looks]),
+        exemplar_spread_P=exemplar_spread,
+    )

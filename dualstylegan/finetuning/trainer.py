@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -86,7 +87,7 @@ class Trainer:
         plan: how it runs.
         state_file: where the state is kept while the run lasts.
         on_metrics: told each step's number and scalars.
-        on_picture: told a step's number and its sample grid.
+        on_picture: told a step's number and its sample grid, while the averages are in place.
     """
 
     def __init__(
@@ -133,6 +134,23 @@ class Trainer:
         """State of the averaged module with every trained parameter replaced by its average."""
         module = self.training.modules[self.training.averaged]
         return {k: self.average.get(k, v).clone() for k, v in module.state_dict().items()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """For a while the averaged module has its averages for weights."""
+        parameters = dict(self.training.modules[self.training.averaged].named_parameters())
+        weights = {key: parameters[key].detach().clone() for key in self.average}
+
+        def give(values: Mapping[str, Tensor]) -> None:
+            with torch.no_grad():
+                for key, value in values.items():
+                    parameters[key].copy_(value)
+
+        give(self.average)
+        try:
+            yield
+        finally:
+            give(weights)
 
     def save(self) -> None:
         """Write the state atomically."""
@@ -196,4 +214,5 @@ class Trainer:
         every = self.plan.picture_steps
         due = self.step == self.plan.steps or (every and self.step % every == 0)
         if due and self.on_picture is not None:
-            self.on_picture(self.step, self.training.picture())
+            with self.averaged():
+                self.on_picture(self.step, self.training.picture())

@@ -65,7 +65,7 @@ def run(
     """Train to the end, or on from where it was; gives the averaged state.
 
     Args:
-        watch: held-out figures of the network as it is, asked for beside each sample picture.
+        watch: held-out figures of the averaged network, asked for beside each sample picture.
     """
     folder = BUILD / name
 

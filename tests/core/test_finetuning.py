@@ -7,6 +7,7 @@ import torch
 
 from dualstylegan.finetuning.adapt import relative_adam
 from dualstylegan.finetuning.adversarial import Lazy
+from dualstylegan.finetuning.trainer import RunPlan, Trainer
 from tests.core.trainings import (
     adapt_training,
     small_network,
@@ -47,3 +48,24 @@ def test_steps_are_relative_to_each_weight_where_scales_are_folded_in():
     optimiser.step()
     for p, was in zip(parameters, before, strict=True):
         assert torch.allclose((was - p.detach()) / was, torch.full((3,), 0.01), rtol=1e-3)
+
+
+def test_pictures_show_the_averages_and_leave_training_as_it_was(tmp_path):
+    torch.manual_seed(0)
+    plain = adapt_training(small_network())
+    trained(plain, tmp_path / "plain", steps=3)
+    torch.manual_seed(0)
+    shown = adapt_training(small_network())
+    plan = RunPlan(3, 3, 0.9, 1e9, 1, "x")
+    seen = []
+    trainer = Trainer(shown, plan, tmp_path / "state.safetensors")
+
+    def look(step, picture):
+        weights = dict(shown.modules[shown.averaged].named_parameters())
+        seen.append(all(torch.equal(weights[k], v) for k, v in trainer.average.items()))
+
+    trainer.on_picture = look
+    trainer.run()
+    assert seen == [True] * 3
+    ours, theirs = (t.modules[t.averaged].state_dict() for t in (shown, plain))
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
