@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.floor import matrix_rate, operations, seconds
+from dualstylegan.floor import REPEATS, matrix_rate, operations, seconds
 from dualstylegan.inversion import DescentPlan, encode, invert
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import Generator, Space
@@ -23,6 +23,7 @@ from dualstylegan.networks.vgg import Perceptual
 
 Figures = dict[str, float]
 CROSSOVERS = (7, 6, 5)
+ENCODED_PX = 256
 MEAN_RATE, EXTRA_RATE, PIXEL_WEIGHT = 0.05, 0.1, 0.2
 
 
@@ -147,6 +148,19 @@ def generator_throughput(generator: Generator, size: int, batch: int) -> Figures
         "images a second at the floor": floor,
         "share of the floor": rate / floor,
     }
+
+
+@torch.no_grad()
+def encoder_cost(encoder: nn.Module) -> Figures:
+    """CPU time of E on one picture of 256 px, and its size; the encoder must be on the CPU."""
+    image = torch.zeros(1, 3, ENCODED_PX, ENCODED_PX)
+    encoder(image)
+    started = time.process_time()
+    for _ in range(REPEATS):
+        encoder(image)
+    passed = (time.process_time() - started) / REPEATS
+    weights = sum(parameter.numel() for parameter in encoder.parameters())
+    return {"CPU milliseconds": 1000 * passed, "million weights": weights / 1e6}
 
 
 def row_norms(code_NLD: Tensor) -> Figures:

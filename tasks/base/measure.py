@@ -14,6 +14,7 @@ from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.measures import (
     Judge,
     Reconstruction,
+    encoder_cost,
     generator_throughput,
     head_decibels,
     reconstructions,
@@ -52,6 +53,7 @@ def measure(profile: Profile, settings: BaseSettings) -> None:
     encoded = compare_inversions(generator, encoder, judge, first, size, chosen)
     figures = {
         "throughput": generator_throughput(generator, size, THROUGHPUT_BATCH),
+        "encoder cost": encoder_cost(networks().encoder()),
         "heads": head_decibels(generator, first),
         "encoder": {
             group: {name: found.figures for name, found in methods.items()}
