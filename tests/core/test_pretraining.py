@@ -130,6 +130,12 @@ def test_changed_faces_stay_images(count: int) -> None:
 def test_floors_are_counted_and_measured() -> None:
     a, b = torch.randn(8, 16), torch.randn(16, 4)
     assert operations(lambda: a @ b) == 2 * 8 * 16 * 4
+    conv = torch.nn.Conv2d(4, 6, 3, padding=1, groups=2)
+    image = torch.randn(1, 4, 10, 10)
+    assert operations(lambda: conv(image)) == 2 * 10 * 10 * 6 * 2 * 9
+    conv.requires_grad_(False)
+    image.requires_grad_(True)  # forward, and the gradient by the image
+    assert operations(lambda: conv(image).sum().backward()) == 2 * 2 * 10 * 10 * 6 * 2 * 9
     cpu = torch.device("cpu")
     assert 1e9 < matrix_rate(cpu, torch.float32) < 1e15
     assert 1e8 < bandwidth(cpu) < 1e13
