@@ -119,6 +119,19 @@ class Progress:
         print(f"\r\x1b[2K{text}", end=end, file=self.stream, flush=True)
 
 
+def parts_shown(prefix: str = "") -> Callable[[str, int, int], None]:
+    """Progress of each part of some work by its name, with the time left."""
+    parts: dict[str, Progress] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        if what not in parts:
+            parts[what] = Progress(prefix + what, total)
+            parts[what].done_before = done  # the clock starts here
+        parts[what](done)
+
+    return show
+
+
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d}"

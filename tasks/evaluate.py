@@ -125,22 +125,12 @@ def run(plan: Plan, device: torch.device | str, progress: Progress) -> Evaluatio
     return found
 
 
-def shown() -> Progress:
-    """Progress of each part of the work, with the time left."""
-    parts: dict[str, common.Progress] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        parts.setdefault(what, common.Progress(what, total))(done)
-
-    return show
-
-
 def main() -> None:
     """`python -m tasks.evaluate`."""
     settings = common.load_settings()
     plan = Plan(**settings.evaluate.model_dump())
     device = prepare(settings.profile)
-    common.run_stage("evaluate", lambda: run(plan, device, shown()))
+    common.run_stage("evaluate", lambda: run(plan, device, common.parts_shown()))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from dualstylegan.reporting.leaderboard_page import render
 from dualstylegan.settings import Profile
 from dualstylegan.transfer import PortraitModel
 from tasks.batches import place, prepare
-from tasks.common import Paths, load_settings, run_stage
-from tasks.evaluate import CODES, CONTENTS, EXEMPLARS, MODEL, portraits, shown, to_picture
+from tasks.common import Paths, load_settings, parts_shown, run_stage
+from tasks.evaluate import CODES, CONTENTS, EXEMPLARS, MODEL, portraits, to_picture
 from tasks.training import OUTPUTS
 
 PAGE = Paths.reports / "leaderboard.html"
@@ -70,7 +70,8 @@ def run(plan: Plan, steps: int) -> list[Entry]:
     perceptual = load_perceptual(Paths.weights).to(model.device)
     probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
     compared = methods(model, profile, plan, steps)
-    entries = compare(compared, gallery, render_natural(model, gallery, plan), probe, plan, shown())
+    natural = render_natural(model, gallery, plan)
+    entries = compare(compared, gallery, natural, probe, plan, parts_shown())
     write_json(
         FACTS,
         {e.name: {key: figure.as_dict() for key, figure in e.figures.items()} for e in entries},

@@ -75,14 +75,16 @@ def reconstructions(
     image_NCHW: Tensor,
     optimise_steps: int,
     extra_steps: int,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict[str, Reconstruction]:
     """The encoder beside (a) the mean face, (b) optimisation from it, (c) both together.
 
     Args:
         image_NCHW: aligned faces of a size that the generator renders, in [-1, 1].
+        progress: told what is done of an optimisation.
 
     Returns:
-        By the method's name. (b) is in W+, where it is freest.
+        By the method's name; (b) in W, where faces are, and in W+, which fits anything.
     """
     size = image_NCHW.shape[-1]
 
@@ -96,13 +98,17 @@ def reconstructions(
             space=space,
             rate=rate,
             pixel_weight=PIXEL_WEIGHT,
+            progress=lambda done: progress(f"steps in {space}", done, steps),
         )
         return generator.to_w_plus(found.latents[0], space)
 
-    mean = generator.mean_w.expand(len(image_NCHW), generator.rows, -1).contiguous()
+    mean_ND = generator.mean_w.expand(len(image_NCHW), -1).contiguous()
+    mean = generator.to_w_plus(mean_ND, "w").contiguous()
+    steps = f"mean, {optimise_steps} steps"
     methods: dict[str, Callable[[], Tensor]] = {
         "mean": lambda: mean,
-        f"mean, {optimise_steps} steps": lambda: descent(mean, optimise_steps, "w_plus", MEAN_RATE),
+        f"{steps} in W": lambda: descent(mean_ND, optimise_steps, "w", MEAN_RATE),
+        f"{steps} in W+": lambda: descent(mean, optimise_steps, "w_plus", MEAN_RATE),
         "encoder": lambda: generator.map(encode(encoder, image_NCHW)),
         f"encoder, {extra_steps} steps": lambda: descent(
             encode(encoder, image_NCHW), extra_steps, "z_plus", EXTRA_RATE

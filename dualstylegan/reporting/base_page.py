@@ -52,7 +52,9 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
             continue
         steps = [row["step"] for row in rows]
         drawn = [
-            curve(name, steps, [row[name] for row in rows]) for name in rows[0] if name != "step"
+            curve(name, steps, [row[name] for row in rows], smoothing=1.0)
+            for name in rows[0]
+            if name != "step"
         ]
         parts += [tag("h3", text(stage)), tag("div", *drawn, class_="charts")]
     return "".join(parts)

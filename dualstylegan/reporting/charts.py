@@ -45,16 +45,18 @@ def _polyline(xs: Sequence[float], ys: Sequence[float], class_: str) -> str:
     return tag("polyline", points=points, class_=class_)
 
 
-def curve(title: str, steps: Sequence[float], values: Sequence[float]) -> str:
+def curve(
+    title: str, steps: Sequence[float], values: Sequence[float], smoothing: float = _SMOOTHING
+) -> str:
     """One loss over the steps: the raw values faintly, their moving average on top.
 
-    Non-finite values are left out.
+    Non-finite values are left out. A `smoothing` of 1 draws the values as they are.
     """
     kept = [(float(s), float(v)) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
     if len(kept) < 2:
         return ""
     xs, ys = thin([s for s, _ in kept]), [v for _, v in kept]
-    averaged, raw = thin(smooth(ys)), thin(ys)
+    averaged, raw = thin(smooth(ys, smoothing)), thin(ys)
     width, height, left, top = 260, 120, 4, 24
     low, high = _robust_range(raw)
 

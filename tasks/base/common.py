@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
@@ -10,7 +12,7 @@ from torch import Tensor
 from dualstylegan.checkpoints import save_tensors
 from dualstylegan.files import read_json, sha256_file, write_bytes, write_json
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
-from dualstylegan.images import write_png
+from dualstylegan.images import read_image, write_png
 from dualstylegan.models import (
     DISCRIMINATOR_FILE,
     ENCODER_FILE,
@@ -27,7 +29,10 @@ SETTINGS = Paths.base / "params.yaml"
 BUILD = Paths.cache / "base"
 SHIPPED = (HEADS_FILE, ENCODER_FILE, EXTRINSIC_FILE, DISCRIMINATOR_FILE)
 SAVE_SECONDS = 60.0
-PICTURES = 15
+SHOWN = 15
+PICTURES = ("encoder", "limits", "structure")
+DOCS = Path("docs/base")
+JPEG_QUALITY = 85
 HELD_OUT_FILE = "held_out.json"
 
 
@@ -47,10 +52,14 @@ def keep(name: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def ship(profile: Profile, settings: BaseSettings) -> None:
-    """Put the trained base models in the place of those in data/base."""
+    """Put the trained base models into data/base, and their pictures into docs/base."""
     for name in SHIPPED:
         write_bytes(Paths.base / name, (BUILD / name).read_bytes())
         print(f"{name}: {sha256_file(Paths.base / name)}")
+    for name in PICTURES:
+        coded = io.BytesIO()
+        read_image(BUILD / f"{name}.png").save(coded, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        write_bytes(DOCS / f"{name}.jpg", coded.getvalue())
 
 
 def run(
@@ -76,7 +85,7 @@ def run(
         write_json(folder / HELD_OUT_FILE, [*earlier, {"step": step, **watch()}])
 
     show = step_progress(name, steps)
-    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, max(1, steps // PICTURES), fingerprint)
+    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, max(1, steps // SHOWN), fingerprint)
     trainer = Trainer(training, plan, folder / STATE_FILE, show, on_picture)
     if not trainer.state_file.exists():
         on_picture(0, training.picture())

@@ -25,8 +25,9 @@ from dualstylegan.pretraining.settings import BaseSettings, Measure
 from dualstylegan.reporting.base_page import Picture, render
 from dualstylegan.settings import Profile
 from tasks.base import held_out
-from tasks.base.common import BUILD, held_out_curve, networks
+from tasks.base.common import BUILD, PICTURES, held_out_curve, networks
 from tasks.batches import place
+from tasks.common import parts_shown
 
 FIGURES = BUILD / "measures.json"
 PAGE = BUILD / "report.html"
@@ -64,11 +65,12 @@ def measure(profile: Profile, settings: BaseSettings) -> None:
         "structure before": structure_figures(start, judge, *pairs, size),
     }
     write_json(FIGURES, figures)
-    pictures = [
-        show("encoder", "Inversion", rows_of(encoded)),
-        show("limits", "Where the encoder fails", worst(generator, encoder, judge, size)),
-        show("structure", "Structure transfer", sweep(network, *pairs, size)),
-    ]
+    grids = {
+        "Inversion": rows_of(encoded),
+        "Where the encoder fails": worst(generator, encoder, judge, size),
+        "Structure transfer": sweep(network, *pairs, size),
+    }
+    pictures = [show(name, *one) for name, one in zip(PICTURES, grids.items(), strict=True)]
     curves = {name: held_out_curve(name) for name in CURVES}
     write_text(PAGE, render(figures, curves, pictures))
 
@@ -89,11 +91,13 @@ def compare_inversions(
         "painted": held_out.painted(size, chosen.painted).to(device),
     }
     steps = chosen.optimise_steps, chosen.extra_steps
-    with torch.enable_grad():
-        return {
-            name: (faces, reconstructions(generator, encoder, judge, faces, *steps))
-            for name, faces in groups.items()
-        }
+    found = {}
+    for name, faces in groups.items():
+        told = parts_shown(f"{name}: ")
+        with torch.enable_grad():
+            made = reconstructions(generator, encoder, judge, faces, *steps, progress=told)
+        found[name] = faces, made
+    return found
 
 
 def rows_of(
