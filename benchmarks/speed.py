@@ -1,6 +1,6 @@
 """Speed beside the published formulation and the device's floor: one command, one table.
 
-    python benchmarks/speed.py [--size 256] [--repeats 3] [--only NAME ...]
+    python -m benchmarks.speed [--size 256] [--repeats 3] [--only NAME ...]
 
 Both sides have the same weights and inputs and take turns in one process; times are medians. The
 reference is plain: weights for each image, filters channel by channel, all weights with gradients,
@@ -40,7 +40,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: our work, the reference's, and what of it can be counted."""
+    """One line of the table: our work and the reference's."""
 
     name: str
     ours: Work
@@ -169,14 +169,13 @@ def style_training(size: int, dtype: torch.dtype, batch: int) -> StyleTraining:
 
 
 def style_rows(size: int) -> list[Row]:
-    """Sixteen steps of stage 3 hold one R1 and four path lengths: time of all, for one step's."""
+    """Four steps of stage 3: one with R1 and path length, one with path length, two plain."""
     ours = style_training(size, torch.bfloat16, 1)
     theirs = style_training(size, torch.float32, 1)
     theirs.network.generator.requires_grad_(True)
 
     def steps(training: StyleTraining) -> Work:
         def run() -> None:
-            # with R1 and path length, with path length alone, and plain: weighed as they occur
             for step in (0, 4, 1, 2):
                 training.step(step, torch.Generator().manual_seed(step))
 
@@ -229,7 +228,7 @@ def table(names: Sequence[str], size: int, repeats: int) -> None:
 
 
 def main() -> None:
-    """`python benchmarks/speed.py`."""
+    """`python -m benchmarks.speed`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=256, help="pixels of the published layout")
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,7 +1,7 @@
 """The C library's allocator, told to keep the memory that tensors give back.
 
 A training step frees and asks for the same large tensors again and again. By default glibc hands
-each of them back to the kernel, which clears every page anew: half the CPU time of a step.
+each of them back to the kernel, which clears every page anew: up to half of a step's CPU time.
 """
 
 from __future__ import annotations

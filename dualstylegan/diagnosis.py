@@ -78,10 +78,9 @@ class Diagnosis:
 def repeats(image_NCHW: Tensor, limit: float) -> dict[int, tuple[int, float]]:
     """Images that repeat an earlier one, mirrored or not: index to the first's and correlation."""
     small = F.interpolate(image_NCHW.float(), (THUMBNAIL_PX,) * 2, mode="area")
-    flat = F.normalize((small - small.mean((1, 2, 3), keepdim=True)).flatten(1))
-    mirrored = small.flip(3)
-    other = F.normalize((mirrored - mirrored.mean((1, 2, 3), keepdim=True)).flatten(1))
-    alike = torch.maximum(flat @ flat.T, flat @ other.T)
+    centred = small - small.mean((1, 2, 3), keepdim=True)
+    flat, mirrored = (F.normalize(x.flatten(1)) for x in (centred, centred.flip(3)))
+    alike = torch.maximum(flat @ flat.T, flat @ mirrored.T)
     found: dict[int, tuple[int, float]] = {}
     for index in range(1, len(alike)):
         nearest = int(alike[index, :index].argmax())

@@ -9,8 +9,7 @@ from typing import Any
 from PIL import Image
 
 from dualstylegan.reporting.charts import curve, number
-from dualstylegan.reporting.markup import picture, table, tag, text
-from dualstylegan.reporting.theme import STYLE
+from dualstylegan.reporting.markup import document, picture, table, tag, text
 
 PICTURE_PX = 1600
 TITLE = "The embedded base models"
@@ -80,12 +79,6 @@ def render(
         )
         for one in pictures
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        + tag("title", text(TITLE))
-        + tag("style", STYLE)
-    )
     header = tag("header", tag("h1", text(TITLE)), tag("p", text(LEDE), class_="lede"))
     body = tag(
         "main",
@@ -93,6 +86,4 @@ def render(
         _section("Held-out curves", _curves(curves)),
         *shown,
     )
-    return (
-        f'<!doctype html>\n<html lang="en">{tag("head", head)}{tag("body", header, body)}</html>\n'
-    )
+    return document(TITLE, header, body)

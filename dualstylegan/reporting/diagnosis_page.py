@@ -8,10 +8,10 @@ from PIL import Image
 
 from dualstylegan.diagnosis import Diagnosis, Finding, Verdict
 from dualstylegan.reporting.charts import number
-from dualstylegan.reporting.markup import picture, tag, text
-from dualstylegan.reporting.theme import STYLE
+from dualstylegan.reporting.markup import document, picture, tag, text
 
 THUMBNAIL_PX = 160
+TITLE = "Diagnosis of the style set"
 WORDS = {
     Verdict.GOOD: "This set will do.",
     Verdict.DOUBTFUL: "This set may do, with doubts.",
@@ -43,16 +43,9 @@ def render(diagnosis: Diagnosis, images: Mapping[str, Image.Image]) -> str:
         if found:
             cards = tag("div", *(_card(one, images.get(one.name)) for one in found), class_="strip")
             sections.append(tag("section", tag("h2", f"{title} ({len(found)})"), cards))
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        + tag("title", "Diagnosis of the style set")
-        + tag("style", STYLE)
-    )
     header = tag(
         "header",
         tag("h1", text(WORDS[diagnosis.verdict])),
         tag("p", text(" ".join(diagnosis.reasons)), class_="lede"),
     )
-    page = tag("head", head) + tag("body", header, tag("main", *sections))
-    return f'<!doctype html>\n<html lang="en">{page}</html>\n'
+    return document(TITLE, header, tag("main", *sections))

@@ -8,8 +8,7 @@ from PIL import Image
 
 from dualstylegan.evaluation.leaderboard import COLUMNS, Entry, best
 from dualstylegan.reporting.charts import number
-from dualstylegan.reporting.markup import picture, table, tag, text
-from dualstylegan.reporting.theme import STYLE
+from dualstylegan.reporting.markup import document, picture, table, tag, text
 
 PICTURE_PX = 1600
 TITLE = "Leaderboard"
@@ -56,13 +55,6 @@ def render(entries: Sequence[Entry], grids: Mapping[str, Image.Image], lede: str
         tag("section", tag("h2", text(name)), picture(grid, f"Results of {name}", PICTURE_PX))
         for name, grid in grids.items()
     ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
-        + tag("title", TITLE)
-        + tag("style", STYLE)
-    )
     header = tag("header", tag("h1", TITLE), tag("p", text(lede), class_="lede"))
     first = tag("section", _table(entries), _lines(entries))
-    page = tag("head", head) + tag("body", header, tag("main", first, *sections))
-    return f'<!doctype html>\n<html lang="en">{page}</html>\n'
+    return document(TITLE, header, tag("main", first, *sections))

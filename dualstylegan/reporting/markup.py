@@ -8,6 +8,8 @@ from html import escape
 
 from PIL import Image
 
+from dualstylegan.reporting.theme import STYLE
+
 Attribute = str | int | float | None
 
 
@@ -61,3 +63,15 @@ def table(
     )
     title = tag("caption", text(caption)) if caption else ""
     return tag("div", tag("table", title, head, body, class_=class_), class_="scroll", tabindex=0)
+
+
+def document(title: str, *body: str) -> str:
+    """A whole page in the report's look, without scripts and without an outside reference."""
+    head = (
+        '<meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        # an icon of nothing: without it a browser asks the server for one
+        '<link rel="icon" href="data:,">' + tag("title", text(title)) + tag("style", STYLE)
+    )
+    return f'<!doctype html>\n<html lang="en">{tag("head", head)}{tag("body", *body)}</html>\n'

@@ -11,9 +11,8 @@ from PIL import Image
 from dualstylegan.evaluation.bootstrap import Interval
 from dualstylegan.reporting import charts
 from dualstylegan.reporting.charts import number
-from dualstylegan.reporting.markup import picture, table, tag, text
+from dualstylegan.reporting.markup import document, picture, table, tag, text
 from dualstylegan.reporting.measures import HEADLINES, MEASURES, Measure
-from dualstylegan.reporting.theme import STYLE
 
 Picture = Image.Image
 HERO_PX, GRID_PX, SMALL_PX = 448, 224, 128
@@ -320,13 +319,6 @@ def render(report: Report) -> str:
         for anchor, name, made in sections
         if made
     ]
-    head = (
-        '<meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark">'
-        # an icon of nothing: without it a browser asks the server for one
-        '<link rel="icon" href="data:,">' + tag("title", text(report.title)) + tag("style", STYLE)
-    )
     header = tag(
         "header",
         tag("h1", text(report.title)),
@@ -337,7 +329,4 @@ def render(report: Report) -> str:
     )
     body = tag("main", *(made for _, _, made in sections))
     footer = tag("footer", text(report.closing))
-    return (
-        '<!doctype html>\n<html lang="en">'
-        f"{tag('head', head)}{tag('body', header, body, footer)}</html>\n"
-    )
+    return document(report.title, header, body, footer)
