@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,14 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.run import SWEEP_STEPS, Plan, evaluate
+from dualstylegan.evaluation.run import SWEEP_STEPS, evaluate
 from dualstylegan.files import write_json
 from dualstylegan.images import write_png
 from dualstylegan.reporting.page import render
 from tasks import report
 from tasks.evaluate import portraits, write_evaluation
 from tests.core.portrait_models import STYLE_NAMES, codes_of, tiny_model
-from tests.core.test_evaluation_run import Features
+from tests.core.test_evaluation_run import PLAN, probe
 
 FACES = ("ada", "bo", "cy")
 
@@ -48,9 +49,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             contents,
             codes_of(contents),
             portraits(report.ALIGNED / "style", STYLE_NAMES),
-            Features(),
-            lambda x: x.mean((2, 3)),
-            Plan(size=32, measure_size=16, resamples=20, diversity_pairs=4, bfloat16=False),
+            [],
+            probe(),
+            replace(PLAN, resamples=20),
         )
         write_evaluation(found)
         for stage, folder in report.TRAINED.items():
