@@ -19,8 +19,10 @@ from dualstylegan.faces.crop import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, RIGHT_EYE
 LANDMARKS = 68
 CHIN = 8
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]
-POSE = ("yaw", "pitch")
-EXPRESSION = ("mouth opening", "mouth width", "eye opening")
+# By how much two of 80 generated faces (psi 0.7) differ on average: yaw and pitch; opening and
+# width of the mouth, opening of the eyes. Units of a set's own would depend on its few faces.
+POSE_UNITS = (0.170, 0.101)
+EXPRESSION_UNITS = (0.0905, 0.1138, 0.0635)
 # Upper lid, lower lid twice, and corners of each eye.
 _LIDS = (((37, 41), (38, 40), (36, 39)), ((43, 47), (44, 46), (42, 45)))
 # The landmark on the other side of each: jaw, brows, nose, eyes, lips.

@@ -9,6 +9,7 @@ faces that are lost.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,13 @@ from dualstylegan.evaluation.bootstrap import (
     mean_interval,
     ratio_interval,
 )
-from dualstylegan.evaluation.geometry import expressions, poses, structures
+from dualstylegan.evaluation.geometry import (
+    EXPRESSION_UNITS,
+    POSE_UNITS,
+    expressions,
+    poses,
+    structures,
+)
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,14 @@ def moved(shapes: Shapes) -> tuple[Array, Array]:
     return over_CST, np.broadcast_to(under_CT[:, None], over_CST.shape)
 
 
-def changes(faces_CF: Array, results_CSF: Array, *, typical: bool) -> tuple[Array, Array, Array]:
+def changes(
+    faces_CF: Array, results_CSF: Array, units_F: Sequence[float], *, typical: bool
+) -> tuple[Array, Array, Array]:
     """Change of figures of pose or expression, in units of what two different faces differ by.
 
     Args:
         faces_CF, results_CSF: the figures of the faces and of the results.
+        units_F: the unit of each figure.
         typical: take out what an exemplar does to all faces alike: large eyes are its structure.
 
     Returns:
@@ -76,17 +86,16 @@ def changes(faces_CF: Array, results_CSF: Array, *, typical: bool) -> tuple[Arra
     """
     apart_CCF = np.abs(faces_CF[:, None] - faces_CF[None])
     apart_CCF[np.eye(len(faces_CF), dtype=bool)] = np.nan
-    unit_F = np.maximum(_mean_known(apart_CCF.reshape(-1, apart_CCF.shape[-1]), 0), 1e-9)
     # result of face c in style s against face d
     gone_CSDF = results_CSF[:, :, None] - faces_CF[None, None]
     if typical:
         own = np.einsum("cscf->csf", gone_CSDF)
         gone_CSDF = gone_CSDF - _mean_known(own, 0)[None, :, None]
-    change_CSD = np.abs(gone_CSDF / unit_F).mean(-1)
+    change_CSD = np.abs(gone_CSDF / np.asarray(units_F)).mean(-1)
     own_CS = np.einsum("csc->cs", change_CSD)
     others = change_CSD.copy()
     others[np.arange(len(faces_CF)), :, np.arange(len(faces_CF))] = np.nan
-    return own_CS, _mean_known(others, -1), (apart_CCF / unit_F).mean(-1)
+    return own_CS, _mean_known(others, -1), (apart_CCF / np.asarray(units_F)).mean(-1)
 
 
 def _mean_known(values: Array, axis: int) -> Array:
@@ -151,9 +160,12 @@ def _content(shapes: Shapes, *, seed: int, resamples: int) -> dict[str, Interval
     counts = shapes.results_CSK2.shape[:2]
     flat = shapes.results_CSK2.reshape(-1, *shapes.results_CSK2.shape[2:])
     figures: dict[str, Interval] = {}
-    for name, of, typical in (("pose", poses, False), ("expression", expressions, True)):
+    for name, of, units_F, typical in (
+        ("pose", poses, POSE_UNITS, False),
+        ("expression", expressions, EXPRESSION_UNITS, True),
+    ):
         results_CSF = of(flat).reshape(*counts, -1)
-        own, others, people = changes(of(shapes.faces_CK2), results_CSF, typical=typical)
+        own, others, people = changes(of(shapes.faces_CK2), results_CSF, units_F, typical=typical)
         figures |= {
             f"{name}_change": mean_interval(own, seed=seed, resamples=resamples),
             f"{name}_impostor_line": mean_interval(others, seed=seed, resamples=resamples),

@@ -57,7 +57,7 @@ class Enrolled:
 
 def board_section(shown: Board) -> str:
     """The table, how to read it, and a strip of pictures: a row a method, a column a pair."""
-    words = [sentence(shown.rows[0]), READING, lines(shown.rows[0].figures)]
+    words = [READING, lines(shown.rows[0].figures)]
     header = ["", *(_captioned(image, f"Exemplar {name}", name) for name, image in shown.exemplars)]
     faces = [picture(image, f"The face of {name}", THUMBNAIL_PX) for name, image in shown.faces]
     rows = [["face", *faces]]
@@ -72,10 +72,10 @@ def board_section(shown: Board) -> str:
     return section(
         shown.anchor,
         shown.title,
-        shown.lede,
+        f"{shown.lede} {sentence(shown.rows[0])}",
         board(shown.rows),
         *(tag("p", text(said), class_="small") for said in words if said),
-        table(header, rows, class_="pictures"),
+        table(header, rows, class_="pictures methods"),
     )
 
 

@@ -119,16 +119,13 @@ MEASURES = (
         "size, tilt and turn of the head: 0 is the face, 1 the exemplar. The line is the way "
         "towards the other exemplars, which a method that moves all faces alike goes just as far. "
         "Pictures on which the landmark model is lost are left out.",
-        (
-            ("structure_moved_other_line", "other exemplars"),
-            ("structure_measured", "results measured"),
-        ),
+        (("structure_moved_other_line", "other exemplars"),),
     ),
     Measure(
         "pose_change",
         "own photo",
         "Does the head stay as it was?",
-        "Change of turn and nod of the head, by landmarks: 0 is kept, 1 what two different photos "
+        "Change of turn and nod of the head, by landmarks: 0 is kept, 1 what two different faces "
         "differ by. Lower is better; the line is the result against the other photos.",
         (("pose_impostor_line", "other photos"), ("pose_people_line", "photo to photo")),
     ),
@@ -137,7 +134,7 @@ MEASURES = (
         "own photo",
         "Does the expression stay?",
         "Change of mouth and eyes, by landmarks, less what the exemplar does to all faces alike: "
-        "large eyes are its structure. 0 is kept, 1 what two different photos differ by.",
+        "large eyes are its structure. 0 is kept, 1 what two different faces differ by.",
         (
             ("expression_impostor_line", "other photos"),
             ("expression_people_line", "photo to photo"),
@@ -148,8 +145,13 @@ MEASURES = (
         "results",
         "Is a face lost?",
         "Share of results in which the detector finds no face, or finds it elsewhere than the "
-        "landmark model. Lower is better; drawn exemplars can defeat both, too.",
-        (("artefact_faces_line", "untouched faces"), ("artefact_exemplars_line", "exemplars")),
+        "landmark model. Lower is better; drawn exemplars can defeat both, too. The last line is "
+        "the share of results whose shapes could be measured with those of face and exemplar.",
+        (
+            ("artefact_faces_line", "untouched faces"),
+            ("artefact_exemplars_line", "exemplars"),
+            ("structure_measured", "shapes measured"),
+        ),
     ),
     Measure(
         "natural_kid",

@@ -66,7 +66,8 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 section > p.small { font-size: 14px; margin: 16px 0 0; }
 section > p.small + .scroll { margin-top: 28px; }
 .pictures th, .pictures td { padding: 2px; vertical-align: top; }
-.pictures.sweep th { vertical-align: middle; }
+.pictures:not(.sweep) thead th { max-width: clamp(72px, 9.4vw, 116px); }
+.pictures.sweep th, .pictures.methods tbody th { vertical-align: middle; }
 .pictures img { max-width: none; width: clamp(72px, 9.4vw, 116px); }
 .pictures thead th, .pictures tbody th { padding-bottom: 8px; font-weight: 400;
   color: var(--muted); font-size: 12px; overflow-wrap: anywhere; }

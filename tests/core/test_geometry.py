@@ -107,24 +107,26 @@ def test_other_exemplars_are_those_that_can_be_measured() -> None:
     assert np.isfinite(over_CST[:, :, [0, 1, 3, 4]]).all()
 
 
-def test_change_is_none_for_the_same_and_one_for_another_face() -> None:
+UNITS = (1.0, 2.0)
+
+
+def test_change_is_none_for_the_same_and_that_of_another_face_for_another() -> None:
     faces_CF = np.random.default_rng(2).normal(size=(6, 2))
     kept = np.repeat(faces_CF[:, None], 4, 1)
-    own, others, people = changes(faces_CF, kept, typical=False)
+    own, others, people = changes(faces_CF, kept, UNITS, typical=False)
     assert own == pytest.approx(0)
-    assert np.nanmean(people) == pytest.approx(1)
-    assert others.mean() == pytest.approx(1)
-    lost = np.broadcast_to(faces_CF.mean(0), kept.shape)
-    assert changes(faces_CF, lost, typical=False)[0].mean() > 0.4
+    assert np.nanmean(people) == pytest.approx(others.mean())
+    one_unit = changes(faces_CF, kept + np.array(UNITS), UNITS, typical=False)[0]
+    assert one_unit == pytest.approx(1)
 
 
 def test_what_an_exemplar_does_to_all_faces_alike_is_no_change_of_expression() -> None:
     faces_CF = np.random.default_rng(2).normal(size=(6, 2))
     large_eyes = np.arange(4.0)[None, :, None] + faces_CF[:, None]
-    assert changes(faces_CF, large_eyes, typical=True)[0] == pytest.approx(0)
-    assert changes(faces_CF, large_eyes, typical=False)[0].mean() > 0.5
+    assert changes(faces_CF, large_eyes, UNITS, typical=True)[0] == pytest.approx(0)
+    assert changes(faces_CF, large_eyes, UNITS, typical=False)[0].mean() > 0.5
     same = np.zeros_like(large_eyes)
-    assert changes(faces_CF, same, typical=True)[0].mean() > 0.4
+    assert changes(faces_CF, same, UNITS, typical=True)[0].mean() > 0.4
 
 
 def test_two_witnesses_of_a_face_agree_or_not() -> None:
