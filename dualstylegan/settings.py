@@ -78,7 +78,18 @@ class _Adversarial(Section):
     path_weight: float = Field(default=0.0, ge=0, le=100, description="path length; 0: off")
     path_steps: int = Field(default=4, ge=1, le=1000)
     adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
-    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
+    augment: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of images moved and relit; if steered, at first",
+    )
+    augment_target: float = Field(
+        default=0.6, ge=0, lt=1, description="E[sign D(real)] it is steered to (ADA); 0: it stays"
+    )
+    augment_images: int = Field(
+        default=2000, ge=1, le=100_000_000, description="images while it goes from 0 to 1"
+    )
     average_decay: float = Field(default=0.97, ge=0, lt=1)
     save_seconds: float = Field(default=20, ge=0, le=3600)
     picture_steps: int = Field(default=50, ge=0, le=100_000)
@@ -138,6 +149,20 @@ class Finetune(_Adversarial):
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of faces of two codes")
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
+    identity_goal: float = Field(
+        default=0.6,
+        ge=0,
+        le=2,
+        description="L_ID that lambda_ID and lambda_reg are steered to; 0: they stay as set",
+    )
+    check_steps: int = Field(
+        default=60, ge=0, le=100_000, description="between held-out checks; 0: the last step counts"
+    )
+    patience: int = Field(
+        default=3, ge=0, le=1000, description="checks without gain that end it; 0: none do"
+    )
+    panel_faces: int = Field(default=4, ge=2, le=100, description="faces of a check")
+    panel_styles: int = Field(default=8, ge=2, le=100, description="exemplars of a check")
 
 
 class Refine(Section):

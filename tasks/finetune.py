@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dualstylegan.files import sha256_file
-from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dualstylegan.finetuning.adversary import Adversary
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.latents import digest, read_codes
 from dualstylegan.settings import Finetune, Profile
 from tasks.batches import open_networks, place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
 from tasks.tracking import Live
-from tasks.training import chosen_plan, run_plan, train, trained_config
+from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 
 EXTRINSIC = Paths.codes / "exstyle.parquet"
 INTRINSIC = Paths.codes / "instyle.parquet"
@@ -39,7 +39,7 @@ def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> No
     )
     training = StyleTraining(
         network,
-        Adversary(discriminator, AdversaryPlan(rate=chosen.adversary_rate, augment=chosen.augment)),
+        Adversary(discriminator, adversary_plan(chosen)),
         perceptual,
         identity,
         portraits.images,
@@ -48,7 +48,7 @@ def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> No
         profile.working_size,
         chosen_plan(StylePlan, chosen),
     )
-    plan = run_plan(profile, chosen, fingerprint)
+    plan = run_plan(profile, chosen, fingerprint, chosen.check_steps, chosen.patience)
     train(
         "finetune", training, plan, trained_config(networks, profile).model_dump(mode="json"), live
     )
