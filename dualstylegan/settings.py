@@ -49,7 +49,7 @@ class Portraits(Section):
     source: str = Field(
         default="portraits",
         min_length=1,
-        description="folder with `style` and `content` in it; a set is generated if it has neither",
+        description="folder with `style` and `content` in it; what it does not have is generated",
     )
     styles: int | None = Field(default=None, ge=1, le=200, description="None: the whole set")
     contents: int = Field(default=10, ge=1, le=200)
@@ -210,6 +210,14 @@ class Evaluate(Section):
     bfloat16: bool = True
 
 
+class Ablate(Section):
+    """The method without its parts, one at a time."""
+
+    steps: int = Field(default=0, ge=0, le=100_000, description="of each training; 0: no ablations")
+    faces: int = Field(default=4, ge=2, le=1000)
+    styles: int = Field(default=6, ge=2, le=1000, description="exemplars measured")
+
+
 class Register(Section):
     """Model registry: who may be champion."""
 
@@ -251,6 +259,7 @@ class Settings(Section):
     sampler: Sampler = Sampler()
     package: Package = Package()
     evaluate: Evaluate = Evaluate()
+    ablate: Ablate = Ablate()
     register_: Register = Field(default=Register(), alias="register")
     report: Report = Report()
 
