@@ -150,7 +150,7 @@ class Finetune(_Adversarial):
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
     identity_goal: float = Field(
-        default=0.6,
+        default=0.5,
         ge=0,
         le=2,
         description="L_ID that lambda_ID and lambda_reg are steered to; 0: they stay as set",
