@@ -93,6 +93,7 @@ def enrol(
     size = max((px for px in sizes if px <= WORKING_PX), default=min(sizes))
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
     perceptual = load_perceptual(model.weights_dir).to(model.device)
+    perceptual.vgg.compute_dtype = model.generator.compute_dtype
     target = at_size(image, size)
     fitted = invert(
         model.generator,

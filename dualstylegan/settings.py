@@ -59,6 +59,9 @@ class Align(Section):
     """FFHQ crops."""
 
     size: int = Field(default=256, ge=64, le=1024, description="side in pixels")
+    held_out: int = Field(
+        default=3, ge=0, le=100, description="exemplars that only the evaluation sees"
+    )
 
 
 class Invert(Section):
@@ -207,7 +210,21 @@ class Evaluate(Section):
     batch: int = Field(default=4, ge=1, le=64)
     seed: int = Field(default=0, ge=0, lt=2**31)
     resamples: int = Field(default=1000, ge=10, le=100_000)
+    natural_faces: int = Field(
+        default=32, ge=2, le=10_000, description="random faces that g(z_i+) are held against"
+    )
+    enrol_invert_steps: int = Field(default=60, ge=1, le=5000, description="of held-out exemplars")
+    enrol_refine_steps: int = Field(default=40, ge=1, le=5000)
     bfloat16: bool = True
+
+
+class Leaderboard(Section):
+    """The model beside simpler methods, on a part of what the evaluation has rendered."""
+
+    faces: int = Field(default=6, ge=2, le=1000)
+    styles: int = Field(default=12, ge=2, le=1000)
+    pixel_steps: int = Field(default=40, ge=1, le=10_000, description="optimisation on the photo")
+    pixel_size: int = Field(default=128, ge=32, le=1024, description="pixels it works at")
 
 
 class Ablate(Section):
@@ -259,6 +276,7 @@ class Settings(Section):
     sampler: Sampler = Sampler()
     package: Package = Package()
     evaluate: Evaluate = Evaluate()
+    leaderboard: Leaderboard = Leaderboard()
     ablate: Ablate = Ablate()
     register_: Register = Field(default=Register(), alias="register")
     report: Report = Report()

@@ -5,9 +5,7 @@ Nine trainings take nine times as long as one: with `ablate.steps: 0` there are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,29 +13,26 @@ from torch import Tensor
 from dualstylegan.checkpoints import load_tensors, save_tensors
 from dualstylegan.evaluation.gallery import Gallery, dualstylegan
 from dualstylegan.evaluation.leaderboard import Entry, compare
-from dualstylegan.evaluation.probe import Probe
-from dualstylegan.evaluation.run import Plan, hang, render_natural, spread_evenly
+from dualstylegan.evaluation.run import hang, render_natural
 from dualstylegan.files import atomic_directory, write_json
 from dualstylegan.finetuning.ablations import ABLATIONS, COMPLETE, REFINED, Ablation
 from dualstylegan.finetuning.trainer import Trainer
-from dualstylegan.images import write_png
 from dualstylegan.inversion import DescentPlan
 from dualstylegan.latents import read_codes
-from dualstylegan.models import Networks, frozen, load_identity, load_perceptual
+from dualstylegan.models import Networks, frozen, load_perceptual
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.refinement import refine
 from dualstylegan.settings import Settings
 from dualstylegan.transfer import PortraitModel
+from tasks import evaluate
 from tasks.batches import open_networks, place, prepare
 from tasks.common import Paths, load_settings, parts_shown, run_stage
-from tasks.evaluate import CODES, CONTENTS, EXEMPLARS, MODEL, portraits, to_picture
 from tasks.finetune import Lessons, style_training
+from tasks.leaderboard import FACTS, subset, write_board
 from tasks.training import run_plan, step_progress
 
 OUT = Paths.reports / "ablations"
-FACTS = "ablations.json"
 KEPT = Paths.cache / "ablate"
-STRIP_STYLES = 3
 
 
 def without(ablation: Ablation, lessons: Lessons) -> Lessons:
@@ -95,33 +90,26 @@ def refined(
     return replace(gallery, extrinsic_SLD=found.latents[0].detach())
 
 
-def measured(settings: Settings) -> Iterator[Entry]:
-    """Every ablation with its figures and pictures, one after the other."""
+def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
+    """Every ablation with its figures and pictures, the complete method first; and the gallery."""
+    plan = evaluate.plan_of(settings.evaluate)
     device = prepare(settings.profile)
-    packaged = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=Paths.weights)
-    plan = Plan(contents=settings.ablate.faces, styles=settings.ablate.styles)
-    table = read_codes(CODES)
-    gallery = hang(
-        packaged,
-        spread_evenly(portraits(CONTENTS), plan.contents),
-        dict(zip(table.names, table.codes_NLD, strict=True)),
-        spread_evenly(portraits(EXEMPLARS, packaged.styles.names), plan.styles),
-        plan,
+    packaged = PortraitModel.from_pretrained(
+        evaluate.MODEL, device=device, weights_dir=Paths.weights
     )
+    table = read_codes(evaluate.CODES)
+    codes = dict(zip(table.names, table.codes_NLD, strict=True))
+    faces, exemplars = subset(settings.ablate)
+    gallery = hang(packaged, faces, codes, exemplars, plan)
     networks, lessons = open_networks(settings.profile), Lessons.read(settings.profile, device)
     places = [lessons.portraits.names.index(name) for name in gallery.styles]
-    probe = Probe(
-        load_perceptual(Paths.weights).to(packaged.device),
-        load_identity(Paths.weights).to(packaged.device),
-        plan.measure_size,
-        plan.batch,
-        packaged.device,
-    )
+    probe = evaluate.open_probe(plan, device)
+    entries: list[Entry] = []
 
-    def measure(name: str, model: PortraitModel, shown: Gallery) -> list[Entry]:
+    def measure(name: str, model: PortraitModel, shown: Gallery) -> None:
         method = {name: dualstylegan(model, plan.size)}
         natural = render_natural(model, shown, plan)
-        return compare(method, shown, natural, probe, plan, parts_shown())
+        entries.extend(compare(method, shown, natural, probe, plan, parts_shown()))
 
     for ablation in ABLATIONS:
         learnt = without(ablation, lessons)
@@ -132,29 +120,26 @@ def measured(settings: Settings) -> Iterator[Entry]:
             intrinsic_SLD=learnt.intrinsic_NLD[places],
             extrinsic_SLD=learnt.extrinsic_NLD[places],
         )
-        yield from measure(ablation.name, model, shown)
+        measure(ablation.name, model, shown)
         if ablation is COMPLETE:
-            exemplars = learnt.portraits.images(places)
-            yield from measure(REFINED, model, refined(model, shown, exemplars, settings))
-
-
-def write_strip(out: Path, entries: list[Entry], styles: int) -> None:
-    """The first face in some styles under each ablation: `pictures/PLACE/STYLE.png`."""
-    for place_, entry in enumerate(entries):
-        for style, picture in enumerate(entry.results[0, :styles]):
-            write_png(out / "pictures" / f"{place_:02d}" / f"{style:02d}.png", to_picture(picture))
+            images = learnt.portraits.images(places)
+            measure(REFINED, model, refined(model, shown, images, settings))
+    return entries, gallery
 
 
 def ablate(settings: Settings) -> None:
     """Make data/reports/ablations: figures and pictures, none where no steps are set."""
-    entries = list(measured(settings)) if settings.ablate.steps else []
-    with atomic_directory(OUT) as out:
-        write_strip(out, entries, STRIP_STYLES)
-        figures = [
-            {"name": e.name, "figures": {k: v.as_dict() for k, v in e.figures.items()}}
-            for e in entries
-        ]
-        write_json(out / FACTS, {"steps": settings.ablate.steps, "entries": figures})
+    steps = settings.ablate.steps
+    if not steps:
+        with atomic_directory(OUT) as out:
+            write_json(out / FACTS, {"lede": "", "pairs": [], "rows": []})
+        return
+    entries, gallery = measured(settings)
+    lede = (
+        f"Stage 3 for {steps} steps without one part of the method at a time, on the same faces "
+        "and exemplars, with fixed lambdas and without refinement but where it is named."
+    )
+    write_board(OUT, entries, gallery, lede)
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ PORTRAITS = Path("data/portraits")
 CACHE = Path("data/cache/aligned")
 OUT = Path("data/aligned")
 KINDS = ("style", "content")
+# Beside style/: exemplars that the evaluation alone looks at.
+HELD_OUT = "held_out"
+FEWEST = 10
 # Raised by whoever changes the crop itself, so that no older picture is taken for a new one.
 VERSION = 1
 
@@ -41,11 +45,27 @@ def crop_maker(path: Path, size: int) -> Make:
     return make
 
 
-def align(*, size: int = 256) -> dict[str, str]:
+def hold_out(hashes: Mapping[str, str], wanted: int) -> set[str]:
+    """Names of exemplars to hold out: those of the smallest content hashes.
+
+    One more portrait thus moves at most one other. Ten exemplars, or half of them if that is more,
+    stay for the training.
+
+    Args:
+        hashes: of every usable exemplar by name.
+        wanted: at most so many.
+    """
+    spare = len(hashes) - max(FEWEST, (len(hashes) + 1) // 2)
+    count = max(0, min(wanted, spare))
+    return set(sorted(hashes, key=lambda name: (hashes[name], name))[:count])
+
+
+def align(*, size: int = 256, held_out: int = 0) -> dict[str, str]:
     """Make data/aligned.
 
     Args:
         size: side of the crops in pixels.
+        held_out: exemplars that go to data/aligned/held_out, so that nothing is trained on them.
 
     Returns:
         The portraits that were refused, and why.
@@ -71,8 +91,19 @@ def align(*, size: int = 256) -> dict[str, str]:
             rows.append(_row(kind, path, source, kept))
         _check_any(rows, refused)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
+        usable = table[(table["kind"] == "style") & (table["aligned_sha256"] != "")]
+        chosen = hold_out(dict(zip(usable["name"], usable["source_sha256"], strict=True)), held_out)
+        table["held_out"] = (table["kind"] == "style") & table["name"].isin(chosen)
+        for name in chosen:
+            (out / HELD_OUT).mkdir(exist_ok=True)
+            (out / "style" / f"{name}.png").rename(out / HELD_OUT / f"{name}.png")
         with atomic_write(out / "manifest.parquet") as handle:
             table.to_parquet(handle)
+    if len(chosen) < held_out:
+        print(
+            f"{len(chosen)} exemplars held out, not {held_out}: {FEWEST}, or half of them if that "
+            "is more, stay for the training"
+        )
     return refused
 
 

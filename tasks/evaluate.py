@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.enrolment import EnrolmentPlan
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.gallery import Progress
-from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, evaluate
+from dualstylegan.evaluation.probe import Probe
+from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, evaluate, stack
+from dualstylegan.evaluation.shapes import FaceShapes
+from dualstylegan.evaluation.subjects import Rendered
 from dualstylegan.files import atomic_directory, atomic_write, write_json
 from dualstylegan.images import list_images, read_image, write_png
 from dualstylegan.latents import read_codes
 from dualstylegan.models import load_identity, load_perceptual
+from dualstylegan.settings import Evaluate, Profile
 from dualstylegan.transfer import PortraitModel
 from tasks import common
 from tasks.batches import prepare
+from tasks.enrolment import enrol_all
 
 MODEL = Path("data/models/portrait")
 CONTENTS = Path("data/aligned/content")
 CODES = Path("data/codes/content.parquet")
 EXEMPLARS = Path("data/aligned/style")
+HELD_OUT = Path("data/aligned/held_out")
 WEIGHTS = Path("data/weights")
 METRICS = Path("data/reports/metrics.json")
 OUT = Path("data/reports/evaluation")
@@ -53,16 +61,33 @@ def to_picture(picture: Tensor) -> Image.Image:
     return Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy())
 
 
+def write_rendered(
+    rendered: Rendered, contents: Sequence[str], styles: Sequence[str], out: Path
+) -> None:
+    """`results/FACE/STYLE.png` and `reconstructions/STYLE.png`."""
+    for content, row in zip(contents, rendered.results, strict=True):
+        for style, picture in zip(styles, row, strict=True):
+            write_png(out / "results" / content / f"{style}.png", to_picture(picture))
+    for style, picture in zip(styles, rendered.reconstructions, strict=True):
+        write_png(out / "reconstructions" / f"{style}.png", to_picture(picture))
+
+
+def read_rendered(contents: Sequence[str], styles: Sequence[str], size: int) -> Rendered:
+    """Pictures of some faces and exemplars as `write_rendered` wrote them."""
+    results = [stack(portraits(OUT / "results" / content, styles), size) for content in contents]
+    own = stack(portraits(OUT / "reconstructions", styles), size)
+    return Rendered(torch.stack(results), own)
+
+
 def write_pictures(found: Evaluation, out: Path) -> None:
     """Results, reconstructions and the weight sweep as PNG files.
 
-    `results/FACE/STYLE.png`, `reconstructions/STYLE.png`, `sweep/STRUCTURE_COLOR.png` in percent.
+    `results` and `reconstructions` hold enrolled exemplars, too; `sweep/STRUCTURE_COLOR.png` is in
+    percent.
     """
-    for content, row in zip(found.contents, found.results, strict=True):
-        for style, picture in zip(found.styles, row, strict=True):
-            write_png(out / "results" / content / f"{style}.png", to_picture(picture))
-    for style, picture in zip(found.styles, found.reconstructions, strict=True):
-        write_png(out / "reconstructions" / f"{style}.png", to_picture(picture))
+    write_rendered(found.rendered, found.contents, found.styles, out)
+    if found.enrolled is not None:
+        write_rendered(found.enrolled, found.contents, found.held_out, out)
     for structure, pictures in zip(SWEEP_STEPS, found.sweep, strict=True):
         for color, picture in zip(SWEEP_STEPS, pictures, strict=True):
             name = f"{100 * structure:03.0f}_{100 * color:03.0f}.png"
@@ -97,6 +122,7 @@ def write_evaluation(found: Evaluation) -> None:
         facts = {
             "contents": found.contents,
             "styles": found.styles,
+            "held_out": found.held_out,
             "sweep": {
                 "content": found.contents[0],
                 "style": found.styles[0],
@@ -107,17 +133,31 @@ def write_evaluation(found: Evaluation) -> None:
     write_json(METRICS, {name: figure.as_dict() for name, figure in found.figures.items()})
 
 
-def run(plan: Plan, device: torch.device | str, progress: Progress) -> Evaluation:
+def open_probe(plan: Plan, device: torch.device | str) -> Probe:
+    """The measuring networks."""
+    place = torch.device(device)
+    perceptual, identity = load_perceptual(WEIGHTS).to(place), load_identity(WEIGHTS).to(place)
+    landmarks = FaceShapes(WEIGHTS)
+    return Probe(perceptual, identity, landmarks, plan.measure_size, plan.batch, place)
+
+
+def run(chosen: Evaluate, profile: Profile, progress: Progress) -> Evaluation:
     """Evaluate the packaged model and write what was found."""
+    plan = plan_of(chosen)
+    device = prepare(profile)
     model = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=WEIGHTS)
+    trained = model.styles.names
+    held_out = portraits(HELD_OUT) if HELD_OUT.is_dir() else []
+    budget = EnrolmentPlan(chosen.enrol_invert_steps, chosen.enrol_refine_steps)
+    model = enrol_all(model, held_out, budget, profile)
     codes = read_codes(CODES)
     found = evaluate(
         model,
         portraits(CONTENTS),
         dict(zip(codes.names, codes.codes_NLD, strict=True)),
-        portraits(EXEMPLARS, model.styles.names),
-        load_perceptual(WEIGHTS).to(model.device),
-        load_identity(WEIGHTS).to(model.device),
+        portraits(EXEMPLARS, trained),
+        held_out,
+        open_probe(plan, device),
         plan,
         progress,
     )
@@ -125,12 +165,16 @@ def run(plan: Plan, device: torch.device | str, progress: Progress) -> Evaluatio
     return found
 
 
+def plan_of(chosen: Evaluate) -> Plan:
+    """The section `evaluate`, less what enrolment takes, as the core has it."""
+    return Plan(**chosen.model_dump(exclude={"enrol_invert_steps", "enrol_refine_steps"}))
+
+
 def main() -> None:
     """`python -m tasks.evaluate`."""
     settings = common.load_settings()
-    plan = Plan(**settings.evaluate.model_dump())
-    device = prepare(settings.profile)
-    common.run_stage("evaluate", lambda: run(plan, device, common.parts_shown()))
+    work = partial(run, settings.evaluate, settings.profile, common.parts_shown())
+    common.run_stage("evaluate", work)
 
 
 if __name__ == "__main__":

@@ -1,51 +1,67 @@
-"""`python -m tasks.leaderboard`: the model beside simpler methods, measured alike.
+"""Stage `leaderboard`: the model beside simpler methods, measured alike.
 
-It reads what the pipeline made, and writes data/reports/leaderboard.html and leaderboard.json.
+DualStyleGAN's pictures are those of the stage `evaluate`; the others get the same faces, codes,
+exemplars and g'.
 """
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dualstylegan.evaluation.baselines import layer_swap, mixed, optimised
-from dualstylegan.evaluation.gallery import Gallery, Restyle, dualstylegan
-from dualstylegan.evaluation.leaderboard import Entry, compare
-from dualstylegan.evaluation.probe import Probe
-from dualstylegan.evaluation.run import Plan, hang, render_natural, spread_evenly
-from dualstylegan.files import write_json, write_text
-from dualstylegan.images import make_grid
+from dualstylegan.evaluation.gallery import Gallery, Restyle
+from dualstylegan.evaluation.leaderboard import Entry, compare, rank
+from dualstylegan.evaluation.run import Portrait, hang, render_natural, spread_evenly
+from dualstylegan.evaluation.subjects import Rendered
+from dualstylegan.files import atomic_directory, read_json, write_json, write_text
+from dualstylegan.images import make_grid, write_png
 from dualstylegan.latents import read_codes
-from dualstylegan.models import load_identity, load_perceptual, load_trained_generator
+from dualstylegan.models import load_perceptual, load_trained_generator
 from dualstylegan.reporting.leaderboard_page import render
-from dualstylegan.settings import Profile
+from dualstylegan.settings import Ablate, Leaderboard, Settings
 from dualstylegan.transfer import PortraitModel
+from tasks import evaluate
 from tasks.batches import place, prepare
 from tasks.common import Paths, load_settings, parts_shown, run_stage
-from tasks.evaluate import CODES, CONTENTS, EXEMPLARS, MODEL, portraits, to_picture
 from tasks.training import OUTPUTS
 
-PAGE = Paths.reports / "leaderboard.html"
-FACTS = Paths.reports / "leaderboard.json"
+OUT = Paths.reports / "leaderboard"
+FACTS = "leaderboard.json"
+PAGE = "leaderboard.html"
 OURS = "DualStyleGAN"
 
 
-def methods(model: PortraitModel, profile: Profile, plan: Plan, steps: int) -> dict[str, Restyle]:
+def methods(
+    model: PortraitModel, ours: Rendered, settings: Settings
+) -> dict[str, Restyle | Rendered]:
     """DualStyleGAN and everything it is compared with."""
+    profile, chosen, size = settings.profile, settings.leaderboard, settings.evaluate.size
     adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile)
-    lpips = place(load_perceptual(Paths.weights), profile)
+    perceptual = place(load_perceptual(Paths.weights), profile)
     place(model.network, profile)
     swapped = layer_swap(model.generator, adapted)
+    pixels = f"optimised pixels ({chosen.pixel_size} px, {chosen.pixel_steps} steps)"
     return {
-        OURS: dualstylegan(model, plan.size),
-        "colour transfer (stage 1)": mixed(model.generator, plan.size),
-        "g' with style mixing": mixed(adapted, plan.size),
-        "layer swap of g and g'": mixed(swapped, plan.size),
-        f"optimisation, {steps} steps": optimised(lpips, steps),
+        OURS: ours,
+        "colour transfer (stage 1)": mixed(model.generator, size),
+        "g' with style mixing": mixed(adapted, size),
+        "layer swap of g and g'": mixed(swapped, size),
+        pixels: optimised(perceptual, chosen.pixel_steps, chosen.pixel_size),
     }
+
+
+def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]]:
+    """Faces and exemplars of the evaluation that take part, spread evenly."""
+    facts = read_json(evaluate.OUT / "evaluation.json")
+    faces = evaluate.portraits(evaluate.CONTENTS, facts["contents"])
+    exemplars = evaluate.portraits(evaluate.EXEMPLARS, facts["styles"])
+    return spread_evenly(faces, chosen.faces), spread_evenly(exemplars, chosen.styles)
 
 
 def grid(gallery: Gallery, results: Tensor) -> Image.Image:
@@ -53,47 +69,66 @@ def grid(gallery: Gallery, results: Tensor) -> Image.Image:
     blank = torch.full_like(gallery.face_CCHW[0], 255)
     rows = [[blank, *gallery.exemplar_SCHW]]
     rows += [[face, *pictures] for face, pictures in zip(gallery.face_CCHW, results, strict=True)]
-    return make_grid([to_picture(x) for row in rows for x in row], len(rows[0]))
+    return make_grid([evaluate.to_picture(x) for row in rows for x in row], len(rows[0]))
 
 
-def run(plan: Plan, steps: int) -> list[Entry]:
+def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: str) -> None:
+    """leaderboard.json, leaderboard.html, and the diagonal of each grid for the report.
+
+    `pictures/METHOD/STYLE.png` has the face that `pairs` of leaderboard.json names.
+
+    Args:
+        folder: written whole.
+        entries: the methods, measured; the first is the one to be judged.
+        gallery: the faces and exemplars that they share.
+        lede: what was compared, in a sentence.
+    """
+    rows = rank(entries)
+    faces, styles = gallery.contents, gallery.styles
+    diagonal = [(column % len(faces), column) for column in range(len(styles))]
+    with atomic_directory(folder) as out:
+        for number, entry in enumerate(entries):
+            for row, column in diagonal:
+                shown = evaluate.to_picture(entry.results[row, column])
+                write_png(out / "pictures" / str(number) / f"{styles[column]}.png", shown)
+        grids = {entry.name: grid(gallery, entry.results) for entry in entries}
+        write_text(out / PAGE, render(rows, grids, lede))
+        facts = {
+            "lede": lede,
+            "pairs": [(faces[row], styles[column]) for row, column in diagonal],
+            "rows": [row.as_dict() for row in rows],
+        }
+        write_json(out / FACTS, facts)
+
+
+def run(settings: Settings) -> list[Entry]:
     """Measure all methods and write the page."""
-    profile = load_settings().profile
-    device = prepare(profile)
-    model = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=Paths.weights)
-    table = read_codes(CODES)
-    codes = dict(zip(table.names, table.codes_NLD, strict=True))
-    faces = spread_evenly(portraits(CONTENTS), plan.contents)
-    exemplars = spread_evenly(portraits(EXEMPLARS, model.styles.names), plan.styles)
-    gallery = hang(model, faces, codes, exemplars, plan)
-    identity = load_identity(Paths.weights).to(model.device)
-    perceptual = load_perceptual(Paths.weights).to(model.device)
-    probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
-    compared = methods(model, profile, plan, steps)
-    natural = render_natural(model, gallery, plan)
-    entries = compare(compared, gallery, natural, probe, plan, parts_shown())
-    write_json(
-        FACTS,
-        {e.name: {key: figure.as_dict() for key, figure in e.figures.items()} for e in entries},
+    plan = evaluate.plan_of(settings.evaluate)
+    device = prepare(settings.profile)
+    model = PortraitModel.from_pretrained(
+        evaluate.MODEL, device=device, weights_dir=evaluate.WEIGHTS
     )
+    table = read_codes(evaluate.CODES)
+    codes = dict(zip(table.names, table.codes_NLD, strict=True))
+    faces, exemplars = subset(settings.leaderboard)
+    gallery = hang(model, faces, codes, exemplars, plan)
+    ours = evaluate.read_rendered(gallery.contents, gallery.styles, plan.size)
+    compared = methods(model, ours, settings)
+    natural = render_natural(model, gallery, plan)
+    probe = evaluate.open_probe(plan, device)
+    entries = compare(compared, gallery, natural, probe, plan, parts_shown())
     lede = (
         f"{len(faces)} held-out faces in the styles of {len(exemplars)} exemplars; the same codes, "
         "the same exemplars and the same adapted generator for all."
     )
-    write_text(PAGE, render(entries, {e.name: grid(gallery, e.results) for e in entries}, lede))
+    write_board(OUT, entries, gallery, lede)
     return entries
 
 
 def main() -> None:
-    """`python -m tasks.leaderboard [--faces 6] [--styles 12] [--steps 40]`."""
-    parser = argparse.ArgumentParser(description="Measure the model beside simpler methods.")
-    parser.add_argument("--faces", type=int, default=6, help="held-out faces")
-    parser.add_argument("--styles", type=int, default=12, help="exemplars, evenly taken")
-    parser.add_argument("--steps", type=int, default=40, help="of the optimisation on pixels")
-    chosen = parser.parse_args()
-    plan = Plan(contents=chosen.faces, styles=chosen.styles)
-    run_stage("leaderboard", lambda: run(plan, chosen.steps), timed=False)
-    print(f"leaderboard: {PAGE}")
+    """`python -m tasks.leaderboard`."""
+    run_stage("leaderboard", partial(run, load_settings()))
+    print(f"leaderboard: {Path(OUT) / PAGE}")
 
 
 if __name__ == "__main__":

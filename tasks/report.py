@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from dualstylegan.evaluation.bootstrap import Interval
+from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.files import atomic_write, read_json, write_text
 from dualstylegan.images import read_image
+from dualstylegan.reporting.comparison import Board, Enrolled
 from dualstylegan.reporting.page import (
     Curves,
     Grid,
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
 
 REPORTS = Path("data/reports")
 EVALUATION = REPORTS / "evaluation"
+LEADERBOARD = REPORTS / "leaderboard"
+ABLATIONS = REPORTS / "ablations"
 METRICS = REPORTS / "metrics.json"
 TIMINGS = REPORTS / "timings"
+ENROLMENT = TIMINGS / "enrolment" / "seconds.json"
+BOARD_COLUMNS, ENROLLED_FACES = 6, 5
 PLOTS = REPORTS / "plots"
 PAGE = REPORTS / "report.html"
 ALIGNED = Path("data/aligned")
@@ -115,11 +121,53 @@ def hero(pairs: pd.DataFrame, count: int) -> list[Transfer]:
     ]
 
 
+def aligned(kind: str, names: Sequence[str]) -> list[tuple[str, Image.Image]]:
+    """Aligned portraits of a kind, by name."""
+    return [(name, read_image(ALIGNED / kind / f"{name}.png")) for name in names]
+
+
+def board(folder: Path, anchor: str, title: str) -> Board | None:
+    """A leaderboard, with a picture of each method for some pairs of face and exemplar.
+
+    None where no method was measured.
+    """
+    facts = read_json(folder / "leaderboard.json")
+    if not facts["rows"]:
+        return None
+    rows = [Row.from_dict(row) for row in facts["rows"]]
+    pairs = spread(facts["pairs"], BOARD_COLUMNS)
+    pictures = {
+        row.name: [
+            read_image(folder / "pictures" / str(number) / f"{style}.png") for _, style in pairs
+        ]
+        for number, row in enumerate(rows)
+    }
+    faces, styles = ([pair[i] for pair in pairs] for i in (0, 1))
+    exemplars, sitters = aligned("style", styles), aligned("content", faces)
+    return Board(rows, facts["lede"], exemplars, sitters, pictures, anchor, title)
+
+
+def enrolled(contents: Sequence[str], styles: Sequence[str]) -> Enrolled | None:
+    """Exemplars that were added to the finished model, if any were held out."""
+    if not styles:
+        return None
+    faces = spread(contents, ENROLLED_FACES)
+    # seconds are no output of a stage: a pulled report is made without them
+    seconds = read_json(ENROLMENT) if ENROLMENT.is_file() else {}
+    return Enrolled(
+        aligned("held_out", styles),
+        [read_image(EVALUATION / "reconstructions" / f"{style}.png") for style in styles],
+        aligned("content", faces),
+        [[result(face, style) for face in faces] for style in styles],
+        {style: float(seconds[style]) for style in styles if style in seconds},
+    )
+
+
 def grid(contents: Sequence[str], styles: Sequence[str]) -> Grid:
     """Every face in some of the styles."""
     return Grid(
-        [(name, read_image(ALIGNED / "content" / f"{name}.png")) for name in contents],
-        [(name, read_image(ALIGNED / "style" / f"{name}.png")) for name in styles],
+        aligned("content", contents),
+        aligned("style", styles),
         [[result(content, style) for style in styles] for content in contents],
     )
 
@@ -223,6 +271,9 @@ def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
         sweep=sweep(facts["sweep"]),
         curves=[stage for stage in trained if stage is not None],
         figures=figures,
+        board=board(LEADERBOARD, "leaderboard", "Beside simpler methods"),
+        ablations=board(ABLATIONS, "ablations", "Without one of its parts"),
+        enrolled=enrolled(facts["contents"], facts["held_out"]),
         weights=weight_sources(),
         images=image_sources(),
         seconds=timings(),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dualstylegan.evaluation.gallery import Restyle, Sitters, Styles
+from dualstylegan.inversion import at_size
 from dualstylegan.losses import feature_matching
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
@@ -76,34 +77,49 @@ def gram(features_NCHW: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def optimised(perceptual: Perceptual, steps: int) -> Restyle:
+def optimised(perceptual: Perceptual, steps: int, working_px: int) -> Restyle:
     """Style transfer by optimisation of the photo's pixels (Gatys et al., 2016).
 
     The content is the photo's fourth feature map, the style the Gram matrices and means of the
     exemplar's first four. There is no face generator in it, so that shapes stay.
+
+    Args:
+        perceptual: frozen.
+        steps: of Adam.
+        working_px: what is optimised; the change is then enlarged onto the photo. At most the
+            photo's own size.
     """
 
     def restyle(sitters: Sitters, styles: Styles, truncation: float) -> Tensor:
-        with torch.no_grad():
-            content = perceptual.features(sitters.image_NCHW, 4)[CONTENT_STAGES]
-            wanted = perceptual.features(styles.image_NCHW, 4)[STYLE_STAGES]
-            grams = [gram(x) for x in wanted]
-            scale = [g.square().mean() for g in grams]
-        with torch.enable_grad():
-            image = sitters.image_NCHW.clone().requires_grad_(True)
-            optimiser = torch.optim.Adam([image], lr=PIXEL_RATE)
-            for _ in range(steps):
-                found = perceptual.features(image.clamp(-1, 1), 4)
-                loss = sum(
-                    (a.float() - b.float()).square().mean() / b.float().square().mean()
-                    for a, b in zip(found[CONTENT_STAGES], content, strict=True)
-                )
-                loss = loss + STYLE_WEIGHT * feature_matching(found[STYLE_STAGES], wanted).mean()
-                for a, b, s in zip(found[STYLE_STAGES], grams, scale, strict=True):
-                    loss = loss + GRAM_WEIGHT * (gram(a) - b).square().mean() / s
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-        return image.detach().clamp(-1, 1)
+        size = min(working_px, sitters.image_NCHW.shape[-1])
+        photo, exemplar = (at_size(x.image_NCHW, size) for x in (sitters, styles))
+        change = _optimise_pixels(perceptual, photo, exemplar, steps) - photo
+        return (sitters.image_NCHW + at_size(change, sitters.image_NCHW.shape[-1])).clamp(-1, 1)
 
     return restyle
+
+
+def _optimise_pixels(
+    perceptual: Perceptual, photo_NCHW: Tensor, exemplar_NCHW: Tensor, steps: int
+) -> Tensor:
+    with torch.no_grad():
+        content = perceptual.features(photo_NCHW, 4)[CONTENT_STAGES]
+        wanted = perceptual.features(exemplar_NCHW, 4)[STYLE_STAGES]
+        grams = [gram(x) for x in wanted]
+        scale = [g.square().mean() for g in grams]
+    with torch.enable_grad():
+        image = photo_NCHW.clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([image], lr=PIXEL_RATE)
+        for _ in range(steps):
+            found = perceptual.features(image.clamp(-1, 1), 4)
+            loss = sum(
+                (a.float() - b.float()).square().mean() / b.float().square().mean()
+                for a, b in zip(found[CONTENT_STAGES], content, strict=True)
+            )
+            loss = loss + STYLE_WEIGHT * feature_matching(found[STYLE_STAGES], wanted).mean()
+            for a, b, s in zip(found[STYLE_STAGES], grams, scale, strict=True):
+                loss = loss + GRAM_WEIGHT * (gram(a) - b).square().mean() / s
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+    return image.detach().clamp(-1, 1)

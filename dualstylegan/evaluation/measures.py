@@ -1,10 +1,12 @@
 """The measures, from descriptions of pictures to figures with intervals and lines to beat.
 
-Legend of shape suffixes: C content face, S exemplar (style), T exemplar compared with, E identity.
+Legend of shape suffixes: C content face, S exemplar (style), T exemplar compared with, E identity
+width, N, M descriptor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,36 +20,11 @@ from dualstylegan.evaluation.embedding import (
     style_distances,
 )
 from dualstylegan.evaluation.kid import half_against_half, results_against_styles, sets_apart
+from dualstylegan.evaluation.shape_measures import Shapes, measure_shapes
+from dualstylegan.evaluation.subjects import Backdrop, Subjects
 from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
 
 ACCEPTED = 0.5  # similarity at dlib's own limit for "same person"
-
-
-@dataclass(frozen=True)
-class Subjects:
-    """Everything measured of the pictures; tables of results go content by content.
-
-    Attributes:
-        contents, styles: names of the C held-out faces and of the S exemplars.
-        faces, exemplars, results: descriptions of C, S and C x S pictures.
-        face_identities, result_identities: face descriptors (C, E) and (C x S, E).
-        reconstruction_S: LPIPS of G(z_i+, z_e+, 1) to its exemplar.
-        intrinsic_S: LPIPS of g(z_i+), the face before the style, to its exemplar: the line.
-        spread_CP: LPIPS between two results of one face, for P pairs of exemplars.
-        exemplar_spread_P: LPIPS between the exemplars of the same pairs: the line.
-    """
-
-    contents: tuple[str, ...]
-    styles: tuple[str, ...]
-    faces: Description
-    exemplars: Description
-    results: Description
-    face_identities: Array
-    result_identities: Array
-    reconstruction_S: Array
-    intrinsic_S: Array
-    spread_CP: Array
-    exemplar_spread_P: Array
 
 
 @dataclass(frozen=True)
@@ -73,7 +50,8 @@ def pair_table(subjects: Subjects) -> PairTable:
     Raises:
         DataError: fewer than two faces or exemplars, so that there are no others.
     """
-    shape = (len(subjects.contents), len(subjects.styles))
+    backdrop = subjects.backdrop
+    shape = (len(backdrop.contents), len(backdrop.styles))
     if min(shape) < 2:
         raise DataError(
             "too few pictures to evaluate",
@@ -81,25 +59,42 @@ def pair_table(subjects: Subjects) -> PairTable:
             limit="at least 2 of each",
             fix="add portraits, or raise evaluate.contents and evaluate.styles",
         )
-    similar = similarities(subjects.result_identities, subjects.face_identities)
+    similar = similarities(subjects.identities, backdrop.face_identities)
     similar_CSC = similar.reshape(*shape, shape[0])
     own_face = np.arange(shape[0])
     identity = similar_CSC[own_face, :, own_face]
     impostor = (similar_CSC.sum(2) - identity) / (shape[0] - 1)
-
-    distances_CST = style_distances(subjects.results, subjects.exemplars).reshape(*shape, shape[1])
-    own_style = np.arange(shape[1])
-    own = distances_CST[:, own_style, own_style]
-    other = (distances_CST.sum(2) - own) / (shape[1] - 1)
+    own, other, rank = nearness(subjects.results, backdrop.exemplars, shape[0], range(shape[1]))
     return PairTable(
         identity=identity,
         impostor=impostor,
         recognised=(similar_CSC.argmax(2) == own_face[:, None]).astype(np.float64),
         own_distance=own,
         other_distance=other,
-        face_distance=style_distances(subjects.faces, subjects.exemplars),
-        rank=(distances_CST < own[..., None]).sum(2) + 1.0,
+        face_distance=style_distances(backdrop.faces, backdrop.exemplars),
+        rank=rank,
     )
+
+
+def nearness(
+    results: Description, exemplars: Description, contents: int, own: Sequence[int]
+) -> tuple[Array, Array, Array]:
+    """How near each result is to its exemplar among T exemplars.
+
+    Args:
+        results: C x S pictures, content by content.
+        exemplars: T of them.
+        contents: C.
+        own: the number among the T of each of the S exemplars.
+
+    Returns:
+        Style distance to the own exemplar, mean distance to the others, and the own one's place
+        by distance (1: nearest), each (C, S).
+    """
+    distances_CST = style_distances(results, exemplars).reshape(contents, len(own), -1)
+    near = distances_CST[:, np.arange(len(own)), list(own)]
+    other = (distances_CST.sum(2) - near) / (distances_CST.shape[2] - 1)
+    return near, other, (distances_CST < near[..., None]).sum(2) + 1.0
 
 
 def similarities(first_NE: Array, second_ME: Array) -> Array:
@@ -133,11 +128,12 @@ def measure(
     def share(holds: NDArray[np.bool_]) -> Interval:
         return mean(holds.astype(np.float64))
 
-    results, exemplars = subjects.results.pooled_NF, subjects.exemplars.pooled_NF
-    count = len(subjects.contents)
-    people = different_people(subjects.face_identities)
+    backdrop = subjects.backdrop
+    results, exemplars = subjects.results.pooled_NF, backdrop.exemplars.pooled_NF
+    count = len(backdrop.contents)
+    people = different_people(backdrop.face_identities)
     accepted = np.where(np.isnan(people), np.nan, (people > ACCEPTED).astype(np.float64))
-    faces = subjects.faces.pooled_NF
+    faces = backdrop.faces.pooled_NF
     figures = {
         "kid_results": results_against_styles(
             results, exemplars, count, seed=seed, resamples=resamples
@@ -150,21 +146,46 @@ def measure(
         "identity_accepted": share(table.identity > ACCEPTED),
         "identity_accepted_people_line": mean(accepted, same_units=True),
         "reconstruction_lpips": mean(subjects.reconstruction_S),
-        "reconstruction_intrinsic_line": mean(subjects.intrinsic_S),
+        "reconstruction_intrinsic_line": mean(backdrop.intrinsic_S),
         "style_nearer_than_mean": share(table.own_distance < table.other_distance),
         "style_nearest": share(table.rank == 1),
-        "style_nearest_chance_line": _constant(1 / len(subjects.styles)),
+        "style_nearest_chance_line": _constant(1 / len(backdrop.styles)),
         "style_distance": mean(table.own_distance),
         "style_distance_other_line": mean(table.other_distance),
         "style_distance_face_line": mean(table.face_distance),
         "diversity_lpips": mean(subjects.spread_CP),
-        "diversity_exemplars_line": mean(subjects.exemplar_spread_P),
+        "diversity_exemplars_line": mean(backdrop.exemplar_spread_P),
     }
     if len(exemplars) >= 4:
         figures["kid_halves_line"] = half_against_half(exemplars, seed=seed)
     ratio = _share(figures["kid_results"], figures["kid_faces_line"])
     if ratio is not None:
         figures["kid_ratio"] = ratio
+    landmarks = subjects.results_NK2
+    shapes = Shapes(
+        backdrop.faces_CK2,
+        backdrop.exemplars_SK2,
+        landmarks.reshape(count, -1, *landmarks.shape[1:]),
+    )
+    return figures | measure_shapes(shapes, seed=seed, resamples=resamples)
+
+
+def measure_realism(
+    backdrop: Backdrop, fresh: Description, *, seed: int, resamples: int
+) -> dict[str, Interval]:
+    """Destylization: are the g(z_i+) faces like any other of the generator?
+
+    Args:
+        fresh: faces of random codes.
+    """
+    natural, exemplars = backdrop.natural.pooled_NF, backdrop.exemplars.pooled_NF
+    faces = fresh.pooled_NF
+    figures = {
+        "natural_kid": sets_apart(natural, faces, seed=seed, resamples=resamples),
+        "natural_exemplars_line": sets_apart(exemplars, faces, seed=seed, resamples=resamples),
+    }
+    if len(faces) >= 4:
+        figures["natural_halves_line"] = half_against_half(faces, seed=seed)
     return figures
 
 

@@ -1,11 +1,12 @@
 """Runs the frozen measuring networks over pictures, in batches, once a picture.
 
-Legend of shape suffixes: N picture, C channel, H, W, E identity width, P pair.
+Legend of shape suffixes: N picture, C channel, H, W, E identity width, P pair, K landmark.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,18 +33,28 @@ class Identity(Protocol):
     def __call__(self, x: Tensor) -> Tensor: ...
 
 
+class Landmarks(Protocol):
+    """What is asked of the landmark model: a uint8 picture (3, H, W) to 68 landmarks (68, 2).
+
+    NaN where there is no plausible face.
+    """
+
+    def __call__(self, picture_CHW: Tensor, /) -> Array: ...
+
+
 @dataclass(frozen=True)
 class Probe:
     """The measuring networks with the size they look at.
 
     Attributes:
         size: pixels to which pictures are brought for VGG16; a quarter of the pixels costs a
-            quarter of the time. The identity network sees the full picture.
+            quarter of the time. The identity network and the landmark model see the full picture.
         batch: pictures at once.
     """
 
     perceptual: Perceptual
     identity: Identity
+    landmarks: Landmarks
     size: int
     batch: int
     device: torch.device
@@ -81,6 +92,14 @@ class Probe:
     def identities(self, pictures: Tensor) -> Array:
         """Face descriptors (N, E) of uint8 pictures (N, 3, H, W), at their full size."""
         return _array(torch.cat([self.identity(x) for x in self.batches(pictures)]))
+
+    def shapes(self, pictures: Tensor) -> Array:
+        """Landmarks (N, K, 2) of uint8 pictures (N, 3, H, W), at their full size.
+
+        Detector and landmark model take one core each, so that pictures go side by side.
+        """
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return np.stack(list(pool.map(self.landmarks, pictures)))
 
     def distances(self, first: Tensor, second: Tensor) -> Array:
         """LPIPS of N pairs of uint8 pictures, (N,)."""

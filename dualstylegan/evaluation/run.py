@@ -1,6 +1,9 @@
 """Evaluation of a portrait model: render every face in every style, measure, keep the pictures.
 
 Legend of shape suffixes: C content face, S exemplar, H, W, N picture, L row, D style width.
+
+Held-out exemplars, which no training has seen and the model got at run time, are rendered and
+measured as the others are, and stand beside them.
 """
 
 from __future__ import annotations
@@ -9,23 +12,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
-from dualstylegan.evaluation.embedding import join
 from dualstylegan.evaluation.gallery import Gallery, Progress, dualstylegan
-from dualstylegan.evaluation.measures import PairTable, Subjects, measure, pair_table
-from dualstylegan.evaluation.probe import Identity, Perceptual, Probe, ring_pairs, to_bytes
+from dualstylegan.evaluation.held_out import measure_enrolled
+from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
+from dualstylegan.evaluation.probe import Probe, ring_pairs, to_bytes
+from dualstylegan.evaluation.subjects import Rendered, look_at, look_behind
 from dualstylegan.images import image_to_tensor
 from dualstylegan.transfer import PortraitModel
 
 Portrait = tuple[str, Image.Image]
 
 SWEEP_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
+FRESH_TRUNCATION = 0.7  # psi of faces of random codes, as destylization truncates
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Plan:
         batch: pictures rendered or looked at together.
         seed: of the bootstrap and of the choice of pairs.
         resamples: of the bootstrap.
+        natural_faces: faces of random codes that g(z_i+) are held against.
         bfloat16: render in bfloat16, twice as fast on CPUs that have it; results differ by half a
             grey level. The measuring networks stay in float32.
     """
@@ -56,6 +61,7 @@ class Plan:
     batch: int = 4
     seed: int = 0
     resamples: int = 1000
+    natural_faces: int = 32
     bfloat16: bool = True
 
 
@@ -64,16 +70,19 @@ class Evaluation:
     """Figures, the table they come from, and the pictures that the report shows.
 
     Attributes:
-        results: uint8 (C, S, 3, H, W).
+        contents, styles, held_out: names of faces, exemplars and held-out exemplars.
+        rendered: of the exemplars; enrolled: of the held-out ones, None without them.
         sweep: uint8 (structure, color, 3, H, W) over SWEEP_STEPS of the first pair.
+        reconstruction_S: LPIPS of each reconstruction.
     """
 
     contents: tuple[str, ...]
     styles: tuple[str, ...]
+    held_out: tuple[str, ...]
     figures: dict[str, Interval]
     table: PairTable
-    results: Tensor
-    reconstructions: Tensor
+    rendered: Rendered
+    enrolled: Rendered | None
     sweep: Tensor
     reconstruction_S: Array = field(repr=False)
 
@@ -120,26 +129,60 @@ def evaluate(
     contents: Sequence[Portrait],
     codes: Mapping[str, Tensor],
     exemplars: Sequence[Portrait],
-    perceptual: Perceptual,
-    identity: Identity,
+    held_out: Sequence[Portrait],
+    probe: Probe,
     plan: Plan,
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
     Args:
+        model: with the held-out exemplars enrolled.
         contents: held-out aligned faces, named.
         codes: their Z+ codes (L, D) by name.
-        exemplars: aligned exemplars; each name must be a style of the model.
-        perceptual, identity: frozen networks, see `probe`.
+        exemplars: aligned exemplars of the training; each name must be a style of the model.
+        held_out: aligned exemplars that the training has not seen; may be none.
+        probe: the measuring networks.
 
     Raises:
         DataError: too few pictures, or an exemplar that the model does not know.
     """
     contents = spread_evenly(contents, plan.contents)
     exemplars = spread_evenly(exemplars, plan.styles)
-    names = [name for name, _ in exemplars]
-    unknown = sorted(set(names) - set(model.styles.names))
+    _check_known(model, [*exemplars, *held_out])
+    gallery = hang(model, contents, codes, exemplars, plan)
+    drawn = {"seed": plan.seed, "resamples": plan.resamples}
+    with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
+        rendered, natural = render(model, gallery, plan, progress)
+        sweep = render_sweep(model, gallery.code_CLD[0], gallery.styles[0], plan.size)
+        fresh = render_fresh(model, plan)
+        extra = hang(model, contents, codes, held_out, plan) if held_out else None
+        enrolled = render(model, extra, plan, progress, "held out: ") if extra else None
+    pairs = ring_pairs(len(gallery.styles), plan.diversity_pairs, plan.seed)
+    backdrop = look_behind(probe, gallery, natural, pairs)
+    subjects = look_at(probe, gallery, backdrop, rendered, progress)
+    table = pair_table(subjects)
+    figures = measure(subjects, table, **drawn)
+    figures |= measure_realism(backdrop, probe.look(fresh)[0], **drawn)
+    if extra and enrolled:
+        behind = look_behind(probe, extra, enrolled[1], [])
+        others = look_at(probe, extra, behind, enrolled[0], progress)
+        figures |= measure_enrolled(subjects, others, **drawn)
+    return Evaluation(
+        contents=gallery.contents,
+        styles=gallery.styles,
+        held_out=extra.styles if extra else (),
+        figures=figures,
+        table=table,
+        rendered=rendered,
+        enrolled=enrolled[0] if enrolled else None,
+        sweep=sweep,
+        reconstruction_S=subjects.reconstruction_S,
+    )
+
+
+def _check_known(model: PortraitModel, exemplars: Sequence[Portrait]) -> None:
+    unknown = sorted({name for name, _ in exemplars} - set(model.styles.names))
     if unknown:
         raise DataError(
             "exemplars are not styles of the model",
@@ -147,28 +190,6 @@ def evaluate(
             limit=f"{len(model.styles.names)} styles",
             fix="package the model anew",
         )
-    probe = Probe(perceptual, identity, plan.measure_size, plan.batch, model.device)
-    gallery = hang(model, contents, codes, exemplars, plan)
-    method = dualstylegan(model, plan.size, plan.structure, plan.color)
-    # a reconstruction takes all of its exemplar, whatever the results are measured at
-    whole = dualstylegan(model, plan.size, 1.0, 1.0)
-    with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
-        natural = render_natural(model, gallery, plan)
-        results = gallery.restyle(method, progress)
-        own = gallery.reconstruct(whole, natural)
-        sweep = render_sweep(model, gallery.code_CLD[0], names[0], plan.size)
-    subjects = look_at(probe, gallery, Rendered(results, own, natural), plan, progress)
-    table = pair_table(subjects)
-    return Evaluation(
-        contents=subjects.contents,
-        styles=subjects.styles,
-        figures=measure(subjects, table, seed=plan.seed, resamples=plan.resamples),
-        table=table,
-        results=results,
-        reconstructions=own,
-        sweep=sweep,
-        reconstruction_S=subjects.reconstruction_S,
-    )
 
 
 def hang(
@@ -202,35 +223,28 @@ def render_natural(model: PortraitModel, gallery: Gallery, plan: Plan) -> Tensor
     return torch.cat(parts)
 
 
-@dataclass(frozen=True)
-class Rendered:
-    """What a method made, uint8: results (C, S, 3, H, W), reconstructions and g(z_i+)."""
+def render_fresh(model: PortraitModel, plan: Plan) -> Tensor:
+    """Faces of random codes, uint8 (N, 3, H, W): what the generator makes by itself."""
+    draw = torch.Generator().manual_seed(plan.seed)
+    generator = model.generator
+    z_ND = torch.randn(plan.natural_faces, generator.style_dim, generator=draw).to(model.device)
+    z_NLD = z_ND[:, None].expand(-1, generator.rows, -1)
+    parts = [
+        to_bytes(model.render(codes, None, truncation=FRESH_TRUNCATION, size=plan.size))
+        for codes in torch.split(z_NLD, plan.batch)
+    ]
+    return torch.cat(parts)
 
-    results: Tensor
-    reconstructions: Tensor
-    natural: Tensor
 
-
-def look_at(
-    probe: Probe, gallery: Gallery, rendered: Rendered, plan: Plan, progress: Progress
-) -> Subjects:
-    """Describe all pictures: what the measures are computed from."""
-    pairs = ring_pairs(len(gallery.styles), plan.diversity_pairs, plan.seed)
-    looks = []
-    for done, row in enumerate(rendered.results):
-        looks.append((*probe.look(row, pairs), probe.identities(row)))
-        progress("faces measured", done + 1, len(rendered.results))
-    exemplar_look, exemplar_spread = probe.look(gallery.exemplar_SCHW, pairs)
-    return Subjects(
-        contents=gallery.contents,
-        styles=gallery.styles,
-        faces=probe.look(gallery.face_CCHW)[0],
-        exemplars=exemplar_look,
-        results=join([look[0] for look in looks]),
-        face_identities=probe.identities(gallery.face_CCHW),
-        result_identities=np.concatenate([look[2] for look in looks]),
-        reconstruction_S=probe.distances(rendered.reconstructions, gallery.exemplar_SCHW),
-        intrinsic_S=probe.distances(rendered.natural, gallery.exemplar_SCHW),
-        spread_CP=np.stack([look[1] for look in looks]),
-        exemplar_spread_P=exemplar_spread,
+def render(
+    model: PortraitModel, gallery: Gallery, plan: Plan, progress: Progress, prefix: str = ""
+) -> tuple[Rendered, Tensor]:
+    """Results and reconstructions of DualStyleGAN, and g(z_i+) of every exemplar."""
+    natural = render_natural(model, gallery, plan)
+    method = dualstylegan(model, plan.size, plan.structure, plan.color)
+    # a reconstruction takes all of its exemplar, whatever the results are measured at
+    whole = dualstylegan(model, plan.size, 1.0, 1.0)
+    results = gallery.restyle(
+        method, lambda what, done, total: progress(prefix + what, done, total)
     )
+    return Rendered(results, gallery.reconstruct(whole, natural)), natural

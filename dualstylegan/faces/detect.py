@@ -5,6 +5,7 @@ Legend of shape suffixes: K point, P prior (a cell of the network's grid), 2 x a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -77,19 +78,23 @@ def _detector(path: Path) -> Any:
 
 
 def detect_faces(
-    image: Image.Image, weights_dir: Path | str, score_limit: float = SCORE_LIMIT
+    image: Image.Image,
+    weights_dir: Path | str,
+    score_limit: float = SCORE_LIMIT,
+    turns: Sequence[int] = QUARTER_TURNS,
 ) -> list[Face]:
     """Every face of an RGB image, the largest first; none is an empty list.
 
-    The image is looked at in all four orientations; the one whose best face is surest counts.
+    The image is looked at in all orientations of `turns`, quarters counterclockwise; the one whose
+    best face is surest counts.
     """
     network = _detector(Path(weights_dir) / DETECTOR_FILE)
     best: list[Face] = []
-    for turns in QUARTER_TURNS:
-        turned = image.rotate(90 * turns, expand=True) if turns else image
+    for quarters in turns:
+        turned = image.rotate(90 * quarters, expand=True) if quarters else image
         found = _detect_upright(network, turned, score_limit)
         if _surest(found) > _surest(best) + SURER:
-            best = [_turned_back(face, turns, image.size) for face in found]
+            best = [_turned_back(face, quarters, image.size) for face in found]
     return sorted(best, key=lambda face: -face.area)
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard's page: one table of methods and measures, and the pictures of each method."""
+"""The leaderboard: one table of methods and measures, and the pictures of each method."""
 
 from __future__ import annotations
 
@@ -6,48 +6,81 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image
 
-from dualstylegan.evaluation.leaderboard import COLUMNS, Entry, best
+from dualstylegan.evaluation.bootstrap import Interval
+from dualstylegan.evaluation.leaderboard import BEHIND, COLUMNS, FIRST, TIED, Column, Row
 from dualstylegan.reporting.charts import number
 from dualstylegan.reporting.markup import document, picture, table, tag, text
 
 PICTURE_PX = 1600
 TITLE = "Leaderboard"
+# Lines that hold for every method alike, and what they are.
+LINES = {
+    "kid_faces_line": "KID of untouched faces",
+    "kid_halves_line": "KID of one half of the exemplars to the other",
+    "style_nearest_chance_line": "own exemplar nearest, by chance",
+    "identity_people_line": "identity of two different people",
+    "pose_people_line": "change of pose from one face to another",
+    "expression_people_line": "change of expression from one face to another",
+    "artefact_exemplars_line": "exemplars without a face that the landmark model finds",
+}
+READING = (
+    "Each figure with its 95 % interval. Methods are told apart by their difference on the same "
+    "resampled faces and exemplars: the best one is marked first if it is ahead of all others by "
+    "more than chance, and tied with those that it may be equal to."
+)
 
 
-def _table(entries: Sequence[Entry]) -> str:
-    firsts = {column.key: best(entries, column) for column in COLUMNS}
-    header = ["", *(f"{text(c.title)} {'&uarr;' if c.higher else '&darr;'}" for c in COLUMNS)]
-    rows = []
-    for entry in entries:
-        cells = []
-        for column in COLUMNS:
-            found = entry.figures[column.key]
-            value = number(found.value)
-            shown = tag("b", value) if firsts[column.key] == entry.name else value
-            cells.append(f"{shown} <small>[{number(found.low)}, {number(found.high)}]</small>")
-        rows.append([text(entry.name), *cells])
-    return table(header, rows, class_="facts")
+def _cell(row: Row, column: Column) -> str:
+    found, place = row.figures[column.key], row.places.get(column.key)
+    verdict = place.verdict if place else ""
+    value = tag("b", number(found.value)) if verdict in (FIRST, TIED) else number(found.value)
+    mark = tag("span", verdict, class_=f"mark {verdict}") if verdict in (FIRST, TIED) else ""
+    return f"{value} {mark}<small>{number(found.low)} to {number(found.high)}</small>"
 
 
-def _lines(entries: Sequence[Entry]) -> str:
-    """What holds for every method alike: the lines of sanity."""
-    figures = entries[0].figures
-    named = {
-        "kid_faces_line": "KID of untouched faces",
-        "kid_halves_line": "KID of one half of the exemplars to the other",
-        "identity_people_line": "identity of two different people",
-    }
-    parts = [
-        f"{name}: {number(figures[key].value)}" for key, name in named.items() if key in figures
+def board(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> str:
+    """The table: a line a measure, a column a method, which is how it fits a phone.
+
+    Measures that some method lacks are left out.
+    """
+    shared = [c for c in columns if all(c.key in row.figures for row in rows)]
+    body = [
+        [
+            f"{text(column.title)} {'&uarr;' if column.higher else '&darr;'}",
+            *(_cell(row, column) for row in rows),
+        ]
+        for column in shared
     ]
-    return tag("p", text("; ".join(parts) + "."))
+    return table(["", *(text(row.name) for row in rows)], body, class_="facts board")
 
 
-def render(entries: Sequence[Entry], grids: Mapping[str, Image.Image], lede: str) -> str:
+def sentence(row: Row, columns: Sequence[Column] = COLUMNS) -> str:
+    """Where a method stands, in words."""
+    parts = []
+    for verdict, words in ((FIRST, "first in"), (TIED, "tied for first in"), (BEHIND, "behind in")):
+        named = [
+            column.title
+            for column in columns
+            if column.key in row.places and row.places[column.key].verdict == verdict
+        ]
+        if named:
+            parts.append(f"{words} {', '.join(named)}")
+    return f"{row.name} is {'; '.join(parts)}." if parts else ""
+
+
+def lines(figures: Mapping[str, Interval]) -> str:
+    """What holds for every method alike, in words."""
+    parts = [
+        f"{name}: {number(figures[key].value)}" for key, name in LINES.items() if key in figures
+    ]
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def render(rows: Sequence[Row], grids: Mapping[str, Image.Image], lede: str) -> str:
     """One self-contained HTML page.
 
     Args:
-        entries: the methods, measured.
+        rows: the methods, measured; the first is the one to be judged.
         grids: pictures of each method by its name: faces down, exemplars across.
         lede: what was compared, in a sentence.
     """
@@ -56,5 +89,6 @@ def render(entries: Sequence[Entry], grids: Mapping[str, Image.Image], lede: str
         for name, grid in grids.items()
     ]
     header = tag("header", tag("h1", TITLE), tag("p", text(lede), class_="lede"))
-    first = tag("section", _table(entries), _lines(entries))
+    words = [tag("p", text(said)) for said in (sentence(rows[0]), READING, lines(rows[0].figures))]
+    first = tag("section", *words, board(rows))
     return document(TITLE, header, tag("main", first, *sections))

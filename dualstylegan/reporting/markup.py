@@ -65,6 +65,18 @@ def table(
     return tag("div", tag("table", title, head, body, class_=class_), class_="scroll", tabindex=0)
 
 
+def section(anchor: str, title: str, intro: str, *body: str) -> str:
+    """A section of a page under its heading; `body` is markup."""
+    return tag(
+        "section",
+        tag("h2", text(title), id=f"{anchor}-title"),
+        tag("p", text(intro)) if intro else "",
+        *body,
+        id=anchor,
+        aria_labelledby=f"{anchor}-title",
+    )
+
+
 def document(title: str, *body: str) -> str:
     """A whole page in the report's look, without scripts and without an outside reference."""
     head = (

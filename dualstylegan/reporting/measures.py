@@ -111,6 +111,87 @@ MEASURES = (
         "themselves, which differ in their faces too, are the line.",
         (("diversity_exemplars_line", "exemplars"),),
     ),
+    Measure(
+        "structure_moved",
+        "own exemplar",
+        "Do the shapes follow the exemplar?",
+        "Share of the way that the face's landmarks went towards the exemplar's, without place, "
+        "size, tilt and turn of the head: 0 is the face, 1 the exemplar. The line is the way "
+        "towards the other exemplars, which a method that moves all faces alike goes just as far. "
+        "Pictures on which the landmark model is lost are left out.",
+        (
+            ("structure_moved_other_line", "other exemplars"),
+            ("structure_measured", "results measured"),
+        ),
+    ),
+    Measure(
+        "pose_change",
+        "own photo",
+        "Does the head stay as it was?",
+        "Change of turn and nod of the head, by landmarks: 0 is kept, 1 what two different photos "
+        "differ by. Lower is better; the line is the result against the other photos.",
+        (("pose_impostor_line", "other photos"), ("pose_people_line", "photo to photo")),
+    ),
+    Measure(
+        "expression_change",
+        "own photo",
+        "Does the expression stay?",
+        "Change of mouth and eyes, by landmarks, less what the exemplar does to all faces alike: "
+        "large eyes are its structure. 0 is kept, 1 what two different photos differ by.",
+        (
+            ("expression_impostor_line", "other photos"),
+            ("expression_people_line", "photo to photo"),
+        ),
+    ),
+    Measure(
+        "artefact_rate",
+        "results",
+        "Is a face lost?",
+        "Share of results in which the detector finds no face, or finds it elsewhere than the "
+        "landmark model. Lower is better; drawn exemplars can defeat both, too.",
+        (("artefact_faces_line", "untouched faces"), ("artefact_exemplars_line", "exemplars")),
+    ),
+    Measure(
+        "natural_kid",
+        "g(z_i+)",
+        "Is destylization realistic?",
+        "Kernel distance of the faces behind the exemplars to faces of random codes. Lower is "
+        "better; the exemplars themselves are the line to beat, one half of the random faces "
+        "against the other is the floor.",
+        (("natural_exemplars_line", "exemplars"), ("natural_halves_line", "faces, halves")),
+    ),
+    *(
+        Measure(
+            f"enrolled_{key}",
+            "added",
+            title,
+            f"{meaning} The line is the same of the exemplars of the training.",
+            ((f"enrolled_{key}_trained_line", "trained"),),
+        )
+        for key, title, meaning in (
+            (
+                "style_nearest",
+                "Is an exemplar added later the nearest of all?",
+                "Exemplars that no training has seen were added to the finished model: fraction of "
+                "results whose own exemplar is the nearest of all, the trained ones among them.",
+            ),
+            (
+                "style_distance",
+                "How close does an exemplar added later come?",
+                "Style distance of results to their own, added exemplar. Lower is better.",
+            ),
+            (
+                "reconstruction_lpips",
+                "Can an exemplar added later be redrawn?",
+                "LPIPS between an added exemplar and the model's rendering of it. Lower is better.",
+            ),
+            (
+                "identity_same",
+                "Is it still the same person, in a style added later?",
+                "Similarity of dlib's descriptors of result and photo.",
+            ),
+        )
+    ),
 )
 
 HEADLINES = (

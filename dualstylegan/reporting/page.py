@@ -11,7 +11,8 @@ from PIL import Image
 from dualstylegan.evaluation.bootstrap import Interval
 from dualstylegan.reporting import charts
 from dualstylegan.reporting.charts import number
-from dualstylegan.reporting.markup import document, picture, table, tag, text
+from dualstylegan.reporting.comparison import Board, Enrolled, board_section, enrolled_section
+from dualstylegan.reporting.markup import document, picture, section, table, tag, text
 from dualstylegan.reporting.measures import HEADLINES, MEASURES, Measure
 
 Picture = Image.Image
@@ -89,23 +90,14 @@ class Report:
     sweep: Sweep | None = None
     curves: Sequence[Curves] = ()
     figures: Mapping[str, Interval] = field(default_factory=dict)
+    board: Board | None = None
+    ablations: Board | None = None
+    enrolled: Enrolled | None = None
     weights: Sequence[Source] = ()
     images: Sequence[Source] = ()
     seconds: Sequence[tuple[str, float]] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     closing: str = ""
-
-
-def _section(anchor: str, title: str, intro: str, *body: str) -> str:
-    heading = tag("h2", text(title), id=f"{anchor}-title")
-    return tag(
-        "section",
-        heading,
-        tag("p", text(intro)) if intro else "",
-        *body,
-        id=anchor,
-        aria_labelledby=f"{anchor}-title",
-    )
 
 
 def _hero(report: Report) -> str:
@@ -147,7 +139,7 @@ def _grid(report: Report) -> str:
             for (style, _), image in zip(grid.styles, results, strict=True)
         ]
         rows.append([picture(face, f"The face of {content}", GRID_PX) + text(content), *cells])
-    return _section(
+    return section(
         "grid",
         "Every face in every style",
         "Faces run down, exemplars across. The faces were held out: no training has seen them.",
@@ -168,7 +160,7 @@ def _triples(report: Report) -> str:
         row = tag("div", *(picture(image, alt, GRID_PX) for image, alt in shown))
         return tag("figure", row, tag("figcaption", text(triple.name)))
 
-    return _section(
+    return section(
         "destylization",
         "From portrait to person",
         "Destylization finds the face behind each exemplar: the exemplar, what g makes of "
@@ -189,7 +181,7 @@ def _sweep(report: Report) -> str:
             for color, image in zip(sweep.steps, results, strict=True)
         ]
         rows.append([f"structure {step:g}", *cells])
-    return _section(
+    return section(
         "weights",
         "How much structure, how much colour",
         f"{sweep.content} after {sweep.style}: two dials blend the exemplar's shapes and its "
@@ -213,13 +205,25 @@ def _measures(report: Report) -> str:
     shown = [_measure(m, report.figures) for m in MEASURES if m.key in report.figures]
     if not shown:
         return ""
-    return _section(
+    return section(
         "measures",
         "Measured, beside the line to beat",
         "Each figure stands with its 95 % bootstrap interval, resampling faces and exemplars, "
         "above what it has to be held against.",
         *shown,
     )
+
+
+def _board(report: Report) -> str:
+    return board_section(report.board) if report.board else ""
+
+
+def _ablations(report: Report) -> str:
+    return board_section(report.ablations) if report.ablations else ""
+
+
+def _enrolled(report: Report) -> str:
+    return enrolled_section(report.enrolled) if report.enrolled else ""
 
 
 def _training(report: Report) -> str:
@@ -241,7 +245,7 @@ def _training(report: Report) -> str:
         ]
     if not parts:
         return ""
-    return _section(
+    return section(
         "training", "Training", "Every loss by step, faint as measured, bold averaged.", *parts
     )
 
@@ -279,7 +283,7 @@ def _provenance(report: Report) -> str:
     ]
     if not any(body):
         return ""
-    return _section(
+    return section(
         "provenance",
         "Where it all comes from",
         "Every weight and every picture, with its origin and its licence, and every setting.",
@@ -292,7 +296,7 @@ def _times(report: Report) -> str:
         return ""
     total = sum(seconds for _, seconds in report.seconds)
     spoken = ", ".join(f"{name} {number(seconds)} s" for name, seconds in report.seconds)
-    return _section(
+    return section(
         "time",
         "Time",
         f"Seconds of each stage when it last ran, {total / 60:.1f} minutes in all.",
@@ -302,7 +306,10 @@ def _times(report: Report) -> str:
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("grid", "Grid", _grid),
+    ("leaderboard", "Leaderboard", _board),
+    ("ablations", "Ablations", _ablations),
     ("measures", "Measures", _measures),
+    ("held-out", "New exemplars", _enrolled),
     ("weights", "Weights", _sweep),
     ("destylization", "Destylization", _triples),
     ("training", "Training", _training),

@@ -58,6 +58,13 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 .facts th, .facts td { padding: 8px 18px 8px 0; border-bottom: 1px solid var(--rule);
   vertical-align: top; }
 .facts td { overflow-wrap: anywhere; }
+.board td { white-space: nowrap; overflow-wrap: normal; }
+.board small { display: block; color: var(--muted); font-size: 12px; }
+.board thead th, .board tbody th { min-width: 108px; padding-right: 18px; }
+.mark { font-size: 12px; color: var(--muted); }
+.mark.first { color: var(--accent); }
+section > p.small { font-size: 14px; margin: 16px 0 0; }
+section > p.small + .scroll { margin-top: 28px; }
 .pictures th, .pictures td { padding: 2px; vertical-align: top; }
 .pictures.sweep th { vertical-align: middle; }
 .pictures img { max-width: none; width: clamp(72px, 9.4vw, 116px); }

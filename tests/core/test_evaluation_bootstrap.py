@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.bootstrap import draw_weights, mean_interval
+from dualstylegan.evaluation.bootstrap import (
+    Interval,
+    difference,
+    draw_weights,
+    mean_interval,
+    ratio_interval,
+)
 from dualstylegan.evaluation.kid import (
     half_against_half,
     kid,
@@ -44,6 +50,36 @@ def test_same_seed_same_interval() -> None:
     values = np.arange(12.0)
     assert mean_interval(values, seed=3) == mean_interval(values, seed=3)
     assert mean_interval(values, seed=3) != mean_interval(values, seed=4)
+
+
+def test_difference_of_two_means_of_the_same_units_covers_the_truth() -> None:
+    draw = np.random.default_rng(5)
+    covered = 0
+    for seed in range(200):
+        faces = draw.normal(0, 3, 40)
+        gain = draw.normal(0.5, 1.0, 40)
+        found = difference(
+            mean_interval(faces + gain, seed=seed, resamples=200),
+            mean_interval(faces, seed=seed, resamples=200),
+        )
+        covered += found.low <= 0.5 <= found.high
+        assert found.high - found.low < 1.2
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_difference_to_a_constant_is_the_interval_moved() -> None:
+    found = mean_interval(np.arange(9.0), seed=0)
+    moved = difference(found, Interval(1.0, 1.0, 1.0))
+    assert [moved.value, moved.low, moved.high] == pytest.approx(
+        [found.value - 1, found.low - 1, found.high - 1]
+    )
+
+
+def test_ratio_of_sums_is_not_ruled_by_pairs_that_divide_by_little() -> None:
+    under = np.array([[1.0, 1.0, 1e-6], [1.0, 1.0, np.nan]])
+    found = ratio_interval(np.array([[0.5, 0.5, 0.1], [0.5, 0.5, 9.0]]), under, seed=0)
+    assert found.value == pytest.approx(2.1 / 4.000001)
+    assert found.low <= found.value
 
 
 def test_each_resample_draws_as_many_units_as_there_are() -> None:

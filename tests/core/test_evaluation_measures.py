@@ -10,8 +10,17 @@ import torch
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.embedding import Description, describe, style_distances, to_lab
-from dualstylegan.evaluation.measures import Subjects, measure, pair_table, similarities
+from dualstylegan.evaluation.held_out import measure_enrolled
+from dualstylegan.evaluation.measures import (
+    measure,
+    measure_realism,
+    pair_table,
+    similarities,
+)
 from dualstylegan.evaluation.probe import Probe, from_bytes, ring_pairs, to_bytes
+from dualstylegan.evaluation.subjects import Backdrop, Subjects
+from tests.core.standing_faces import standing
+from tests.core.test_evaluation_run import marks
 
 FACES, STYLES = 4, 6
 
@@ -32,18 +41,26 @@ def subjects(style_share: float, identity_share: float) -> Subjects:
     strangers = unit(draw.normal(size=(FACES * STYLES, 32)))
     mixed = (1 - style_share) * faces[:, None] + style_share * styles[None]
     own = identity_share * people.repeat(STYLES, 0) + (1 - identity_share) * strangers
-    return Subjects(
+    backdrop = Backdrop(
         contents=tuple(f"c{i}" for i in range(FACES)),
         styles=tuple(f"s{i}" for i in range(STYLES)),
         faces=description(faces),
         exemplars=description(styles),
-        results=description(mixed.reshape(-1, 12)),
+        natural=description(draw.normal(0, 1, (STYLES, 12))),
         face_identities=people,
-        result_identities=unit(own),
-        reconstruction_S=np.full(STYLES, 0.2),
+        faces_CK2=np.stack([standing(1 + 0.01 * i) for i in range(FACES)]),
+        exemplars_SK2=np.stack([standing(1, 1.1 + 0.05 * i) for i in range(STYLES)]),
         intrinsic_S=np.full(STYLES, 0.5),
-        spread_CP=np.full((FACES, 5), 0.3),
+        pairs=((0, 1),) * 5,
         exemplar_spread_P=np.full(5, 0.6),
+    )
+    return Subjects(
+        backdrop=backdrop,
+        results=description(mixed.reshape(-1, 12)),
+        identities=unit(own),
+        results_NK2=np.stack([standing()] * (FACES * STYLES)),
+        reconstruction_S=np.full(STYLES, 0.2),
+        spread_CP=np.full((FACES, 5), 0.3),
     )
 
 
@@ -128,7 +145,7 @@ class Pixels:
 
 
 def test_probe_looks_at_each_picture_once() -> None:
-    probe = Probe(Pixels(), lambda x: x.flatten(1), 16, 2, torch.device("cpu"))
+    probe = Probe(Pixels(), lambda x: x.flatten(1), marks, 16, 2, torch.device("cpu"))
     pictures = to_bytes(torch.rand(5, 3, 32, 32) * 2 - 1)
     Pixels.looked = 0
     pairs = [(0, 1), (1, 4), (2, 3)]
@@ -154,8 +171,8 @@ def test_ring_pairs_use_every_exemplar_equally() -> None:
 
 def test_share_of_a_line_that_is_none_is_left_out() -> None:
     given = subjects(style_share=0.5, identity_share=0.5)
-    same = replace(given, faces=given.exemplars, contents=given.styles[:FACES])
-    found = measure(same, pair_table(given), seed=0, resamples=20)
+    behind = replace(given.backdrop, faces=given.backdrop.exemplars)
+    found = measure(replace(given, backdrop=behind), pair_table(given), seed=0, resamples=20)
     assert found["kid_faces_line"].value <= 0
     assert "kid_ratio" not in found
 
@@ -163,4 +180,44 @@ def test_share_of_a_line_that_is_none_is_left_out() -> None:
 def test_too_few_pictures_are_refused() -> None:
     given = subjects(0.5, 0.5)
     with pytest.raises(DataError, match="1 contents and 6 exemplars"):
-        pair_table(replace(given, contents=("only",)))
+        pair_table(replace(given, backdrop=replace(given.backdrop, contents=("only",))))
+
+
+def test_faces_behind_the_exemplars_are_held_against_faces_and_exemplars() -> None:
+    given = subjects(0.9, 0.8)
+    draw = np.random.default_rng(5)
+    table = draw.normal(0, 1, (40, 12))
+    fresh = Description(table, (table,))
+    found = measure_realism(given.backdrop, fresh, seed=0, resamples=100)
+    assert found["natural_kid"].high < found["natural_exemplars_line"].low
+    assert found["natural_halves_line"].low <= 0 <= found["natural_halves_line"].high
+
+
+def test_enrolled_exemplars_are_judged_among_all_and_beside_the_trained() -> None:
+    """Two exemplars that the results follow, beside six that they do not."""
+    trained, other = subjects(0.2, 0.8), subjects(0.9, 0.8)
+    count = 2
+    kept = [c * STYLES + s for c in range(FACES) for s in range(count)]
+
+    def some(of: Description, index: list[int], shift: float) -> Description:
+        return Description(of.pooled_NF[index], tuple(g[index] + shift for g in of.style))
+
+    behind = replace(
+        other.backdrop,
+        styles=other.backdrop.styles[:count],
+        exemplars=some(other.backdrop.exemplars, [0, 1], 9.0),
+    )
+    enrolled = replace(
+        other,
+        backdrop=behind,
+        results=some(other.results, kept, 9.0),
+        identities=other.identities[kept],
+        results_NK2=other.results_NK2[kept],
+        reconstruction_S=other.reconstruction_S[:count],
+    )
+    found = measure_enrolled(trained, enrolled, seed=0, resamples=100)
+    assert found["enrolled_style_nearest"].value == 1
+    assert found["enrolled_style_nearest_trained_line"].value < 0.6
+    near, line = (found[f"enrolled_style_distance{end}"] for end in ("", "_trained_line"))
+    assert near.value < line.value
+    assert found["enrolled_artefact_rate"].value == 0

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dualstylegan.evaluation.baselines import gram, layer_swap, mixed, optimised
+from dualstylegan.evaluation.bootstrap import Array, mean_interval
 from dualstylegan.evaluation.gallery import Gallery, Sitters, Styles, dualstylegan
-from dualstylegan.evaluation.leaderboard import COLUMNS, best, compare
-from dualstylegan.evaluation.probe import Probe
-from dualstylegan.evaluation.run import Plan, hang, render_natural
+from dualstylegan.evaluation.leaderboard import (
+    COLUMNS,
+    Column,
+    Entry,
+    Row,
+    compare,
+    rank,
+    standing,
+)
+from dualstylegan.evaluation.run import hang, render_natural
+from dualstylegan.evaluation.subjects import Rendered
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.reporting.leaderboard_page import render
+from dualstylegan.reporting.leaderboard_page import render, sentence
 from tests.core.portrait_models import STYLE_NAMES, codes_of, tiny_model
-from tests.core.test_evaluation_run import Features, faces
-
-PLAN = Plan(size=32, measure_size=16, batch=3, resamples=50, diversity_pairs=4, bfloat16=False)
+from tests.core.test_evaluation_run import PLAN, Features, faces, probe
 
 
 def pairs(count: int) -> tuple[Sitters, Styles]:
@@ -90,7 +99,7 @@ def test_optimised_pixels_come_nearer_to_the_exemplars_statistics() -> None:
             return super().features(x)[:stages]
 
     network = Maps()
-    made = optimised(network, 30)(sitters, styles, 1.0)  # type: ignore[arg-type]
+    made = optimised(network, 30, 32)(sitters, styles, 1.0)  # type: ignore[arg-type]
 
     def apart(image: Tensor) -> float:
         found, wanted = network.features(image), network.features(styles.image_NCHW)
@@ -107,27 +116,81 @@ def gallery() -> Gallery:
     return hang(tiny_model(), faces(3, 0), codes_of(faces(3, 0)), exemplars, PLAN)
 
 
-def test_every_method_is_measured_on_the_same_pictures() -> None:
+def compared() -> list[Entry]:
     model, hung = tiny_model(), gallery()
-    probe = Probe(Features(), lambda x: x.mean((2, 3)), 16, 3, model.device)  # type: ignore[arg-type]
-    methods = {"ours": dualstylegan(model, 32), "mixed": mixed(model.generator, 32)}
-    entries = compare(
-        methods, hung, render_natural(model, hung, PLAN), probe, PLAN, lambda *_: None
-    )
+    ours = dualstylegan(model, 32)
+    methods = {"ours": ours, "mixed": mixed(model.generator, 32)}
+    return compare(methods, hung, render_natural(model, hung, PLAN), probe(), PLAN, lambda *_: None)
+
+
+def test_every_method_is_measured_on_the_same_pictures() -> None:
+    entries = compared()
     assert [entry.name for entry in entries] == ["ours", "mixed"]
     assert all(entry.results.shape == (3, 4, 3, 32, 32) for entry in entries)
     ours, other = (entry.figures for entry in entries)
     assert ours["kid_faces_line"] == other["kid_faces_line"]
     assert ours["kid_results"] != other["kid_results"]
-    for column in COLUMNS:
-        first = best(entries, column)
-        values = [entry.figures[column.key].value for entry in entries]
-        wanted = max(values) if column.higher else min(values)
-        assert next(e for e in entries if e.name == first).figures[column.key].value == wanted
-    page = render(entries, {"ours": Image.new("RGB", (8, 8))}, "Two & more")
+
+
+def test_pictures_made_before_are_measured_as_those_made_now() -> None:
+    model, hung = tiny_model(), gallery()
+    natural = render_natural(model, hung, PLAN)
+    method = dualstylegan(model, 32)
+    made = Rendered(hung.restyle(method, lambda *_: None), hung.reconstruct(method, natural))
+    now, before = compare(
+        {"now": method, "before": made}, hung, natural, probe(), PLAN, lambda *_: None
+    )
+    assert now.figures == before.figures
+
+
+HIGHER = Column("x", "x", True)
+
+
+def entry(name: str, table: Array, seed: int = 0) -> Entry:
+    return Entry(name, {"x": mean_interval(table, seed=seed)}, torch.zeros(0))
+
+
+def verdicts(*entries: Entry, column: Column = HIGHER) -> list[str]:
+    return [place.verdict for place in standing(entries, column)]
+
+
+def test_methods_are_told_apart_by_their_difference_on_the_same_pictures() -> None:
+    draw = np.random.default_rng(0)
+    table = draw.normal(0, 1, (6, 1)) + draw.normal(0, 1, (1, 8))
+    ours, other = entry("ours", table + 0.1), entry("other", table)
+    assert ours.figures["x"].low < other.figures["x"].high
+    assert verdicts(ours, other) == ["first", "behind"]
+    assert verdicts(ours, other, column=Column("x", "x", False)) == ["behind", "first"]
+    gap = standing([ours, other], HIGHER)[0].gap
+    assert gap.value == pytest.approx(0.1)
+    assert gap.high - gap.low < 1e-9
+
+
+def test_methods_that_differ_by_chance_are_tied() -> None:
+    draw = np.random.default_rng(1)
+    noise = draw.normal(0, 1, (3, 6, 8))
+    ours, other, last = (entry(str(i), x) for i, x in enumerate(noise))
+    assert verdicts(ours, other) == ["tied", "tied"]
+    behind = entry("last", noise[2] - 5)
+    assert verdicts(ours, other, behind) == ["tied", "tied", "behind"]
+    assert verdicts(ours, entry("last", last.figures["x"].value + noise[2] - 5)) == [
+        "first",
+        "behind",
+    ]
+
+
+def test_a_file_gives_the_rows_back_and_the_page_shows_them() -> None:
+    rows = rank(compared())
+    again = [Row.from_dict(json.loads(json.dumps(row.as_dict()))) for row in rows]
+    assert [row.as_dict() for row in again] == [row.as_dict() for row in rows]
+    page = render(again, {"ours": Image.new("RGB", (8, 8))}, "Two & more")
     assert "Two &amp; more" in page
-    assert page.count("<b>") == len(COLUMNS)
+    shared = [c for c in COLUMNS if c.key in rows[0].figures]
+    for column in shared:
+        assert column.title in page
+        assert "behind" in {row.places[column.key].verdict for row in rows} or page.count("tied")
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]*"', page)
+    assert "ours is" in sentence(again[0])
 
 
 def test_pairs_do_not_depend_on_the_batch() -> None:

@@ -40,7 +40,10 @@ def test_settings_do_not_change() -> None:
     ("text", "words"),
     [
         ("align: {size: 1}", r"params.yaml.*`align.size`.*found: 1; limit: .*64; fix"),
-        ("align: {sise: 256}", r"unknown setting `align.sise`.*found: 256; limit: one of: size"),
+        (
+            "align: {sise: 256}",
+            r"unknown setting `align.sise`.*found: 256; limit: one of: held_out",
+        ),
         ("alin: {}", r"unknown setting `alin`.*limit: .*align.*register"),
         ("adapt: {rate: .nan}", r"`adapt.rate` is refused.*nan.*limit"),
         ("adapt: {rate: fast}", r"`adapt.rate` is refused.*'fast'"),

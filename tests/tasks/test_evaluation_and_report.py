@@ -13,21 +13,41 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.run import SWEEP_STEPS, Plan, evaluate
+from dualstylegan.evaluation.baselines import mixed
+from dualstylegan.evaluation.leaderboard import compare
+from dualstylegan.evaluation.run import SWEEP_STEPS, evaluate, hang, render_natural
 from dualstylegan.files import write_json
 from dualstylegan.images import write_png
 from dualstylegan.reporting.page import render
 from tasks import report
-from tasks.evaluate import portraits, write_evaluation
+from tasks.evaluate import portraits, read_rendered, write_evaluation
+from tasks.leaderboard import write_board
 from tests.core.portrait_models import STYLE_NAMES, codes_of, tiny_model
-from tests.core.test_evaluation_run import Features
+from tests.core.test_evaluation_run import PLAN, probe
 
 FACES = ("ada", "bo", "cy")
+*TRAINED, HELD_OUT = STYLE_NAMES
 
 
 def face(seed: int) -> Image.Image:
     pixels = np.random.default_rng(seed).integers(0, 255, (4, 4, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize((64, 64))
+
+
+def write_leaderboard() -> None:
+    """What the stage does, on the tiny model and its own evaluation."""
+    model = tiny_model()
+    faces = portraits(report.ALIGNED / "content")
+    exemplars = portraits(report.ALIGNED / "style")
+    gallery = hang(model, faces, codes_of(faces), exemplars, PLAN)
+    methods = {
+        "ours": read_rendered(gallery.contents, gallery.styles, PLAN.size),
+        "mixed": mixed(model.generator, PLAN.size),
+    }
+    natural = render_natural(model, gallery, PLAN)
+    entries = compare(methods, gallery, natural, probe(), PLAN, lambda *_: None)
+    write_board(report.LEADERBOARD, entries, gallery, "Both on the same faces.")
+    write_board(report.ABLATIONS, entries[:1], gallery, "One part left out at a time.")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +59,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for i, name in enumerate(FACES):
             write_png(report.ALIGNED / "content" / f"{name}.png", face(i))
         for i, name in enumerate(STYLE_NAMES):
-            write_png(report.ALIGNED / "style" / f"{name}.png", face(10 + i))
+            kind = "held_out" if name == HELD_OUT else "style"
+            write_png(report.ALIGNED / kind / f"{name}.png", face(10 + i))
             triple = Image.new("RGB", (96, 32), (50 * i, 0, 0))
             write_png(report.TRIPLES / f"{name}.png", triple)
         contents = portraits(report.ALIGNED / "content")
@@ -47,12 +68,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             tiny_model(),
             contents,
             codes_of(contents),
-            portraits(report.ALIGNED / "style", STYLE_NAMES),
-            Features(),
-            lambda x: x.mean((2, 3)),
-            Plan(size=32, measure_size=16, resamples=20, diversity_pairs=4, bfloat16=False),
+            portraits(report.ALIGNED / "style", TRAINED),
+            portraits(report.ALIGNED / "held_out"),
+            probe(),
+            PLAN,
         )
         write_evaluation(found)
+        write_leaderboard()
+        write_json(report.ENROLMENT, {HELD_OUT: 61.5, "another": 7.0})
         for stage, folder in report.TRAINED.items():
             table = pd.DataFrame({"step": range(20), f"{stage}_loss": np.linspace(1, 0, 20)})
             folder.mkdir(parents=True)
@@ -87,7 +110,8 @@ def test_every_result_is_on_disk(inside: Path) -> None:
     assert len(list((report.EVALUATION / "sweep").glob("*.png"))) == len(SWEEP_STEPS) ** 2
     assert len(list((report.EVALUATION / "reconstructions").glob("*.png"))) == len(STYLE_NAMES)
     pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
-    assert len(pairs) == count
+    assert len(pairs) == len(FACES) * len(TRAINED)
+    assert HELD_OUT not in set(pairs["style"])
     ranks = pd.read_csv(report.EVALUATION / "ranks.csv")
     assert ranks["share"].is_monotonic_increasing
     assert ranks["share"].iloc[-1] == 1
@@ -105,19 +129,37 @@ def test_page_shows_it_all(inside: Path) -> None:
         "2.50 s",
         "step 10",
         "seed 1",
+        "Beside simpler methods",
+        "Exemplars added later",
+        f"Each took: {HELD_OUT} 61.5 s.",
+        "Do the shapes follow",
+        "Can an exemplar added later be redrawn",
+        "Without one of its parts",
     ):
         assert words in page, words
-    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2
+    boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3
+    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added
     assert page == render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
     assert list(pd.read_csv(report.PLOTS / "finetune.csv")) == ["step", "finetune_loss"]
 
 
 def test_strip_takes_each_exemplar_once_and_faces_evenly(inside: Path) -> None:
     pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
-    chosen = report.best_pairs(pairs, 4)
-    assert len({style for _, style in chosen}) == 4
+    chosen = report.best_pairs(pairs, 3)
+    assert len({style for _, style in chosen}) == 3
     assert {content for content, _ in chosen} == set(FACES)
-    assert len(report.best_pairs(pairs, 99)) == len(STYLE_NAMES)
+    assert len(report.best_pairs(pairs, 99)) == len(TRAINED)
+
+
+def test_the_leaderboard_measures_the_pictures_of_the_evaluation(inside: Path) -> None:
+    """What is on disk says of the packaged model what the evaluation said."""
+    shown = report.board(report.LEADERBOARD, "leaderboard", "Beside others")
+    assert shown is not None
+    rows = {row.name: row.figures for row in shown.rows}
+    metrics = json.loads(report.METRICS.read_text())
+    for key in ("kid_results", "style_distance", "identity_same", "structure_own"):
+        assert rows["ours"][key].as_dict() == metrics[key], key
+        assert rows["mixed"][key].as_dict() != metrics[key], key
 
 
 def test_missing_exemplars_are_named(inside: Path) -> None:

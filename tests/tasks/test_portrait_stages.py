@@ -13,7 +13,7 @@ from dualstylegan.errors import DataError, ImageError
 from dualstylegan.images import read_image
 from tasks import align as align_stage
 from tasks import portraits as portrait_stage
-from tasks.align import align
+from tasks.align import align, hold_out
 from tasks.portraits import KINDS, OUT, portraits
 
 
@@ -75,6 +75,37 @@ def test_a_portrait_without_a_face_is_left_out_by_name(project: Path) -> None:
     table = pd.read_parquet("data/aligned/manifest.parquet").set_index(["kind", "name"])
     assert "no face" in table.loc[("style", "sky"), "refused"]
     assert not Path("data/aligned/style/sky.png").exists()
+
+
+def test_exemplars_are_held_out_by_content_and_never_too_many() -> None:
+    hashes = {f"portrait-{i}": f"{(37 * i) % 101:03d}" for i in range(24)}
+    chosen = hold_out(hashes, 3)
+    assert chosen == {"portrait-0", "portrait-11", "portrait-22"}
+    for one in range(100):  # one more portrait moves one other at most
+        assert len(chosen - hold_out({**hashes, "new": f"{one:03d}"}, 3)) <= 1
+    for usable, wanted, held in ((24, 0, 0), (24, 50, 12), (12, 3, 2), (10, 3, 0), (1, 3, 0)):
+        few = dict(list(hashes.items())[:usable])
+        assert len(hold_out(few, wanted)) == held
+
+
+def test_held_out_exemplars_lie_where_no_training_looks(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(align_stage, "FEWEST", 1)
+    photo = read_image("mine/style/one.jpg")
+    for degrees in (2, 4, 6):
+        photo.rotate(degrees).save(f"mine/style/turned{degrees}.png")
+    portraits(source="mine")
+    align(size=64, held_out=3)
+    assert "2 exemplars held out, not 3" in capsys.readouterr().out
+    held = {path.stem for path in Path("data/aligned/held_out").iterdir()}
+    left = {path.stem for path in Path("data/aligned/style").iterdir()}
+    assert len(held) == len(left) == 2
+    assert held | left == {"one", "turned2", "turned4", "turned6"}
+    table = pd.read_parquet("data/aligned/manifest.parquet")
+    assert set(table[table["held_out"]]["name"]) == held
+    align(size=64)
+    assert not Path("data/aligned/held_out").exists()
 
 
 def test_bad_folders_leave_nothing_half_written(project: Path) -> None:

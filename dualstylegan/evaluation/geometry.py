@@ -1,0 +1,104 @@
+"""Geometry of a face from its 68 landmarks: structure, pose and expression, each on its own.
+
+Legend of shape suffixes: N face, K landmark, 2 x and y in pixels (y points down), P figure of pose,
+X figure of expression.
+
+A turn of the head (yaw) moves landmarks sideways by their depth, which is alike on both sides of a
+face. It is therefore antisymmetric to first order: averaged with its mirror image, a face shows its
+structure, whatever way it looks. A nod (pitch) stays in it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualstylegan.evaluation.bootstrap import Array
+from dualstylegan.faces.crop import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, RIGHT_EYE
+
+LANDMARKS = 68
+CHIN = 8
+UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]
+POSE = ("yaw", "pitch")
+EXPRESSION = ("mouth opening", "mouth width", "eye opening")
+# Upper lid, lower lid twice, and corners of each eye.
+_LIDS = (((37, 41), (38, 40), (36, 39)), ((43, 47), (44, 46), (42, 45)))
+# The landmark on the other side of each: jaw, brows, nose, eyes, lips.
+MIRRORED = np.array(
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        *range(27, 31),
+        *range(35, 30, -1),
+        *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+        *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+        *(64, 63, 62, 61, 60, 67, 66, 65),
+    ]
+)
+
+Complex = NDArray[np.complex128]
+
+
+def upright(shapes_NK2: Array) -> Complex:
+    """Shapes as x + iy, centred and turned until their own axis of symmetry is vertical, (N, K).
+
+    The rotation that brings the mirror image onto the shape (ordinary Procrustes analysis) is twice
+    the roll of the head.
+    """
+    shape_NK = shapes_NK2[..., 0] + 1j * shapes_NK2[..., 1]
+    shape_NK = shape_NK - shape_NK.mean(1, keepdims=True)
+    onto_N = (shape_NK * np.conj(mirror(shape_NK))).sum(1)
+    turned = shape_NK * np.exp(-0.5j * np.angle(onto_N))[:, None]
+    # half a rotation is known up to half a turn: the chin is below
+    upside_down = turned[:, CHIN].imag < 0
+    result: Complex = np.where(upside_down[:, None], -turned, turned)
+    return result
+
+
+def mirror(shape_NK: Complex) -> Complex:
+    """Shapes in a vertical mirror, each landmark named after the side that it is on then."""
+    mirrored: Complex = -np.conj(shape_NK[:, MIRRORED])
+    return mirrored
+
+
+def structures(shapes_NK2: Array) -> Array:
+    """The symmetric part of each shape, free of shift, size, roll and (to first order) yaw.
+
+    Returns:
+        (N, K, 2), centred, of unit norm; NaN where the shape is.
+    """
+    shape_NK = upright(shapes_NK2)
+    symmetric = (shape_NK + mirror(shape_NK)) / 2
+    with np.errstate(invalid="ignore"):  # a shape of NaN
+        symmetric = symmetric / np.linalg.norm(symmetric, axis=1, keepdims=True)
+    return np.stack((symmetric.real, symmetric.imag), -1)
+
+
+def poses(shapes_NK2: Array) -> Array:
+    """Yaw and pitch as shares of distances in the face, (N, P).
+
+    Yaw: tip of the nose beside the middle of the eyes, over the distance of the eyes. Pitch: tip of
+    the nose below the eyes, over the height from eyes to mouth.
+    """
+    shape_NK = upright(shapes_NK2)
+    left, right = shape_NK[:, LEFT_EYE].mean(1), shape_NK[:, RIGHT_EYE].mean(1)
+    mouth = shape_NK[:, list(MOUTH_CORNERS)].mean(1)
+    eyes, nose = (left + right) / 2, shape_NK[:, NOSE_TIP]
+    yaw = (nose - eyes).real / np.abs(right - left)
+    pitch = (nose - eyes).imag / (mouth - eyes).imag
+    return np.stack((yaw, pitch), 1)
+
+
+def expressions(shapes_NK2: Array) -> Array:
+    """Opening and width of the mouth over the distance of the eyes, opening of the eyes over their
+    own width, (N, X)."""
+    shape_NK = shapes_NK2[..., 0] + 1j * shapes_NK2[..., 1]
+    apart = np.abs(shape_NK[:, LEFT_EYE].mean(1) - shape_NK[:, RIGHT_EYE].mean(1))
+    gap = np.abs(shape_NK[:, UPPER_LIP] - shape_NK[:, LOWER_LIP]).mean(1)
+    width = np.abs(shape_NK[:, MOUTH_CORNERS[0]] - shape_NK[:, MOUTH_CORNERS[1]])
+    openings = []
+    for *lids, corners in _LIDS:
+        heights = [np.abs(shape_NK[:, upper] - shape_NK[:, lower]) for upper, lower in lids]
+        across = np.abs(shape_NK[:, corners[0]] - shape_NK[:, corners[1]])
+        openings.append(np.mean(heights, 0) / across)
+    return np.stack((gap / apart, width / apart, np.mean(openings, 0)), 1)
