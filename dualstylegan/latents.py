@@ -66,8 +66,17 @@ def digest(network: nn.Module) -> str:
     result = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         result.update(name.encode())
-        result.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        result.update(_bytes(tensor))
     return result.hexdigest()
+
+
+def digest_codes(codes_NLD: Tensor) -> str:
+    """Hex digest of codes: equal numbers, equal digest."""
+    return hashlib.sha256(_bytes(codes_NLD)).hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
 def write_codes(path: Path | str, table: CodeTable) -> None:

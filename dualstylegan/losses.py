@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from dualstylegan.networks.layers import widened
 
@@ -71,25 +72,67 @@ def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tenso
     return torch.stack(terms).sum(0)
 
 
-def _contextual_block(x_PC: Tensor, y_PC: Tensor, bandwidth: float) -> Tensor:
-    """For each y the largest affinity of any of these x: rows of x are independent."""
-    distance = 1 - x_PC @ y_PC.T
-    relative = distance / (distance.amin(1, keepdim=True) + EPS)
-    affinity = torch.softmax((1 - relative) / bandwidth, 1)
-    return affinity.amax(0)
+def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float) -> Tensor:
+    """Affinities of each x to all y (P, Q), of sum one for each x: rows are independent.
+
+    w_ij = exp((1 - d_ij / (min_j d_ij + eps)) / h) with d = 1 - s is exp(k_i s_ij) times a factor of
+    its row, k_i = 1 / (h (1 - max_j s_ij + eps)), and normalising takes the factor away.
+    """
+    similarity = x_PC @ y_QC.T
+    sharpness = 1 / (bandwidth * (1 - similarity.amax(1, keepdim=True) + EPS))
+    return torch.softmax(sharpness * similarity, 1)
+
+
+class _BestAffinity(torch.autograd.Function):
+    """For each y the largest affinity of any x to it, (Q,).
+
+    The affinities are formed `block` rows at a time and none is kept. Only rows that are some y's
+    best have a gradient, about two in five on real features: the backward pass forms these anew.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_PC: Tensor, y_QC: Tensor, bandwidth: float, block: int) -> Tensor:
+        best_Q = x_PC.new_full((len(y_QC),), -1.0)
+        row_Q = torch.zeros(len(y_QC), dtype=torch.long, device=x_PC.device)
+        for start in range(0, len(x_PC), block):
+            found, row = _affinity(x_PC[start : start + block], y_QC, bandwidth).max(0)
+            row_Q = torch.where(found > best_Q, row + start, row_Q)
+            best_Q = torch.maximum(found, best_Q)
+        ctx.save_for_backward(x_PC, y_QC, row_Q)
+        ctx.bandwidth, ctx.block = bandwidth, block
+        return best_Q
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+        x_PC, y_QC, row_Q = ctx.saved_tensors
+        # On a GPU all rows: their number stays the same, and nothing waits for it.
+        rows = torch.arange(len(x_PC), device=x_PC.device) if x_PC.is_cuda else row_Q.unique()
+        x_slope = torch.zeros_like(x_PC)
+        y_slope = torch.zeros_like(y_QC) if ctx.needs_input_grad[1] else None
+        y = y_QC.detach().requires_grad_(y_slope is not None)
+        for part in rows.split(ctx.block):
+            with torch.enable_grad():
+                x = x_PC[part].detach().requires_grad_(True)
+                affinity = _affinity(x, y, ctx.bandwidth)
+            chosen = torch.where(part[:, None] == row_Q, slopes[0], 0)
+            wanted = [x] if y_slope is None else [x, y]
+            x_slope[part], *rest = torch.autograd.grad(affinity, wanted, chosen)
+            if y_slope is not None:
+                y_slope += rest[0]
+        return x_slope, y_slope, None, None
 
 
 def contextual(
     x_NCHW: Tensor,
     y_NCHW: Tensor,
     bandwidth: float = CONTEXTUAL_BANDWIDTH,
-    block: int = 1024,
+    block: int = 512,
     center_1C11: Tensor | None = None,
 ) -> Tensor:
     """L_CX, contextual loss with cosine distances (Mechrez et al., 2018). Shape (N,).
 
-    The P x P affinities are formed `block` rows at a time and recomputed in the backward pass, so
-    that memory grows with block * P and not with P * P.
+    Memory grows with block * P and not with the P * P affinities, see `_BestAffinity`.
 
     Args:
         x_NCHW: features of the result.
@@ -103,18 +146,11 @@ def contextual(
     x_NPC, y_NPC = (
         F.normalize(widened(f) - center, dim=1).flatten(2).transpose(1, 2) for f in (x_NCHW, y_NCHW)
     )
-    losses = []
-    for x_PC, y_PC in zip(x_NPC, y_NPC, strict=True):
-        best: Tensor | None = None
-        for part in x_PC.split(block):
-            if len(x_PC) > block:
-                found = checkpoint(_contextual_block, part, y_PC, bandwidth, use_reentrant=False)
-            else:
-                found = _contextual_block(part, y_PC, bandwidth)
-            best = found if best is None else torch.maximum(best, found)
-        assert best is not None
-        losses.append(-torch.log(best.mean() + EPS))
-    return torch.stack(losses)
+    best = [
+        _BestAffinity.apply(x_PC, y_PC, bandwidth, block)  # type: ignore[no-untyped-call]
+        for x_PC, y_PC in zip(x_NPC, y_NPC, strict=True)
+    ]
+    return -torch.log(torch.stack(best).mean(1) + EPS)
 
 
 def weight_norms(parameters: Iterable[Tensor]) -> Tensor:

@@ -49,7 +49,7 @@ class Portraits(Section):
     source: str = Field(
         default="portraits",
         min_length=1,
-        description="folder with `style` and `content` in it; a set is generated if it has neither",
+        description="folder with `style` and `content` in it; what it does not have is generated",
     )
     styles: int | None = Field(default=None, ge=1, le=200, description="None: the whole set")
     contents: int = Field(default=10, ge=1, le=200)
@@ -81,7 +81,18 @@ class _Adversarial(Section):
     path_weight: float = Field(default=0.0, ge=0, le=100, description="path length; 0: off")
     path_steps: int = Field(default=4, ge=1, le=1000)
     adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
-    augment: float = Field(default=0.5, ge=0, le=1, description="share of images moved and relit")
+    augment: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of images moved and relit; if steered, at first",
+    )
+    augment_target: float = Field(
+        default=0.6, ge=0, lt=1, description="E[sign D(real)] it is steered to (ADA); 0: it stays"
+    )
+    augment_images: int = Field(
+        default=2000, ge=1, le=100_000_000, description="images while it goes from 0 to 1"
+    )
     average_decay: float = Field(default=0.97, ge=0, lt=1)
     save_seconds: float = Field(default=20, ge=0, le=3600)
     picture_steps: int = Field(default=50, ge=0, le=100_000)
@@ -141,6 +152,20 @@ class Finetune(_Adversarial):
     mixing: float = Field(default=0.9, ge=0, le=1, description="share of faces of two codes")
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
+    identity_goal: float = Field(
+        default=0.5,
+        ge=0,
+        le=2,
+        description="L_ID that lambda_ID and lambda_reg are steered to; 0: they stay as set",
+    )
+    check_steps: int = Field(
+        default=60, ge=0, le=100_000, description="between held-out checks; 0: the last step counts"
+    )
+    patience: int = Field(
+        default=3, ge=0, le=1000, description="checks without gain that end it; 0: none do"
+    )
+    panel_faces: int = Field(default=4, ge=2, le=100, description="faces of a check")
+    panel_styles: int = Field(default=8, ge=2, le=100, description="exemplars of a check")
 
 
 class Refine(Section):
@@ -202,6 +227,14 @@ class Leaderboard(Section):
     pixel_size: int = Field(default=128, ge=32, le=1024, description="pixels it works at")
 
 
+class Ablate(Section):
+    """The method without its parts, one at a time."""
+
+    steps: int = Field(default=0, ge=0, le=100_000, description="of each training; 0: no ablations")
+    faces: int = Field(default=4, ge=2, le=1000)
+    styles: int = Field(default=6, ge=2, le=1000, description="exemplars measured")
+
+
 class Register(Section):
     """Model registry: who may be champion."""
 
@@ -244,6 +277,7 @@ class Settings(Section):
     package: Package = Package()
     evaluate: Evaluate = Evaluate()
     leaderboard: Leaderboard = Leaderboard()
+    ablate: Ablate = Ablate()
     register_: Register = Field(default=Register(), alias="register")
     report: Report = Report()
 

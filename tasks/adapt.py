@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dualstylegan.files import sha256_file
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
-from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dualstylegan.finetuning.adversary import Adversary
 from dualstylegan.latents import digest, read_codes
 from dualstylegan.settings import Adapt, Profile
 from tasks.batches import open_networks, place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
 from tasks.tracking import Live
-from tasks.training import chosen_plan, run_plan, train, trained_config
+from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
@@ -36,7 +36,7 @@ def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
     )
     training = AdaptTraining(
         generator,
-        Adversary(discriminator, AdversaryPlan(rate=chosen.adversary_rate, augment=chosen.augment)),
+        Adversary(discriminator, adversary_plan(chosen)),
         lpips,
         portraits.images,
         codes,

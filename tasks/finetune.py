@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
-from dualstylegan.files import sha256_file
-from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dualstylegan.finetuning.adversary import Adversary
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
-from dualstylegan.latents import digest, read_codes
+from dualstylegan.latents import digest, digest_codes, read_codes
+from dualstylegan.models import Networks
+from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.settings import Finetune, Profile
-from tasks.batches import open_networks, place, prepare, read_portraits
+from tasks.batches import PortraitSet, open_networks, place, prepare, read_portraits
 from tasks.common import Paths, item_key, load_settings, run_stage
 from tasks.tracking import Live
-from tasks.training import chosen_plan, run_plan, train, trained_config
+from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 
 EXTRINSIC = Paths.codes / "exstyle.parquet"
 INTRINSIC = Paths.codes / "instyle.parquet"
 STYLES = Paths.aligned / "style"
-VERSION = 1
+VERSION = 2
 
 
-def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> None:
-    """Make data/models/finetuned: config.json, model.safetensors, curves and samples."""
-    device = prepare(profile)
-    portraits = read_portraits(STYLES, profile.working_size).to(device)
-    intrinsic = read_codes(INTRINSIC).select(portraits.names).to(device)
-    extrinsic = read_codes(EXTRINSIC).select(portraits.names).to(device)
-    networks = open_networks(profile)
-    network = place(networks.dualstylegan(), profile)
+@dataclass(frozen=True)
+class Lessons:
+    """What stage 3 learns from: exemplars at the working size and their pairs (z_i+, z_e+)."""
+
+    portraits: PortraitSet
+    intrinsic_NLD: Tensor
+    extrinsic_NLD: Tensor
+
+    @staticmethod
+    def read(profile: Profile, device: str) -> Lessons:
+        """From what the stages before made (CheckpointError, DataError)."""
+        portraits = read_portraits(STYLES, profile.working_size).to(device)
+        intrinsic, extrinsic = (
+            read_codes(file).select(portraits.names).to(device) for file in (INTRINSIC, EXTRINSIC)
+        )
+        return Lessons(portraits, intrinsic, extrinsic)
+
+
+def style_training(
+    profile: Profile,
+    chosen: Finetune,
+    networks: Networks,
+    network: DualStyleGAN,
+    lessons: Lessons,
+) -> tuple[StyleTraining, str]:
+    """Stage 3 as the settings have it, and a fingerprint of all that its result depends on."""
+    network = place(network, profile)
     discriminator = place(networks.discriminator(), profile)
     perceptual = place(networks.perceptual(), profile)
     identity = place(networks.identity(), profile)
@@ -33,25 +57,34 @@ def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> No
         VERSION,
         profile.model_dump(exclude={"threads", "output_size"}),
         chosen.model_dump(exclude={"save_seconds", "picture_steps"}),
-        portraits.sha256,
-        [sha256_file(INTRINSIC), sha256_file(EXTRINSIC)],
+        lessons.portraits.sha256,
+        [digest_codes(codes) for codes in (lessons.intrinsic_NLD, lessons.extrinsic_NLD)],
         [digest(module) for module in (network, discriminator, perceptual, identity)],
     )
     training = StyleTraining(
         network,
-        Adversary(discriminator, AdversaryPlan(rate=chosen.adversary_rate, augment=chosen.augment)),
+        Adversary(discriminator, adversary_plan(chosen)),
         perceptual,
         identity,
-        portraits.images,
-        intrinsic,
-        extrinsic,
+        lessons.portraits.images,
+        lessons.intrinsic_NLD,
+        lessons.extrinsic_NLD,
         profile.working_size,
         chosen_plan(StylePlan, chosen),
     )
-    plan = run_plan(profile, chosen, fingerprint)
-    train(
-        "finetune", training, plan, trained_config(networks, profile).model_dump(mode="json"), live
+    return training, fingerprint
+
+
+def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> None:
+    """Make data/models/finetuned: config.json, model.safetensors, curves and samples."""
+    lessons = Lessons.read(profile, prepare(profile))
+    networks = open_networks(profile)
+    training, fingerprint = style_training(
+        profile, chosen, networks, networks.dualstylegan(), lessons
     )
+    plan = run_plan(profile, chosen, fingerprint, chosen.check_steps, chosen.patience)
+    config = trained_config(networks, profile).model_dump(mode="json")
+    train("finetune", training, plan, config, live)
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from dualstylegan.images import make_grid, write_png
 from dualstylegan.latents import read_codes
 from dualstylegan.models import load_perceptual, load_trained_generator
 from dualstylegan.reporting.leaderboard_page import render
-from dualstylegan.settings import Leaderboard, Settings
+from dualstylegan.settings import Ablate, Leaderboard, Settings
 from dualstylegan.transfer import PortraitModel
 from tasks import evaluate
 from tasks.batches import place, prepare
@@ -56,7 +56,7 @@ def methods(
     }
 
 
-def subset(chosen: Leaderboard) -> tuple[list[Portrait], list[Portrait]]:
+def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]]:
     """Faces and exemplars of the evaluation that take part, spread evenly."""
     facts = read_json(evaluate.OUT / "evaluation.json")
     faces = evaluate.portraits(evaluate.CONTENTS, facts["contents"])
@@ -72,19 +72,21 @@ def grid(gallery: Gallery, results: Tensor) -> Image.Image:
     return make_grid([evaluate.to_picture(x) for row in rows for x in row], len(rows[0]))
 
 
-def write_board(entries: Sequence[Entry], gallery: Gallery) -> None:
+def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: str) -> None:
     """leaderboard.json, leaderboard.html, and the diagonal of each grid for the report.
 
     `pictures/METHOD/STYLE.png` has the face that `pairs` of leaderboard.json names.
+
+    Args:
+        folder: written whole.
+        entries: the methods, measured; the first is the one to be judged.
+        gallery: the faces and exemplars that they share.
+        lede: what was compared, in a sentence.
     """
     rows = rank(entries)
     faces, styles = gallery.contents, gallery.styles
     diagonal = [(column % len(faces), column) for column in range(len(styles))]
-    lede = (
-        f"{len(faces)} held-out faces in the styles of {len(styles)} exemplars; the same codes, "
-        "the same exemplars and the same adapted generator for all."
-    )
-    with atomic_directory(OUT) as out:
+    with atomic_directory(folder) as out:
         for number, entry in enumerate(entries):
             for row, column in diagonal:
                 shown = evaluate.to_picture(entry.results[row, column])
@@ -115,7 +117,11 @@ def run(settings: Settings) -> list[Entry]:
     natural = render_natural(model, gallery, plan)
     probe = evaluate.open_probe(plan, device)
     entries = compare(compared, gallery, natural, probe, plan, parts_shown())
-    write_board(entries, gallery)
+    lede = (
+        f"{len(faces)} held-out faces in the styles of {len(exemplars)} exemplars; the same codes, "
+        "the same exemplars and the same adapted generator for all."
+    )
+    write_board(OUT, entries, gallery, lede)
     return entries
 
 

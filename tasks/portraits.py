@@ -95,13 +95,13 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
 
 
 def user_items(source: Path) -> Iterator[Item]:
-    """The user's own portraits: SOURCE/style and SOURCE/content."""
+    """The user's own portraits: SOURCE/style and SOURCE/content, those of them that are there."""
 
     def copy(path: Path) -> Make:
         facts = {"origin": f"user: {path.name}", "licence": USER_LICENCE}
         return lambda: (read_image(path), facts)
 
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if (source / kind).is_dir()):
         for path in list_images(source / kind):
             yield Item(kind, path.stem, cache_key("user", path.name, sha256_file(path)), copy(path))
 
@@ -130,8 +130,8 @@ def portraits(
     """Make data/portraits; returns the number of portraits.
 
     Args:
-        source: folder with the folders `style` and `content`; where it has neither of them, the
-            set is generated.
+        source: folder with the folders `style` and `content`; the portraits of one that is not
+            there are generated.
         styles: exemplars of the generated set, all by default.
         contents: generated content faces.
 
@@ -146,13 +146,12 @@ def portraits(
         raise DataError(
             "no such folder of portraits",
             file=source,
-            limit="a folder with `style` and `content` in it",
+            limit="a folder with `style`, `content` or both in it",
             fix="set portraits.source in params.yaml",
         )
-    if any((folder / kind).is_dir() for kind in KINDS):
-        items = list(user_items(folder))
-    else:
-        items = list(generated_items(styles, contents))
+    missing = [kind for kind in KINDS if not (folder / kind).is_dir()]
+    made = [item for item in generated_items(styles, contents) if item.kind in missing]
+    items = sorted([*user_items(folder), *made], key=lambda item: KINDS.index(item.kind))
     rows = []
     with atomic_directory(OUT) as out:
         for item, kept in zip(tracked(items, "portraits"), kept_pictures(items), strict=True):

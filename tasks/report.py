@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 REPORTS = Path("data/reports")
 EVALUATION = REPORTS / "evaluation"
 LEADERBOARD = REPORTS / "leaderboard"
+ABLATIONS = REPORTS / "ablations"
 METRICS = REPORTS / "metrics.json"
 TIMINGS = REPORTS / "timings"
 ENROLMENT = TIMINGS / "enrolment" / "seconds.json"
@@ -125,20 +126,25 @@ def aligned(kind: str, names: Sequence[str]) -> list[tuple[str, Image.Image]]:
     return [(name, read_image(ALIGNED / kind / f"{name}.png")) for name in names]
 
 
-def board() -> Board:
-    """The leaderboard, with a picture of each method for some pairs of face and exemplar."""
-    facts = read_json(LEADERBOARD / "leaderboard.json")
+def board(folder: Path, anchor: str, title: str) -> Board | None:
+    """A leaderboard, with a picture of each method for some pairs of face and exemplar.
+
+    None where no method was measured.
+    """
+    facts = read_json(folder / "leaderboard.json")
+    if not facts["rows"]:
+        return None
     rows = [Row.from_dict(row) for row in facts["rows"]]
     pairs = spread(facts["pairs"], BOARD_COLUMNS)
     pictures = {
         row.name: [
-            read_image(LEADERBOARD / "pictures" / str(number) / f"{style}.png")
-            for _, style in pairs
+            read_image(folder / "pictures" / str(number) / f"{style}.png") for _, style in pairs
         ]
         for number, row in enumerate(rows)
     }
     faces, styles = ([pair[i] for pair in pairs] for i in (0, 1))
-    return Board(rows, facts["lede"], aligned("style", styles), aligned("content", faces), pictures)
+    exemplars, sitters = aligned("style", styles), aligned("content", faces)
+    return Board(rows, facts["lede"], exemplars, sitters, pictures, anchor, title)
 
 
 def enrolled(contents: Sequence[str], styles: Sequence[str]) -> Enrolled | None:
@@ -265,7 +271,8 @@ def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
         sweep=sweep(facts["sweep"]),
         curves=[stage for stage in trained if stage is not None],
         figures=figures,
-        board=board(),
+        board=board(LEADERBOARD, "leaderboard", "Beside simpler methods"),
+        ablations=board(ABLATIONS, "ablations", "Without one of its parts"),
         enrolled=enrolled(facts["contents"], facts["held_out"]),
         weights=weight_sources(),
         images=image_sources(),

@@ -16,6 +16,7 @@ from dualstylegan.checkpoints import save_tensors
 from dualstylegan.files import atomic_directory, atomic_write, write_json
 from dualstylegan.finetuning.adapt import AdaptPlan
 from dualstylegan.finetuning.adversarial import Lazy
+from dualstylegan.finetuning.adversary import AdversaryPlan
 from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.images import write_png
@@ -48,7 +49,23 @@ def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
     return config.model_copy(update={"generator": config.generator.model_copy(update=coarse)})
 
 
-def run_plan(profile: Profile, chosen: Adapt | Finetune, fingerprint: str) -> RunPlan:
+def adversary_plan(chosen: Adapt | Finetune) -> AdversaryPlan:
+    """How the other side learns."""
+    return AdversaryPlan(
+        rate=chosen.adversary_rate,
+        augment=chosen.augment,
+        augment_target=chosen.augment_target,
+        augment_images=chosen.augment_images,
+    )
+
+
+def run_plan(
+    profile: Profile,
+    chosen: Adapt | Finetune,
+    fingerprint: str,
+    check_steps: int = 0,
+    patience: int = 0,
+) -> RunPlan:
     """How the training runs."""
     return RunPlan(
         steps=chosen.steps,
@@ -57,6 +74,8 @@ def run_plan(profile: Profile, chosen: Adapt | Finetune, fingerprint: str) -> Ru
         save_seconds=chosen.save_seconds,
         picture_steps=chosen.picture_steps,
         fingerprint=fingerprint,
+        check_steps=check_steps,
+        patience=patience,
     )
 
 

@@ -6,7 +6,7 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,15 @@ PATH_MEAN_RATE = 0.01
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass made: fakes, what D compares them with, and the weighted terms of G's loss."""
+    """What one pass made: fakes, what D compares them with, and the weighted terms of G's loss.
+
+    `noted` is logged beside the terms and adds nothing to the loss.
+    """
 
     fake_NCHW: Tensor
     real_NCHW: Tensor
     terms: dict[str, Tensor]
+    noted: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class AdversarialTraining(Training):
         self.lazy = lazy
         self.device = next(network.parameters()).device
         self.path_mean = torch.zeros((), device=self.device)
-        self.memory = {"path_mean": self.path_mean}
+        self.memory = {"path_mean": self.path_mean, **adversary.memory}
         self.modules = {averaged: network, "discriminator": adversary.discriminator}
         self.optimisers = {averaged: optimiser, "discriminator": adversary.optimiser}
 
@@ -97,7 +101,7 @@ class AdversarialTraining(Training):
             loss.backward()  # type: ignore[no-untyped-call]
             fakes.append(made.fake_NCHW.detach())
             reals.append(made.real_NCHW)
-            logged.append({k: v.detach() for k, v in made.terms.items()})
+            logged.append({k: v.detach() for k, v in (made.terms | made.noted).items()})
         if self.lazy.path_weight and step % self.lazy.path_steps == 0:
             self._regularise_path(draw)
         self.optimiser.step()

@@ -22,6 +22,9 @@ SHIFT = 0.125
 LIGHT = 0.3
 SATURATION = 0.5
 BETAS = (0.0, 0.99)
+RIGHT_RATE = 0.1
+# Beyond it, augmentations leak into what G makes (ADA, section 2.2).
+MOST_AUGMENTED = 0.8
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,11 @@ class AdversaryPlan:
         rate: learning rate before the correction for lazy regularisation.
         r1_weight: weight of R1 (gamma is twice it).
         r1_steps: steps between two R1 penalties (lazy regularisation).
-        augment: probability that an image shown to D is moved and relit; real and fake alike.
+        augment: probability p that an image shown to D is moved and relit, real and fake alike;
+            where p is steered, the first.
+        augment_target: share by which D is right about real images, E[sign D(x)], to which p is
+            steered (ADA: Karras et al., 2020, section 3.1); 0 leaves p as it is.
+        augment_images: images that D sees while p goes from 0 to 1.
         weight: of D's logistic loss beside R1.
     """
 
@@ -40,6 +47,8 @@ class AdversaryPlan:
     r1_weight: float = 5.0
     r1_steps: int = 16
     augment: float = 0.5
+    augment_target: float = 0.0
+    augment_images: int = 500_000
     weight: float = 1.0
 
 
@@ -52,24 +61,26 @@ def lazy_adam(
     return torch.optim.Adam(parameters, lr=rate * share, betas=betas)
 
 
-def augment(image_NCHW: Tensor, probability: float, draw: torch.Generator) -> Tensor:
-    """Move and relight a share of the images, differentiably (Zhao et al., 2020)."""
-    n = len(image_NCHW)
-    chosen = (torch.rand(n, generator=draw) < probability).float()
-    shift = (2 * torch.rand(n, 2, generator=draw) - 1) * 2 * SHIFT * chosen[:, None]
+def augment(image_NCHW: Tensor, probability: Tensor, draw: torch.Generator) -> Tensor:
+    """Move and relight a share of the images, differentiably (Zhao et al., 2020).
+
+    Args:
+        probability: of each image, a scalar on the images' device.
+    """
+    n, device = len(image_NCHW), image_NCHW.device
+    chosen = torch.rand(n, generator=draw).to(device) < probability
+    shift = (2 * torch.rand(n, 2, generator=draw) - 1) * 2 * SHIFT
     mirror = 1 - 2 * (torch.rand(n, generator=draw) < 0.5).float()
     light = (2 * torch.rand(n, 1, 1, 1, generator=draw) - 1) * LIGHT
     saturation = 1 + (2 * torch.rand(n, 1, 1, 1, generator=draw) - 1) * SATURATION
-    device = image_NCHW.device
-    zero = torch.zeros(n)
-    affine = torch.stack((mirror, zero, shift[:, 0], zero, torch.ones(n), shift[:, 1]), 1).view(
-        n, 2, 3
-    )
-    grid = F.affine_grid(affine.to(device), list(image_NCHW.shape), align_corners=False)
+    affine_N23 = torch.eye(2, 3, device=device).repeat(n, 1, 1)
+    affine_N23[:, 0, 0] = mirror.to(device)
+    affine_N23[:, :, 2] = shift.to(device) * chosen[:, None]
+    grid = F.affine_grid(affine_N23, list(image_NCHW.shape), align_corners=False)
     moved = F.grid_sample(image_NCHW, grid, padding_mode="reflection", align_corners=False)
     gray = moved.mean(1, keepdim=True)
     relit = gray + (moved - gray) * saturation.to(device) + light.to(device)
-    return torch.where(chosen.view(-1, 1, 1, 1).to(device) > 0, relit, moved)
+    return torch.where(chosen.view(-1, 1, 1, 1), relit, moved)
 
 
 class Adversary:
@@ -80,11 +91,15 @@ class Adversary:
         self.plan = plan
         parameters = list(discriminator.parameters())
         self.optimiser = lazy_adam(parameters, plan.rate, plan.r1_steps)
+        device = parameters[0].device
+        self.augment = torch.tensor(plan.augment, device=device)
+        self.right = torch.tensor(plan.augment_target, device=device)
+        self.memory = {"augment": self.augment, "right": self.right}
 
     def judge(self, fake_NCHW: Tensor, draw: torch.Generator) -> Tensor:
         """The generator's adversarial loss (N,); leaves D's weights without gradients."""
         self.discriminator.requires_grad_(False)
-        logits = self.discriminator(augment(fake_NCHW, self.plan.augment, draw))
+        logits = self.discriminator(augment(fake_NCHW, self.augment, draw))
         self.discriminator.requires_grad_(True)
         return generator_adversarial(logits)
 
@@ -103,8 +118,8 @@ class Adversary:
                 image goes into one part: with four images a part, these are the groups of the
                 minibatch deviation, and the gradients are those of the whole batch.
         """
-        real = augment(real_NCHW, self.plan.augment, draw)
-        fake = augment(fake_NCHW.detach(), self.plan.augment, draw)
+        real = augment(real_NCHW, self.augment, draw)
+        fake = augment(fake_NCHW.detach(), self.augment, draw)
         self.optimiser.zero_grad(set_to_none=True)
         parts = []
         for part in range(passes):
@@ -112,19 +127,36 @@ class Adversary:
             (loss / passes).backward()  # type: ignore[no-untyped-call]
             parts.append(scalars)
         self.optimiser.step()
-        return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        scalars = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        if self.plan.augment_target:
+            self._steer(scalars["d/right"], len(real))
+        return scalars
 
     def _judgement(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """D's loss on some images, and what to log of it."""
-        real_logits = self.discriminator(real)
-        loss = discriminator_adversarial(real_logits, self.discriminator(fake)).mean()
-        scalars = {"d/adversarial": loss.detach(), "d/real": real_logits.detach().mean()}
+        real_logits, fake_logits = self.discriminator(torch.cat((real, fake)), sets=2).chunk(2)
+        loss = discriminator_adversarial(real_logits, fake_logits).mean()
+        scalars = {
+            "d/adversarial": loss.detach(),
+            "d/real": real_logits.detach().mean(),
+            "d/right": real_logits.detach().sign().mean(),
+            "d/augment": self.augment.clone(),
+        }
         loss = self.plan.weight * loss
         if step % self.plan.r1_steps == 0:
             r1 = self._r1(real)
             loss = loss + self.plan.r1_weight * self.plan.r1_steps * r1
             scalars["d/r1"] = r1.detach()
         return loss, scalars
+
+    def _steer(self, right: Tensor, images: int) -> None:
+        """More augmentation while D is right about real images too often, and less again (ADA).
+
+        D's answers are averaged over some steps, as a batch of two says little.
+        """
+        self.right.lerp_(right, RIGHT_RATE)
+        change = (self.right - self.plan.augment_target).sign() * images / self.plan.augment_images
+        self.augment.add_(change).clamp_(0, MOST_AUGMENTED)
 
     def _r1(self, real_NCHW: Tensor) -> Tensor:
         """R1 in float32: second derivatives do not survive bfloat16."""

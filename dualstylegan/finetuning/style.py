@@ -4,7 +4,9 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 
 Paired steps give an exemplar's own codes (z_i+, z_e+) and must reconstruct the exemplar S; unpaired
 steps give a random face and the code of a random exemplar. Both are held to the exemplar by
-L_sty = lambda_CX L_CX + lambda_FM L_FM, to the face by L_ID, and to the source generator by L_reg.
+L_sty = lambda_CX L_CX + lambda_FM L_FM, and to face and source generator by
+L_con = lambda_ID L_ID + lambda_reg L_reg. The paper sets both lambdas by hand for each style; here
+L_con has one factor more, which is steered so that people stay themselves.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from torch import Tensor
 from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
 from dualstylegan.finetuning.adversary import Adversary, lazy_adam
 from dualstylegan.finetuning.structure import train_extrinsic
+from dualstylegan.finetuning.validation import Panel, Validation
 from dualstylegan.images import make_grid, tensor_to_image
 from dualstylegan.losses import (
     contextual,
@@ -36,6 +39,10 @@ CONTEXTUAL_STAGE = 2
 STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
+# Steering of L_con: how fast L_ID is averaged, and how far and fast the factor may go.
+PERSON_RATE = 0.1
+STEER_RATE = 0.02
+MOST_STEERED = 8.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class StylePlan:
         mixing: probability that an unpaired face is mixed of two codes.
         truncation: psi of unpaired faces.
         jitter: standard deviation of the noise on style codes in W+.
+        identity_goal: L_ID of unpaired faces to which the weight of L_con is steered; 0 leaves it.
+        panel_faces, panel_styles: size of the held-out checks.
         lazy: accumulation and path length.
     """
 
@@ -65,6 +74,9 @@ class StylePlan:
     mixing: float
     truncation: float
     jitter: float
+    identity_goal: float
+    panel_faces: int
+    panel_styles: int
     lazy: Lazy
 
 
@@ -115,14 +127,33 @@ class StyleTraining(AdversarialTraining):
             self.extrinsic_NLD = self.generator.map(extrinsic_NLD)
         self.size = size
         self.plan = plan
+        self.content = torch.ones((), device=self.device)
+        self.person = torch.tensor(plan.identity_goal, device=self.device)
+        self.memory = {**self.memory, "content": self.content, "person": self.person}
+        self._validation: Validation | None = None
 
     def kind(self, step: int) -> str:
         return "paired" if step % 2 else "unpaired"
 
     def make_pass(self, step: int, draw: torch.Generator) -> Pass:
         lesson = self._paired(draw) if step % 2 else self._unpaired(draw)
-        fake, terms = self._terms(lesson, draw)
-        return Pass(fake, self.portraits(self._draw_indices(len(fake), draw)), terms)
+        fake, terms, noted = self._terms(lesson, draw)
+        return Pass(fake, self.portraits(self._draw_indices(len(fake), draw)), terms, noted)
+
+    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+        scalars = super().step(step, draw)
+        if self.plan.identity_goal and self.kind(step) == "unpaired":
+            self._steer(scalars["unpaired/person"])
+        return scalars
+
+    def _steer(self, person: Tensor) -> None:
+        """L_con weighs more while people are further from themselves than they should be.
+
+        Unpaired faces are drawn anew in each step, so that their L_ID is that of unseen people.
+        """
+        self.person.lerp_(person, PERSON_RATE)
+        change = STEER_RATE * (self.person - self.plan.identity_goal).sign()
+        self.content.mul_(change.exp()).clamp_(1 / MOST_STEERED, MOST_STEERED)
 
     def _draw_indices(self, count: int, draw: torch.Generator) -> Tensor:
         return torch.randint(len(self.intrinsic_NLD), (count,), generator=draw)
@@ -152,8 +183,11 @@ class StyleTraining(AdversarialTraining):
             intrinsic = g.mix(w[0], w[1], crossover if mixed else g.rows)
         return Lesson(intrinsic, self._style_codes(index, draw), self.portraits(index), False)
 
-    def _terms(self, lesson: Lesson, draw: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted terms of the generator's loss, each a mean over images."""
+    def _terms(
+        self, lesson: Lesson, draw: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """The fakes, the weighted terms of the generator's loss, each a mean over images, and what
+        is noted beside them."""
         plan = self.plan
         fake = self.network(
             lesson.intrinsic_NLD, lesson.extrinsic_NLD, space="w_plus", size=self.size
@@ -166,18 +200,19 @@ class StyleTraining(AdversarialTraining):
         rendered = self.perceptual.features(fake, STAGES)
         style, wanted = rendered[STYLE_STAGES], target[STYLE_STAGES]
         cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
+        apart = self.identity.distance(self.identity(fake), person).mean()
         terms = {
             "adversarial": plan.adversarial * self.adversary.judge(fake, draw).mean(),
             "contextual": plan.contextual * cx.mean(),
             "matching": plan.matching * feature_matching(style, wanted).mean(),
-            "identity": plan.identity * self.identity.distance(self.identity(fake), person).mean(),
-            "regular": plan.regular * weight_norms(self._regularised()),
+            "identity": self.content * plan.identity * apart,
+            "regular": self.content * plan.regular * weight_norms(self._regularised()),
         }
         if lesson.paired:
             terms["perceptual"] = (
                 plan.perceptual * perceptual(rendered, target, PERCEPTUAL_WEIGHTS).mean()
             )
-        return fake, terms
+        return fake, terms, {"person": apart, "content": self.content.clone()}
 
     def _regularised(self) -> list[torch.nn.Parameter]:
         """Weights that L_reg pulls to zero, so that G stays near g (section 3.3)."""
@@ -193,6 +228,21 @@ class StyleTraining(AdversarialTraining):
         w.requires_grad_(True)
         image = self.network(w, self._style_codes(index, draw), space="w_plus", size=self.size)
         return image, w
+
+    def check(self) -> dict[str, Tensor]:
+        if self._validation is None:
+            panel = Panel(self.plan.panel_faces, self.plan.panel_styles, self.plan.truncation)
+            shown = panel.chosen(len(self.intrinsic_NLD))
+            self._validation = Validation(
+                self.network,
+                self.perceptual,
+                self.identity,
+                self.portraits(shown),
+                self.extrinsic_NLD[shown],
+                self.size,
+                panel,
+            )
+        return self._validation.measure()
 
     @torch.no_grad()
     def picture(self) -> Image.Image:

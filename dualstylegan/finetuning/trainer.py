@@ -39,6 +39,9 @@ class RunPlan:
         save_seconds: time between two saved states; 0 saves after every step.
         picture_steps: steps between two sample pictures; 0 makes none but the last.
         fingerprint: names the inputs; a state of other inputs is refused.
+        check_steps: steps between two held-out checks of the averages, the best of which are the
+            result; 0: the last averages are.
+        patience: checks in a row without a better score that end the training; 0: none do.
     """
 
     steps: int
@@ -47,6 +50,23 @@ class RunPlan:
     save_seconds: float
     picture_steps: int
     fingerprint: str
+    check_steps: int = 0
+    patience: int = 0
+
+
+@dataclass
+class Best:
+    """The averages that the held-out score chose so far.
+
+    Attributes:
+        step: after which step they were taken; 0 before the first check.
+        score: theirs.
+        average: None before the first check.
+    """
+
+    step: int = 0
+    score: float = 0.0
+    average: dict[str, Tensor] | None = None
 
 
 class Training(ABC):
@@ -71,6 +91,14 @@ class Training(ABC):
     @abstractmethod
     def picture(self) -> Image.Image:
         """A grid that shows what the averaged network does, always of the same codes."""
+
+    def check(self) -> dict[str, Tensor]:
+        """Held-out measures of the averaged network, `score` among them: higher is better.
+
+        Raises:
+            NotImplementedError: a training that has none, and runs without checks.
+        """
+        raise NotImplementedError
 
 
 def to_floats(scalars: Mapping[str, Tensor]) -> dict[str, float]:
@@ -107,21 +135,29 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         trained = training.modules[training.averaged].named_parameters()
         self.average = {k: p.detach().clone() for k, p in trained if p.requires_grad}
+        self.best = Best()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the score has not risen for as many checks as patience lasts."""
+        waited = (self.step - self.best.step) // self.plan.check_steps if self.best.step else 0
+        return 0 < self.plan.patience <= waited
 
     def run(self) -> None:
-        """Train from the saved state, or from the start, to the last step.
+        """Train from the saved state, or from the start, to the last step or until it stalls.
 
         Raises:
             TrainingError: a loss is not finite; the state before it is on disk.
         """
         self._resume()
         saved = time.monotonic()
-        while self.step < self.plan.steps:
+        while self.step < self.plan.steps and not self.stalled:
             draw = torch.Generator().manual_seed(self.plan.seed * SEED_STRIDE + self.step)
             scalars = to_floats(self.training.step(self.step, draw))
             self._check_finite(scalars)
             self._update_average()
             self.step += 1
+            scalars |= self._check()
             self.history.append({"step": self.step, **scalars})
             if self.on_metrics is not None:
                 self.on_metrics(self.step, scalars)
@@ -131,9 +167,13 @@ class Trainer:
                 saved = time.monotonic()
 
     def averaged_state(self) -> dict[str, Tensor]:
-        """State of the averaged module with every trained parameter replaced by its average."""
+        """State of the averaged module with every trained parameter replaced by its average.
+
+        The averages are the chosen ones where checks choose, and else the last.
+        """
         module = self.training.modules[self.training.averaged]
-        return {k: self.average.get(k, v).clone() for k, v in module.state_dict().items()}
+        average = self.average if self.best.average is None else self.best.average
+        return {k: average.get(k, v).clone() for k, v in module.state_dict().items()}
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -160,6 +200,7 @@ class Trainer:
             "step": self.step,
             "history": self.history,
             "average": self.average,
+            "best": vars(self.best),
             "memory": dict(training.memory),
             "modules": {
                 name: {k: p for k, p in module.named_parameters() if p.requires_grad}
@@ -189,6 +230,7 @@ class Trainer:
                     found[key].copy_(value)
         for name, optimiser in self.training.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
+        self.best = Best(**state["best"])
         self.step = state["step"]
         self.history = state["history"]
 
@@ -210,9 +252,23 @@ class Trainer:
                 fix="lower the learning rate; the last good state is kept",
             )
 
+    def _due(self, every: int) -> bool:
+        """Whether something that is done every so many steps, and at the end, is due."""
+        return self.step == self.plan.steps or bool(every and self.step % every == 0)
+
+    def _check(self) -> dict[str, float]:
+        """Measure the averages where a check is due, and keep them if none were better."""
+        if not self.plan.check_steps or not self._due(self.plan.check_steps):
+            return {}
+        with self.averaged():
+            found = to_floats(self.training.check())
+        if self.best.average is None or found["score"] > self.best.score:
+            average = {key: value.clone() for key, value in self.average.items()}
+            self.best = Best(self.step, found["score"], average)
+        return {f"check/{name}": value for name, value in found.items()}
+
     def _show(self) -> None:
-        every = self.plan.picture_steps
-        due = self.step == self.plan.steps or (every and self.step % every == 0)
-        if due and self.on_picture is not None:
+        checked = self.best.step == self.step  # the chosen averages are always seen
+        if (checked or self._due(self.plan.picture_steps)) and self.on_picture is not None:
             with self.averaged():
                 self.on_picture(self.step, self.training.picture())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dualstylegan.networks.layers import (
     Blur,
+    ConvLayer,
     EqualConv2d,
     EqualLinear,
     FusedLeakyReLU,
@@ -34,9 +35,9 @@ def conv_layer(
     padding = 0 if down else kernel // 2
     stride = 2 if down else 1
     layers.append(EqualConv2d(inputs, outputs, kernel, stride=stride, padding=padding, bias=False))
-    if activate:
-        layers.append(FusedLeakyReLU(outputs))
-    return nn.Sequential(*layers)
+    if not activate:
+        return nn.Sequential(*layers)
+    return ConvLayer(*layers, FusedLeakyReLU(outputs))
 
 
 class ResBlock(nn.Module):
@@ -98,9 +99,15 @@ class Discriminator(nn.Module):
             EqualLinear(last * 16, last, activate=True), EqualLinear(last, 1)
         )
 
-    def forward(self, image_NCHW: Tensor) -> Tensor:
-        """Logits (N, 1), float32, for images in [-1, 1]."""
-        x = self.convs(image_NCHW.to(self.compute_dtype))
-        x = self.final_conv(minibatch_stddev(x))
-        logits: Tensor = self.final_linear(widened(x.flatten(1)))
+    def forward(self, image_NCHW: Tensor, sets: int = 1) -> Tensor:
+        """Logits (N, 1), float32, for images in [-1, 1].
+
+        Args:
+            image_NCHW: images.
+            sets: equal parts that the batch is made of, one after the other; each has a minibatch
+                deviation of its own, as if judged alone, while weights are prepared once for all.
+        """
+        x = image_NCHW.to(self.compute_dtype, memory_format=torch.channels_last)
+        x = torch.cat([minibatch_stddev(part) for part in self.convs(x).chunk(sets)])
+        logits: Tensor = self.final_linear(widened(self.final_conv(x).flatten(1)))
         return logits

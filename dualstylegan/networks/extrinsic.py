@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dualstylegan.networks.layers import (
+    ConvLayer,
     EqualConv2d,
     EqualLinear,
     FusedLeakyReLU,
@@ -37,8 +37,10 @@ class AdaIN(nn.Module):
     def forward(self, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
         affine_NC: Tensor = self.style(style_ND)
         gamma, beta = affine_NC[:, :, None, None].chunk(2, 1)
-        normed = F.instance_norm(widened(x_NCHW), eps=INSTANCE_NORM_EPS)
-        return (gamma * normed + beta).to(x_NCHW.dtype)
+        x = widened(x_NCHW)
+        variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+        factor = gamma * torch.rsqrt(variance + INSTANCE_NORM_EPS)
+        return torch.addcmul(beta - mean * factor, x, factor).to(x_NCHW.dtype)
 
 
 class ModRes(nn.Module):
@@ -56,10 +58,10 @@ class ModRes(nn.Module):
     def __init__(self, channels: int, style_dim: int, hidden: int | None = None) -> None:
         super().__init__()
         hidden = hidden or channels
-        self.conv = nn.Sequential(
+        self.conv = ConvLayer(
             EqualConv2d(channels, hidden, 3, padding=1, bias=False), FusedLeakyReLU(hidden)
         )
-        self.conv2 = nn.Sequential(
+        self.conv2 = ConvLayer(
             EqualConv2d(hidden, channels, 3, padding=1, bias=False), FusedLeakyReLU(channels)
         )
         self.norm = AdaIN(channels, style_dim)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualstylegan.networks.layers import widened
+
 # Channels and blocks of each of the four stages; the first block of a stage halves the size.
 STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
 STEM_CHANNELS = 64
@@ -85,10 +87,14 @@ def backbone() -> nn.Sequential:
 
 
 class IRSE50(nn.Module):
-    """Face embeddings of unit length. Meant for evaluation mode: a row then knows no other row."""
+    """Face embeddings of unit length. Meant for evaluation mode: a row then knows no other row.
+
+    `compute_dtype` is the dtype of convolutions and products; embeddings are float32 at least.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        self.compute_dtype = torch.float32
         self.input_layer = stem()
         self.body = backbone()
         channels, size = STAGES[-1][0], INPUT_PX // 16
@@ -102,8 +108,10 @@ class IRSE50(nn.Module):
 
     def forward(self, face_NCHW: Tensor) -> Tensor:
         """Embeddings (N, 512) of face crops (N, 3, 112, 112) in [-1, 1]."""
-        features = self.body(self.input_layer(face_NCHW))
-        return F.normalize(self.output_layer(features), dim=-1)
+        narrow = self.compute_dtype != torch.float32
+        with torch.autocast(face_NCHW.device.type, self.compute_dtype, enabled=narrow):
+            x = self.output_layer(self.body(self.input_layer(face_NCHW)))
+        return F.normalize(widened(x), dim=-1)
 
     def embed_aligned(self, image_NCHW: Tensor) -> Tensor:
         """Embeddings (N, 512) of FFHQ-aligned images of any size, as the identity loss takes them.

@@ -53,6 +53,13 @@ class Perceptual(nn.Module, ABC):
         return self.distance(self.features(first_NCHW), self.features(second_NCHW))
 
 
+def convolved(x_NCHW: Tensor, conv: nn.Conv2d) -> Tensor:
+    """A 3x3 convolution in the precision of its input."""
+    assert conv.bias is not None
+    dtype = x_NCHW.dtype
+    return F.conv2d(x_NCHW, conv.weight.to(dtype), conv.bias.to(dtype), padding=1)
+
+
 class VGG16(nn.Module):
     """The five feature maps relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images in [-1, 1].
 
@@ -78,15 +85,14 @@ class VGG16(nn.Module):
 
     def forward(self, image_NCHW: Tensor, stages: int = len(VGG16_STAGES)) -> list[Tensor]:
         """The first `stages` feature maps, finest first."""
-        dtype = self.compute_dtype
-        x = ((image_NCHW - self.shift) / self.scale).to(dtype)
+        x = (image_NCHW - self.shift) / self.scale
+        x = x.to(self.compute_dtype, memory_format=torch.channels_last)
         maps = []
         for index, stage in enumerate(list(self.stages)[:stages]):
             if index:
                 x = F.max_pool2d(x, 2)
             for conv in cast(list[nn.Conv2d], stage):
-                assert conv.bias is not None
-                x = F.relu(F.conv2d(x, conv.weight.to(dtype), conv.bias.to(dtype), padding=1))
+                x = F.relu_(convolved(x, conv))
             maps.append(x)
         return maps
 

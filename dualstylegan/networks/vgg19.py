@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dualstylegan.networks.vgg import convolved
+
 # Channels and convolutions of each group, up to relu5_1.
 GROUPS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -28,13 +30,17 @@ FEATURE_MATCHING_TAPS = ("relu2_1", "relu3_1")
 
 
 class VGG19(nn.Module):
-    """Features of images in [-1, 1]; keys `features.N.weight` and `features.N.bias`."""
+    """Features of images in [-1, 1]; keys `features.N.weight` and `features.N.bias`.
+
+    `compute_dtype` is the dtype of the convolutions; the maps come out in it.
+    """
 
     shift: Tensor
     spread: Tensor
 
     def __init__(self) -> None:
         super().__init__()
+        self.compute_dtype = torch.float32
         layers: list[nn.Module] = []
         self.tapped: dict[int, str] = {}
         inputs = 3
@@ -60,10 +66,11 @@ class VGG19(nn.Module):
         """
         found: dict[str, Tensor] = {}
         x = (image_NCHW - self.shift) / self.spread
+        x = x.to(self.compute_dtype, memory_format=torch.channels_last)
         for index, layer in enumerate(self.features):
             if found.keys() >= set(taps):
                 break
-            x = layer(x)
+            x = convolved(x, layer) if isinstance(layer, nn.Conv2d) else layer(x)
             if (tap := self.tapped.get(index)) in taps and tap is not None:
                 found[tap] = x
         return [found[tap] for tap in taps]

@@ -29,9 +29,16 @@ ADAPT_STEPS = 600
 STRUCTURE_PHASES = ((7, 0), (6, 300), (5, 600))
 STRUCTURE_STEPS = 3600
 
-ADVERSARY = AdversaryPlan(rate=RATE, r1_weight=5.0, r1_steps=16, augment=0.0)
+ADVERSARY = AdversaryPlan(
+    rate=RATE,
+    r1_weight=5.0,
+    r1_steps=16,
+    augment=0.0,
+    augment_target=0.6,
+    augment_images=500_000,
+)
 # Stage 2 weighs D's loss, and not R1, by a tenth.
-STRUCTURE_ADVERSARY = replace(ADVERSARY, weight=0.1)
+STRUCTURE_ADVERSARY = replace(ADVERSARY, weight=0.1, augment_target=0.0)
 DESTYLIZATION = DescentPlan(steps=300, ramp_up=0.05, ramp_down=0.25)
 DESTYLIZATION_RATE = 0.1
 REFINEMENT = DescentPlan(steps=100, ramp_up=0.0, ramp_down=0.0)
@@ -104,5 +111,8 @@ def style_plan(style: str, batch: int = PASS_IMAGES, passes: int = PASSES) -> St
         mixing=0.9,
         truncation=1.0,
         jitter=0.1,
+        identity_goal=0.0,
+        panel_faces=4,
+        panel_styles=8,
         lazy=replace(PATHS, accumulation=passes),
     )

@@ -33,8 +33,8 @@ class Board:
     exemplars: Sequence[Named]
     faces: Sequence[Named]
     pictures: Mapping[str, Sequence[Image.Image]]
-    anchor: str = "leaderboard"
-    title: str = "Beside simpler methods"
+    anchor: str
+    title: str
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class Report:
     curves: Sequence[Curves] = ()
     figures: Mapping[str, Interval] = field(default_factory=dict)
     board: Board | None = None
+    ablations: Board | None = None
     enrolled: Enrolled | None = None
     weights: Sequence[Source] = ()
     images: Sequence[Source] = ()
@@ -217,6 +218,10 @@ def _board(report: Report) -> str:
     return board_section(report.board) if report.board else ""
 
 
+def _ablations(report: Report) -> str:
+    return board_section(report.ablations) if report.ablations else ""
+
+
 def _enrolled(report: Report) -> str:
     return enrolled_section(report.enrolled) if report.enrolled else ""
 
@@ -302,6 +307,7 @@ def _times(report: Report) -> str:
 _SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("grid", "Grid", _grid),
     ("leaderboard", "Leaderboard", _board),
+    ("ablations", "Ablations", _ablations),
     ("measures", "Measures", _measures),
     ("held-out", "New exemplars", _enrolled),
     ("weights", "Weights", _sweep),

@@ -98,7 +98,7 @@ def test_identity_compares_the_same_content(network):
         draw = torch.Generator().manual_seed(step)
         lesson = training._paired(draw) if step % 2 else training._unpaired(draw)
         identity.seen.clear()
-        fake, _ = training._terms(lesson, draw)
+        fake, _, _ = training._terms(lesson, draw)
         plain = network.generator.synthesise(lesson.intrinsic_NLD, size=SIZE)
         assert len(identity.seen) == 2
         torch.testing.assert_close(identity.seen[0], plain)
@@ -179,7 +179,7 @@ def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(network, m
     def gradients(index):
         fields = (lesson.intrinsic_NLD, lesson.extrinsic_NLD, lesson.portrait_NCHW)
         part = type(lesson)(*(x[index] for x in fields), lesson.paired)
-        _, terms = training._terms(part, torch.Generator().manual_seed(1))
+        _, terms, _ = training._terms(part, torch.Generator().manual_seed(1))
         return torch.autograd.grad(torch.stack(list(terms.values())).sum(), parameters)
 
     whole = gradients(slice(None))

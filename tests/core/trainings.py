@@ -89,7 +89,7 @@ def style_training(network, *, identity=None, **changes):
     plan = StylePlan(
         batch=2, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
         matching=0.25, identity=1.0, regular=0.015, regularise="mod_res", mixing=0.9,
-        truncation=0.7, jitter=0.1, lazy=PLAIN,
+        truncation=0.7, jitter=0.1, identity_goal=0.0, panel_faces=2, panel_styles=3, lazy=PLAIN,
     )  # fmt: skip
     torch.manual_seed(2)
     portraits = torch.randn(4, 3, SIZE, SIZE)

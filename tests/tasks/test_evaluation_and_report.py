@@ -46,7 +46,8 @@ def write_leaderboard() -> None:
     }
     natural = render_natural(model, gallery, PLAN)
     entries = compare(methods, gallery, natural, probe(), PLAN, lambda *_: None)
-    write_board(entries, gallery)
+    write_board(report.LEADERBOARD, entries, gallery, "Both on the same faces.")
+    write_board(report.ABLATIONS, entries[:1], gallery, "One part left out at a time.")
 
 
 @pytest.fixture(scope="module")
@@ -133,10 +134,11 @@ def test_page_shows_it_all(inside: Path) -> None:
         f"Each took: {HELD_OUT} 61.5 s.",
         "Do the shapes follow",
         "Can an exemplar added later be redrawn",
+        "Without one of its parts",
     ):
         assert words in page, words
-    board, added = 2 * 3 + 2 * 3, 1 + 1 + 2 * 3
-    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + board + added
+    boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3
+    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added
     assert page == render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
     assert list(pd.read_csv(report.PLOTS / "finetune.csv")) == ["step", "finetune_loss"]
 
@@ -151,7 +153,9 @@ def test_strip_takes_each_exemplar_once_and_faces_evenly(inside: Path) -> None:
 
 def test_the_leaderboard_measures_the_pictures_of_the_evaluation(inside: Path) -> None:
     """What is on disk says of the packaged model what the evaluation said."""
-    rows = {row.name: row.figures for row in report.board().rows}
+    shown = report.board(report.LEADERBOARD, "leaderboard", "Beside others")
+    assert shown is not None
+    rows = {row.name: row.figures for row in shown.rows}
     metrics = json.loads(report.METRICS.read_text())
     for key in ("kid_results", "style_distance", "identity_same", "structure_own"):
         assert rows["ours"][key].as_dict() == metrics[key], key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.files import read_json
-from dualstylegan.latents import read_codes
+from dualstylegan.finetuning.ablations import ABLATIONS
+from dualstylegan.latents import CodeTable, read_codes, write_codes
 from dualstylegan.models import load_trained_dualstylegan
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
@@ -24,7 +26,9 @@ from dualstylegan.networks.vgg19 import VGG19
 from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
 from dualstylegan.settings import Settings, load
-from tasks import adapt, destylize, diagnose, finetune, invert, refine, sampler
+from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, sampler
+from tasks.batches import read_portraits
+from tasks.report import board
 
 SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS = {
@@ -114,8 +118,58 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     assert not torch.equal(network.style[1].weight, before.style[1].weight)  # type: ignore[union-attr]
     curves = pd.read_parquet("data/models/finetuned/curves.parquet")
     assert list(curves["step"]) == [1, 2, 3]
+    assert curves["check/score"].notna().tolist() == [False, False, True]
     assert Path("data/models/adapted/samples/000002.png").is_file()
     assert sorted(p.stem for p in Path("data/codes/destylization").iterdir()) == ["ann", "bob"]
+
+
+def test_ablations_leave_out_what_their_names_say(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other pairs, another start, a term of weight zero; what was trained once is kept."""
+    portraits = read_portraits(Path("data/aligned/style"), SIZE)
+    for name, seed in (("exstyle", 1), ("instyle", 2)):
+        codes = torch.randn(2, ROWS, DIM, generator=torch.Generator().manual_seed(seed))
+        table = CodeTable(portraits.names, portraits.sha256, "z_plus", codes, "g", {})
+        write_codes(Path(f"data/codes/{name}.parquet"), table)
+    settings = settings.model_copy(
+        update={"ablate": settings.ablate.model_copy(update={"steps": 1})}
+    )
+    networks, lessons = (
+        ImportedFolder("data/published", "data/weights"),
+        finetune.Lessons.read(settings.profile, "cpu"),
+    )
+    named = {ablation.name: ablation for ablation in ABLATIONS}
+    alone = ablate.without(named["no destylization"], lessons)
+    assert torch.equal(alone.intrinsic_NLD, lessons.extrinsic_NLD)
+    assert not torch.equal(lessons.intrinsic_NLD, lessons.extrinsic_NLD)
+    seen = []
+    build = ablate.style_training
+
+    def watched(
+        profile: object, chosen: Any, networks: object, network: Any, learnt: object
+    ) -> Any:
+        seen.append((chosen, network.state_dict()))
+        return build(profile, chosen, networks, network, learnt)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ablate, "style_training", watched)
+    whole = ablate.trained(named["complete"], settings, networks, lessons)
+    ablate.trained(named["no stage 2"], settings, networks, lessons)
+    ablate.trained(named["no L_ID"], settings, networks, lessons)
+    (usual, second), (_, first), (blind, _) = seen
+    assert not torch.equal(first["res.0.conv.0.weight"], second["res.0.conv.0.weight"])
+    assert (blind.identity, blind.perceptual) == (0.0, usual.perceptual)
+    assert usual.identity == settings.finetune.identity > 0
+    monkeypatch.setattr(ablate, "Trainer", None)  # nothing is trained twice
+    again = ablate.trained(named["complete"], settings, networks, lessons)
+    theirs = again.state_dict()
+    assert all(torch.equal(v, theirs[k]) for k, v in whole.state_dict().items())
+
+
+def test_there_are_no_ablations_unless_asked_for(settings: Settings) -> None:
+    ablate.ablate(settings)
+    assert read_json(ablate.OUT / "leaderboard.json")["rows"] == []
+    assert board(ablate.OUT, "ablations", "Ablations") is None
 
 
 def test_a_set_that_will_not_do_is_not_trained_on(

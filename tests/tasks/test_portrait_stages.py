@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from dualstylegan.images import read_image
 from tasks import align as align_stage
 from tasks import portraits as portrait_stage
 from tasks.align import align, hold_out
-from tasks.portraits import portraits
+from tasks.portraits import KINDS, OUT, portraits
 
 
 @pytest.fixture
@@ -120,19 +121,26 @@ def test_bad_folders_leave_nothing_half_written(project: Path) -> None:
         portraits(source="mine")
 
 
-def test_a_folder_without_portraits_means_the_generated_set(
+def test_what_a_folder_does_not_have_is_generated(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Own exemplars go with generated faces, and the other way round."""
     asked: list[tuple[int | None, int]] = []
+    photo = read_image("mine/style/one.jpg")
 
-    def generated(styles: int | None, contents: int) -> list[object]:
+    def generated(styles: int | None, contents: int) -> list[portrait_stage.Item]:
         asked.append((styles, contents))
-        return list(portrait_stage.user_items(Path("mine")))
+        return [portrait_stage.Item(k, f"new_{k}", k, lambda: (photo, {})) for k in KINDS]
+
+    def made() -> list[str]:
+        return sorted(str(p.relative_to("data/portraits")) for p in OUT.rglob("*.png"))
 
     monkeypatch.setattr(portrait_stage, "generated_items", generated)
     Path("portraits").mkdir()
     Path("portraits/README.md").write_text("nothing yet")
     assert portraits(styles=3, contents=2) == 2
     assert asked == [(3, 2)]
-    assert portraits(source="mine") == 2
-    assert len(asked) == 1
+    assert made() == ["content/new_content.png", "style/new_style.png"]
+    shutil.rmtree("mine/content")
+    portraits(source="mine")
+    assert made() == ["content/new_content.png", "style/one.png"]

@@ -1,0 +1,152 @@
+"""Stage `ablate`: stage 3 without its parts, one at a time, measured alike and side by side.
+
+Nine trainings take nine times as long as one: with `ablate.steps: 0` there are none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from dualstylegan.checkpoints import load_tensors, save_tensors
+from dualstylegan.evaluation.gallery import Gallery, dualstylegan
+from dualstylegan.evaluation.leaderboard import Entry, compare
+from dualstylegan.evaluation.run import hang, render_natural
+from dualstylegan.files import atomic_directory, write_json
+from dualstylegan.finetuning.ablations import ABLATIONS, COMPLETE, REFINED, Ablation
+from dualstylegan.finetuning.trainer import Trainer
+from dualstylegan.inversion import DescentPlan
+from dualstylegan.latents import read_codes
+from dualstylegan.models import Networks, frozen, load_perceptual
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.refinement import refine
+from dualstylegan.settings import Settings
+from dualstylegan.transfer import PortraitModel
+from tasks import evaluate
+from tasks.batches import open_networks, place, prepare
+from tasks.common import Paths, load_settings, parts_shown, run_stage
+from tasks.finetune import Lessons, style_training
+from tasks.leaderboard import FACTS, subset, write_board
+from tasks.training import run_plan, step_progress
+
+OUT = Paths.reports / "ablations"
+KEPT = Paths.cache / "ablate"
+
+
+def without(ablation: Ablation, lessons: Lessons) -> Lessons:
+    """The pairs that an ablation learns from."""
+    return lessons if ablation.pairs else replace(lessons, intrinsic_NLD=lessons.extrinsic_NLD)
+
+
+def trained(
+    ablation: Ablation, settings: Settings, networks: Networks, lessons: Lessons
+) -> DualStyleGAN:
+    """Stage 3 under an ablation, from data/cache if it was trained before.
+
+    All have the settings of the stage `finetune`, `ablate.steps` steps, fixed lambdas and no choice
+    of checkpoints, so that they differ in what is left out and in nothing else.
+    """
+    fixed = {"steps": settings.ablate.steps, "identity_goal": 0.0, "check_steps": 0}
+    chosen = settings.finetune.model_copy(update=fixed | dict(ablation.weights))
+    profile = settings.profile
+    torch.manual_seed(profile.seed)
+    network = (
+        networks.dualstylegan()
+        if ablation.structure_transfer
+        else (networks.initial_dualstylegan())
+    )
+    learnt = without(ablation, lessons)
+    training, fingerprint = style_training(profile, chosen, networks, network, learnt)
+    kept = KEPT / f"{fingerprint[:16]}.safetensors"
+    if not kept.is_file():
+        plan = run_plan(profile, chosen, fingerprint)
+        show = step_progress(ablation.name, plan.steps)
+        state = KEPT / f"{fingerprint[:16]}.state"
+        trainer = Trainer(training, plan, state, show)
+        trainer.run()
+        save_tensors(kept, trainer.averaged_state())
+        state.unlink(missing_ok=True)
+    network.load_state_dict(load_tensors(kept))
+    return frozen(network)
+
+
+def refined(
+    model: PortraitModel, gallery: Gallery, exemplar_SCHW: Tensor, settings: Settings
+) -> Gallery:
+    """The gallery with its extrinsic codes tuned on a model, as the stage `refine` does it."""
+    chosen = settings.refine
+    found = refine(
+        model.network,
+        place(load_perceptual(Paths.weights), settings.profile),
+        exemplar_SCHW,
+        gallery.intrinsic_SLD,
+        gallery.extrinsic_SLD,
+        DescentPlan(chosen.steps),
+        structure_rate=chosen.structure_rate,
+        color_rate=chosen.color_rate,
+    )
+    return replace(gallery, extrinsic_SLD=found.latents[0].detach())
+
+
+def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
+    """Every ablation with its figures and pictures, the complete method first; and the gallery."""
+    plan = evaluate.plan_of(settings.evaluate)
+    device = prepare(settings.profile)
+    packaged = PortraitModel.from_pretrained(
+        evaluate.MODEL, device=device, weights_dir=Paths.weights
+    )
+    table = read_codes(evaluate.CODES)
+    codes = dict(zip(table.names, table.codes_NLD, strict=True))
+    faces, exemplars = subset(settings.ablate)
+    gallery = hang(packaged, faces, codes, exemplars, plan)
+    networks, lessons = open_networks(settings.profile), Lessons.read(settings.profile, device)
+    places = [lessons.portraits.names.index(name) for name in gallery.styles]
+    probe = evaluate.open_probe(plan, device)
+    entries: list[Entry] = []
+
+    def measure(name: str, model: PortraitModel, shown: Gallery) -> None:
+        method = {name: dualstylegan(model, plan.size)}
+        natural = render_natural(model, shown, plan)
+        entries.extend(compare(method, shown, natural, probe, plan, parts_shown()))
+
+    for ablation in ABLATIONS:
+        learnt = without(ablation, lessons)
+        network = place(trained(ablation, settings, networks, lessons), settings.profile)
+        model = PortraitModel(packaged.config, network, packaged.encoder, packaged.styles)
+        shown = replace(
+            gallery,
+            intrinsic_SLD=learnt.intrinsic_NLD[places],
+            extrinsic_SLD=learnt.extrinsic_NLD[places],
+        )
+        measure(ablation.name, model, shown)
+        if ablation is COMPLETE:
+            images = learnt.portraits.images(places)
+            measure(REFINED, model, refined(model, shown, images, settings))
+    return entries, gallery
+
+
+def ablate(settings: Settings) -> None:
+    """Make data/reports/ablations: figures and pictures, none where no steps are set."""
+    steps = settings.ablate.steps
+    if not steps:
+        with atomic_directory(OUT) as out:
+            write_json(out / FACTS, {"lede": "", "pairs": [], "rows": []})
+        return
+    entries, gallery = measured(settings)
+    lede = (
+        f"Stage 3 for {steps} steps without one part of the method at a time, on the same faces "
+        "and exemplars, with fixed lambdas and without refinement but where it is named."
+    )
+    write_board(OUT, entries, gallery, lede)
+
+
+def main() -> None:
+    """`python -m tasks.ablate`."""
+    settings = load_settings()
+    run_stage("ablate", lambda: ablate(settings))
+
+
+if __name__ == "__main__":
+    main()
