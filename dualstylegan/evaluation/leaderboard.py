@@ -178,8 +178,9 @@ def standing(entries: Sequence[Entry], column: Column) -> list[Place]:
 
 
 def _signed(gap: Interval, sign: float) -> Interval:
-    low, high = sorted((sign * gap.low, sign * gap.high))
-    return Interval(sign * gap.value, low, high)
+    # + 0.0: no minus before a zero
+    low, high = sorted((sign * gap.low + 0.0, sign * gap.high + 0.0))
+    return Interval(sign * gap.value + 0.0, low, high)
 
 
 def _ahead(gap: Interval, sign: float) -> bool:

@@ -1,9 +1,10 @@
 """68 landmarks of measured pictures, and none where there is no plausible face.
 
-Legend of shape suffixes: C channel, H height, W width, K landmark, 2 x and y in pixels.
+Legend of shape suffixes: C channel, H height, W width, K landmark, Q corner, 2 x and y in pixels.
 
 dlib's landmark model gives a face-like shape whatever it is shown. Whether there is a face, and
-whether the shape lies on it, is told by a second witness: the five points of the detector.
+whether the shape lies on it, is told by a second witness, the five points of the detector, and by
+its place: an aligned face fills its picture.
 """
 
 from __future__ import annotations
@@ -17,13 +18,22 @@ from torch import Tensor
 
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.geometry import LANDMARKS
-from dualstylegan.faces.crop import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, RIGHT_EYE
+from dualstylegan.faces.crop import (
+    LEFT_EYE,
+    MOUTH_CORNERS,
+    NOSE_TIP,
+    RIGHT_EYE,
+    quad_of_landmarks,
+)
 from dualstylegan.faces.detect import detect_faces
 
 # Mean distance of the five points by either model, over the distance of the eyes. Generated faces
 # stay below 0.12, the demo's painted exemplars below 0.20; drawn faces on which one of the two is
 # visibly lost begin at 0.3.
 DISAGREEMENT_LIMIT = 0.25
+# Mean distance of the corners of the landmarks' FFHQ square to those of the picture, over its side:
+# an aligned face fills it. Drawn exemplars stay below 0.21, the demo's pictures below 0.04.
+MISPLACED_LIMIT = 0.25
 UPRIGHT = (0,)
 
 
@@ -45,7 +55,8 @@ class FaceShapes:
         faces = detect_faces(image, self.weights_dir, turns=UPRIGHT)
         if faces:
             landmarks_K2 = landmarks68(image, faces[0], self.weights_dir)
-            if disagreement(landmarks_K2, faces[0].points_K2) <= DISAGREEMENT_LIMIT:
+            agreed = disagreement(landmarks_K2, faces[0].points_K2) <= DISAGREEMENT_LIMIT
+            if agreed and misplacement(landmarks_K2, image.width) <= MISPLACED_LIMIT:
                 return landmarks_K2
         return np.full((LANDMARKS, 2), np.nan)
 
@@ -56,3 +67,10 @@ def disagreement(landmarks_K2: Array, points_52: Array) -> float:
     ours = np.stack((*eyes, landmarks_K2[NOSE_TIP], *landmarks_K2[list(MOUTH_CORNERS)]))
     apart = np.linalg.norm(ours - points_52, axis=1).mean()
     return float(apart / max(np.linalg.norm(eyes[1] - eyes[0]), 1e-9))
+
+
+def misplacement(landmarks_K2: Array, side: int) -> float:
+    """Mean distance of the corners of the landmarks' FFHQ square to the picture's, in sides."""
+    corners_Q2 = side * np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
+    quad_Q2 = quad_of_landmarks(landmarks_K2)
+    return float(np.linalg.norm(quad_Q2 - corners_Q2, axis=1).mean() / side)

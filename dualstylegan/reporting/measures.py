@@ -144,8 +144,8 @@ MEASURES = (
         "artefact_rate",
         "results",
         "Is a face lost?",
-        "Share of results in which the detector finds no face, or finds it elsewhere than the "
-        "landmark model. Lower is better; drawn exemplars can defeat both, too. The last line is "
+        "Share of results in which the detector finds no face, or not where the landmark model "
+        "does, or not where it has to be. Lower is better; drawn exemplars can defeat both, too. The last line is "
         "the share of results whose shapes could be measured with those of face and exemplar.",
         (
             ("artefact_faces_line", "untouched faces"),

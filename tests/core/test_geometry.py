@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.geometry import MIRRORED, expressions, poses, structures
 from dualstylegan.evaluation.shape_measures import Shapes, changes, measure_shapes, moved
-from dualstylegan.evaluation.shapes import disagreement
+from dualstylegan.evaluation.shapes import FaceShapes, disagreement
+from dualstylegan.faces.crop import align_face
+from dualstylegan.images import read_image
 from tests.core.standing_faces import standing
 
 
@@ -135,3 +140,16 @@ def test_two_witnesses_of_a_face_agree_or_not() -> None:
     assert disagreement(shape, points) == 0
     eyes = np.linalg.norm(points[1] - points[0])
     assert disagreement(shape, points + np.array([0.3 * eyes, 0])) == pytest.approx(0.3)
+
+
+def test_landmarks_of_a_photo_and_none_of_what_is_no_face(weights: Path) -> None:
+    find = FaceShapes(weights)
+    photo = read_image(weights / "astronaut.png")
+    face = align_face(photo, 128, weights_dir=weights).image
+    picture = torch.from_numpy(np.array(face)).permute(2, 0, 1)
+    shape = find(picture)
+    assert np.isfinite(shape).all()
+    assert shape[36:42].mean(0)[0] < 64 < shape[42:48].mean(0)[0]
+    assert np.isnan(find(torch.randint(0, 256, (3, 128, 128), dtype=torch.uint8))).all()
+    torn = torch.cat((picture[:, 64:], picture[:, :64]), 1)
+    assert np.isnan(find(torn)).all()

@@ -1,0 +1,48 @@
+"""Held-out exemplars become styles of the packaged model, once each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualstylegan.enrolment import EnrolmentPlan
+from dualstylegan.files import read_json
+from dualstylegan.settings import Profile
+from tasks import enrolment
+from tasks.enrolment import enrol_all
+from tests.core.portrait_models import STYLE_NAMES, tiny_model
+from tests.core.test_evaluation_run import faces
+
+PLAN = EnrolmentPlan(2, 2)
+
+
+def test_each_is_enrolled_once_and_again_only_for_another_budget(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made: list[str] = []
+    real = enrolment.enrol
+
+    def counted(*args: object, **kwargs: object) -> object:
+        made.append("x")
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(enrolment, "enrol", counted)
+    model = tiny_model(resolution=64)
+    model.weights_dir = weights
+    # a name that a person could not give at run time, but that a file may have
+    portraits = [(f"né {name}", image) for name, image in faces(2, 7)]
+    first = enrol_all(model, portraits, PLAN, Profile())
+    assert first.styles.names == (*STYLE_NAMES, "né face-0", "né face-1")
+    assert model.styles.names == STYLE_NAMES
+    assert len(made) == 2
+    assert set(read_json(enrolment.SECONDS)) == {"né face-0", "né face-1"}
+    again = enrol_all(model, portraits, PLAN, Profile())
+    assert len(made) == 2
+    assert torch.equal(again.styles.extrinsic_SLD, first.styles.extrinsic_SLD)
+    assert not torch.equal(first.styles.extrinsic_SLD[-1], first.styles.extrinsic_SLD[-2])
+    enrol_all(model, portraits[:1], EnrolmentPlan(2, 3), Profile())
+    assert len(made) == 3
+    assert enrol_all(model, [], PLAN, Profile()) is model
