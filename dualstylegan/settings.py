@@ -153,10 +153,10 @@ class Finetune(_Adversarial):
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
     identity_goal: float = Field(
-        default=0.5,
+        default=0.55,
         ge=0,
         le=2,
-        description="L_ID that lambda_ID and lambda_reg are steered to; 0: they stay as set",
+        description="L_ID that lambda_ID is steered to; 0: it stays as set",
     )
     check_steps: int = Field(
         default=60, ge=0, le=100_000, description="between held-out checks; 0: the last step counts"

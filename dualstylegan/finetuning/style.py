@@ -5,8 +5,8 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 Paired steps give an exemplar's own codes (z_i+, z_e+) and must reconstruct the exemplar S; unpaired
 steps give a random face and the code of a random exemplar. Both are held to the exemplar by
 L_sty = lambda_CX L_CX + lambda_FM L_FM, and to face and source generator by
-L_con = lambda_ID L_ID + lambda_reg L_reg. The paper sets both lambdas by hand for each style; here
-L_con has one factor more, which is steered so that people stay themselves.
+L_con = lambda_ID L_ID + lambda_reg L_reg. The paper sets lambda_ID by hand for each style; here it
+is steered, so that people stay themselves and no more than that.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CONTEXTUAL_STAGE = 2
 STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
-# Steering of L_con: how fast L_ID is averaged, and how far and fast the factor may go.
+# Steering of lambda_ID: how fast L_ID is averaged, and how far and fast the factor may go.
 PERSON_RATE = 0.1
 STEER_RATE = 0.02
 MOST_STEERED = 8.0
@@ -57,7 +57,7 @@ class StylePlan:
         mixing: probability that an unpaired face is mixed of two codes.
         truncation: psi of unpaired faces.
         jitter: standard deviation of the noise on style codes in W+.
-        identity_goal: L_ID of unpaired faces to which the weight of L_con is steered; 0 leaves it.
+        identity_goal: L_ID of unpaired faces that lambda_ID is steered to; 0 leaves it as set.
         panel_faces, panel_styles: size of the held-out checks.
         lazy: accumulation and path length.
     """
@@ -127,9 +127,9 @@ class StyleTraining(AdversarialTraining):
             self.extrinsic_NLD = self.generator.map(extrinsic_NLD)
         self.size = size
         self.plan = plan
-        self.content = torch.ones((), device=self.device)
+        self.factor = torch.ones((), device=self.device)
         self.person = torch.tensor(plan.identity_goal, device=self.device)
-        self.memory = {**self.memory, "content": self.content, "person": self.person}
+        self.memory = {**self.memory, "factor": self.factor, "person": self.person}
         self._validation: Validation | None = None
 
     def kind(self, step: int) -> str:
@@ -147,13 +147,13 @@ class StyleTraining(AdversarialTraining):
         return scalars
 
     def _steer(self, person: Tensor) -> None:
-        """L_con weighs more while people are further from themselves than they should be.
+        """lambda_ID rises while people are further from themselves than they should be.
 
         Unpaired faces are drawn anew in each step, so that their L_ID is that of unseen people.
         """
         self.person.lerp_(person, PERSON_RATE)
         change = STEER_RATE * (self.person - self.plan.identity_goal).sign()
-        self.content.mul_(change.exp()).clamp_(1 / MOST_STEERED, MOST_STEERED)
+        self.factor.mul_(change.exp()).clamp_(1 / MOST_STEERED, MOST_STEERED)
 
     def _draw_indices(self, count: int, draw: torch.Generator) -> Tensor:
         return torch.randint(len(self.intrinsic_NLD), (count,), generator=draw)
@@ -205,14 +205,14 @@ class StyleTraining(AdversarialTraining):
             "adversarial": plan.adversarial * self.adversary.judge(fake, draw).mean(),
             "contextual": plan.contextual * cx.mean(),
             "matching": plan.matching * feature_matching(style, wanted).mean(),
-            "identity": self.content * plan.identity * apart,
-            "regular": self.content * plan.regular * weight_norms(self._regularised()),
+            "identity": self.factor * plan.identity * apart,
+            "regular": plan.regular * weight_norms(self._regularised()),
         }
         if lesson.paired:
             terms["perceptual"] = (
                 plan.perceptual * perceptual(rendered, target, PERCEPTUAL_WEIGHTS).mean()
             )
-        return fake, terms, {"person": apart, "content": self.content.clone()}
+        return fake, terms, {"person": apart, "factor": self.factor.clone()}
 
     def _regularised(self) -> list[torch.nn.Parameter]:
         """Weights that L_reg pulls to zero, so that G stays near g (section 3.3)."""

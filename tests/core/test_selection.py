@@ -1,4 +1,4 @@
-"""Choices that training makes by itself: checkpoint, early stop, weight of L_con, augmentation."""
+"""Choices that training makes by itself: checkpoint, early stop, lambda_ID, augmentation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_training_ends_when_the_score_stalls(tmp_path):
 
 
 def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
-    """The chosen averages travel with the state; so do p and the weight of L_con."""
+    """The chosen averages travel with the state; so do p and the lambda_ID."""
 
     def run(folder, killed_at):
         training = style_training(small_network(), identity_goal=0.01)
@@ -90,17 +90,17 @@ def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
     assert resumed.best.step == whole.best.step
     theirs = resumed.averaged_state()
     assert all(torch.equal(value, theirs[key]) for key, value in whole.averaged_state().items())
-    assert float(whole.training.content) != 1
-    assert torch.equal(resumed.training.content, whole.training.content)
+    assert float(whole.training.factor) != 1
+    assert torch.equal(resumed.training.factor, whole.training.factor)
     assert torch.equal(resumed.training.adversary.augment, whole.training.adversary.augment)
 
 
 @pytest.mark.parametrize(("goal", "grows"), [(0.001, True), (10.0, False), (0.0, None)])
-def test_content_weighs_more_while_people_are_not_themselves(goal, grows):
+def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
     training = style_training(small_network(), identity_goal=goal)
     for step in range(4):
         training.step(step, torch.Generator().manual_seed(step))
-    weight = float(training.content)
+    weight = float(training.factor)
     assert weight == 1 if grows is None else (weight > 1) is grows
 
 
