@@ -145,8 +145,8 @@ MEASURES = (
         "results",
         "Is a face lost?",
         "Share of results in which the detector finds no face, or not where the landmark model "
-        "does, or not where it has to be. Lower is better; drawn exemplars can defeat both, too. The last line is "
-        "the share of results whose shapes could be measured with those of face and exemplar.",
+        "does, or not where it has to be. Lower is better; drawn exemplars can defeat both, too. "
+        "The last line is the share of results whose shapes could be measured.",
         (
             ("artefact_faces_line", "untouched faces"),
             ("artefact_exemplars_line", "exemplars"),
