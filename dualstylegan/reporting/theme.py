@@ -62,7 +62,7 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
 .board small { display: block; color: var(--muted); font-size: 12px; }
 .board thead th, .board tbody th { min-width: 108px; padding-right: 18px; }
 .board tbody th { position: sticky; left: 0; background: var(--paper); }
-.methods tbody th { min-width: 92px; }
+.methods tbody th { min-width: 108px; }
 .mark { font-size: 12px; color: var(--muted); }
 .mark.first { color: var(--accent); }
 section > p.small { font-size: 14px; margin: 16px 0 0; }
