@@ -123,7 +123,7 @@ class Validation:
 
 
 def f_measure(style: float, person: float) -> float:
-    """Weighted harmonic mean of two shares (van Rijsbergen, 1979); zero unless both are above it."""
+    """Weighted harmonic mean of two shares (van Rijsbergen, 1979); zero unless both are above."""
     if min(style, person) <= 0:
         return 0.0
     weight = STYLE_MATTERS**2
