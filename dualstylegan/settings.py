@@ -153,10 +153,10 @@ class Finetune(_Adversarial):
     truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
     jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
     identity_goal: float = Field(
-        default=0.55,
+        default=0.5,
         ge=0,
         le=2,
-        description="L_ID that lambda_ID is steered to; 0: it stays as set",
+        description="L_ID that lambda_ID and lambda_reg are steered to; 0: they stay as set",
     )
     check_steps: int = Field(
         default=60, ge=0, le=100_000, description="between held-out checks; 0: the last step counts"
@@ -191,7 +191,7 @@ class Package(Section):
     """The portrait model's folder."""
 
     name: str = Field(default="portrait", min_length=1, max_length=100)
-    structure: float = Field(default=0.8, ge=0, le=1, description="default structure weight")
+    structure: float = Field(default=1.0, ge=0, le=1, description="default structure weight")
     color: float = Field(default=1.0, ge=0, le=1, description="default colour weight")
     truncation: float = Field(default=1.0, ge=0, le=1.5)
     thumbnail_px: int = Field(default=128, ge=16, le=512)

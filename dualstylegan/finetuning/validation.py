@@ -4,8 +4,9 @@ Legend of shape suffixes: F face, S exemplar, N pair of both, L row, D style wid
 width, C channel, H height, W width.
 
 The published recipe saves several checkpoints and leaves the choice to the eye. Here one score
-chooses: the harmonic mean of two shares, each measured by its own lines, so that neither a model
-that copies the exemplar nor one that leaves the face as it was can score.
+chooses: the F measure of two shares, each measured by its own lines, so that neither a model that
+copies the exemplar nor one that leaves the face as it was can score. Style counts more, since the
+steering of L_con looks after the person already.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from dualstylegan.networks.vgg import Perceptual
 
 SEED = 14
 EPS = 1e-9
+# How many times as much as the person the style matters: beta of the F measure.
+STYLE_MATTERS = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Validation:
     @torch.no_grad()
     def measure(self) -> dict[str, Tensor]:
         """Shares, at most 1: `style` of the way from the untouched faces to the exemplars, `person`
-        of the way from strangers to the very person, and `score`, their harmonic mean.
+        of the way from strangers to the very person, and `score`, their F measure.
         """
         looks, apart = [], []
         for face_LD in self.face_FLD:
@@ -98,7 +101,7 @@ class Validation:
         own = torch.eye(len(apart_FSF), dtype=torch.bool, device=apart_FSF.device)[:, None]
         own = own.expand_as(apart_FSF)
         person = 1 - float(apart_FSF[own].mean() / apart_FSF[~own].mean())
-        found = {"style": style, "person": person, "score": harmonic_mean(style, person)}
+        found = {"style": style, "person": person, "score": f_measure(style, person)}
         return {name: torch.tensor(value) for name, value in found.items()}
 
     def _restyle(self, face_LD: Tensor) -> Tensor:
@@ -119,8 +122,9 @@ class Validation:
         return torch.stack(columns, 1)
 
 
-def harmonic_mean(*shares: float) -> float:
-    """Zero where one of the shares is not above it."""
-    if min(shares) <= 0:
+def f_measure(style: float, person: float) -> float:
+    """Weighted harmonic mean of two shares (van Rijsbergen, 1979); zero unless both are above."""
+    if min(style, person) <= 0:
         return 0.0
-    return len(shares) / sum(1 / share for share in shares)
+    weight = STYLE_MATTERS**2
+    return (1 + weight) / (weight / style + 1 / person)

@@ -7,7 +7,7 @@ import torch
 
 from dualstylegan.finetuning.adversary import MOST_AUGMENTED, Adversary, AdversaryPlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
-from dualstylegan.finetuning.validation import Panel, Validation, harmonic_mean
+from dualstylegan.finetuning.validation import Panel, Validation, f_measure
 from dualstylegan.networks.discriminator import Discriminator
 from tests.core.trainings import (
     SIZE,
@@ -167,10 +167,11 @@ def test_neither_a_copy_of_the_exemplar_nor_the_face_itself_scores(panel, paint,
     assert float(found["score"]) == pytest.approx(0.0, abs=0.05)
 
 
-def test_the_score_wants_both():
-    assert harmonic_mean(0.5, 0.5) == pytest.approx(0.5)
-    assert harmonic_mean(0.9, 0.1) < harmonic_mean(0.4, 0.4)
-    assert harmonic_mean(1.0, -0.2) == 0
+def test_the_score_wants_both_and_style_more():
+    assert f_measure(0.5, 0.5) == pytest.approx(0.5)
+    assert f_measure(0.9, 0.05) < f_measure(0.4, 0.4)
+    assert f_measure(0.6, 0.4) > f_measure(0.4, 0.6)
+    assert f_measure(1.0, -0.2) == 0
 
 
 def test_a_panel_takes_exemplars_from_the_whole_set():
