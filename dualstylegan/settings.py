@@ -213,6 +213,9 @@ class Evaluate(Section):
     natural_faces: int = Field(
         default=32, ge=2, le=10_000, description="random faces that g(z_i+) are held against"
     )
+    large_pairs: int = Field(
+        default=4, ge=0, le=1000, description="pictures as large as the model can; 0: none"
+    )
     enrol_invert_steps: int = Field(default=60, ge=1, le=5000, description="of held-out exemplars")
     enrol_refine_steps: int = Field(default=40, ge=1, le=5000)
     bfloat16: bool = True

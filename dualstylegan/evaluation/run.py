@@ -20,6 +20,7 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
 from dualstylegan.evaluation.gallery import Gallery, Progress, dualstylegan
 from dualstylegan.evaluation.held_out import measure_enrolled
+from dualstylegan.evaluation.large import measure_large
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
 from dualstylegan.evaluation.probe import Probe, ring_pairs, to_bytes
 from dualstylegan.evaluation.subjects import Rendered, look_at, look_behind
@@ -47,6 +48,7 @@ class Plan:
         seed: of the bootstrap and of the choice of pairs.
         resamples: of the bootstrap.
         natural_faces: faces of random codes that g(z_i+) are held against.
+        large_pairs: pairs rendered as large as the model can; 0: none.
         bfloat16: render in bfloat16, twice as fast on CPUs that have it; results differ by half a
             grey level. The measuring networks stay in float32.
     """
@@ -62,6 +64,7 @@ class Plan:
     seed: int = 0
     resamples: int = 1000
     natural_faces: int = 32
+    large_pairs: int = 4
     bfloat16: bool = True
 
 
@@ -156,6 +159,7 @@ def evaluate(
         rendered, natural = render(model, gallery, plan, progress)
         sweep = render_sweep(model, gallery.code_CLD[0], gallery.styles[0], plan.size)
         fresh = render_fresh(model, plan)
+        large = measure_large(model, gallery, probe, plan.large_pairs, plan.size, **drawn)
         extra = hang(model, contents, codes, held_out, plan) if held_out else None
         enrolled = render(model, extra, plan, progress, "held out: ") if extra else None
     pairs = ring_pairs(len(gallery.styles), plan.diversity_pairs, plan.seed)
@@ -164,6 +168,7 @@ def evaluate(
     table = pair_table(subjects)
     figures = measure(subjects, table, **drawn)
     figures |= measure_realism(backdrop, probe.look(fresh)[0], **drawn)
+    figures |= large
     if extra and enrolled:
         behind = look_behind(probe, extra, enrolled[1], [])
         others = look_at(probe, extra, behind, enrolled[0], progress)

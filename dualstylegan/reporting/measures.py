@@ -162,6 +162,22 @@ MEASURES = (
         "against the other is the floor.",
         (("natural_exemplars_line", "exemplars"), ("natural_halves_line", "faces, halves")),
     ),
+    Measure(
+        "large_lpips",
+        "large, reduced",
+        "Does the largest picture agree with the small one?",
+        "LPIPS of the picture at full size, reduced, to the one rendered small. Lower is better; "
+        "two results of one face in different styles are the line.",
+        (("diversity_lpips", "style to style"),),
+    ),
+    Measure(
+        "large_detail",
+        "detail",
+        "Is the largest picture sharp?",
+        "What only the full size holds, as a share of what the generator's own full-size picture "
+        "of the same face holds: 1 is as detailed as a photo.",
+        (),
+    ),
     *(
         Measure(
             f"enrolled_{key}",
