@@ -30,7 +30,7 @@ def detail(image_NCHW: Tensor, size: int) -> Tensor:
 def render_pairs(
     model: PortraitModel, gallery: Gallery, pairs: int, size: int, styled: bool = True
 ) -> Tensor:
-    """Face i in style i, or untouched, as uint8 (N, 3, size, size); both begin anew at their ends."""
+    """Face i in style i, or untouched, as uint8 (N, 3, size, size); both start over at the end."""
     made = []
     for number in range(pairs):
         face = gallery.code_CLD[number % len(gallery.contents)][None]
