@@ -75,8 +75,8 @@ def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tenso
 def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float) -> Tensor:
     """Affinities of each x to all y (P, Q), of sum one for each x: rows are independent.
 
-    w_ij = exp((1 - d_ij / (min_j d_ij + eps)) / h) with d = 1 - s is exp(k_i s_ij) times a factor of
-    its row, k_i = 1 / (h (1 - max_j s_ij + eps)), and normalising takes the factor away.
+    w_ij = exp((1 - d_ij / (min_j d_ij + eps)) / h) with d = 1 - s is exp(k_i s_ij) times a factor
+    of its row, k_i = 1 / (h (1 - max_j s_ij + eps)), and normalising takes the factor away.
     """
     similarity = x_PC @ y_QC.T
     sharpness = 1 / (bandwidth * (1 - similarity.amax(1, keepdim=True) + EPS))
