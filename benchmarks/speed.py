@@ -43,7 +43,7 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
 }
 OUT = Path("data/reports/speed.json")
 HEAD = (
-    f"{'':52} {'':8}   CPU-seconds{'':22}   seconds{'':18}   MiB\n{'':52} {'GFLOP':>8}"
+    f"{'':62}CPU-seconds{'':23}seconds{'':19}MiB\n{'':52} {'GFLOP':>8}"
     f" {'floor':>8} {'ours':>8} {'theirs':>8} {'ratio':>6} {'ours':>8} {'theirs':>8} {'ratio':>6}"
     f" {'ours':>6} {'theirs':>6}"
 )

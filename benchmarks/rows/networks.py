@@ -19,6 +19,7 @@ from dualstylegan.networks.stylegan2 import StyleGAN2
 BATCHES = (1, 8)
 DTYPES = (torch.float32, torch.bfloat16)
 SIZES = (256, 1024)
+EMBEDDED_ROWS, STRUCTURE_ROWS = 16, 7
 CONTEXTUAL_CHANNELS = 256
 CONTEXTUAL_SIDE = 64
 
@@ -64,7 +65,6 @@ def _renders(network: Any, batch: int, size: int) -> Any:
 
 def encoder_rows() -> list[Row]:
     """Codes of one picture. The published encoder, beside itself, always renders at 1024 px."""
-    layout = built(lambda: StyleGAN2(256))
     image = pictures(1, 256)
 
     @torch.inference_mode()
@@ -86,7 +86,7 @@ def encoder_rows() -> list[Row]:
         return alone(lambda: encode(encoder))
 
     def embedded() -> Cycle:
-        encoder = built(lambda: PortraitEncoder(16, layout.structure_rows))
+        encoder = built(lambda: PortraitEncoder(EMBEDDED_ROWS, STRUCTURE_ROWS))
         encoder.to(memory_format=torch.channels_last)
         return alone(lambda: encode(encoder))
 
