@@ -3,9 +3,9 @@
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
 What is published: the generator's weights get gradients that nobody uses; D is shown pictures that
-are rendered once more for it; real and fake pass D one after the other; targets are described anew
-in each step; stage 2 encodes in every step and uses the code in one of four. Codes are those of our
-own step, so that both sides come to the same numbers.
+are rendered once more for it; VGG goes to its last layer; stage 2 encodes in every step and uses
+the code in one of four. Codes are those of our own step, so that both sides of stage 3 come to the
+same numbers.
 """
 
 from __future__ import annotations
@@ -22,15 +22,6 @@ from dualstylegan.finetuning.adversary import Adversary
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import Lesson, StyleTraining
 from dualstylegan.inversion import encode
-from dualstylegan.networks.discriminator import Discriminator
-
-
-class ApartDiscriminator(Discriminator):
-    """Judges each set of a batch in a pass of its own."""
-
-    def forward(self, image_NCHW: Tensor, sets: int = 1) -> Tensor:
-        parts = [super(ApartDiscriminator, self).forward(x) for x in image_NCHW.chunk(sets)]
-        return torch.cat(parts)
 
 
 class PublishedStep:

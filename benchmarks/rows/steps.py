@@ -9,12 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure import Cycle, Row, Work, alone
-from benchmarks.published_steps import (
-    ApartDiscriminator,
-    PublishedAdapt,
-    PublishedStructure,
-    PublishedStyle,
-)
+from benchmarks.published_steps import PublishedAdapt, PublishedStructure, PublishedStyle
 from benchmarks.reference import whole_contextual
 from benchmarks.rows.build import STYLE_DIM, built, normal, pictures, plain
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
@@ -118,12 +113,12 @@ def adapt_rows() -> list[Row]:
     """A step of g to g': adversarial, R1 and path length as they come round, one picture."""
     plan = AdaptPlan(1, 0, schedule.RATE, 1.0, 0.0, 0.0, 1.0, 0.9, schedule.PATHS)
 
-    def side(kind: type[AdaptTraining], judge: type[Discriminator], dtype: Any) -> Cycle:
+    def side(kind: type[AdaptTraining], dtype: Any) -> Cycle:
         generator = built(lambda: StyleGAN2(SIZE), dtype)
         images = pictures(EXEMPLARS, SIZE)
         training = kind(
             generator,
-            Adversary(built(lambda: judge(SIZE), dtype), schedule.ADVERSARY),
+            Adversary(built(lambda: Discriminator(SIZE), dtype), schedule.ADVERSARY),
             built(LPIPS, dtype),
             lambda index: images[index],
             normal(EXEMPLARS, generator.rows, STYLE_DIM),
@@ -135,8 +130,8 @@ def adapt_rows() -> list[Row]:
     return [
         Row(
             f"g' step, {SIZE} px",
-            lambda: side(AdaptTraining, Discriminator, FAST),
-            lambda: side(PublishedAdapt, ApartDiscriminator, torch.float32),
+            lambda: side(AdaptTraining, FAST),
+            lambda: side(PublishedAdapt, torch.float32),
             FAST,
         )
     ]
@@ -145,12 +140,12 @@ def adapt_rows() -> list[Row]:
 def structure_rows() -> list[Row]:
     """A step of stage 2; every fourth encodes, and has the path length too."""
 
-    def side(kind: type[StructureTraining], judge: type[Discriminator], dtype: Any) -> Cycle:
+    def side(kind: type[StructureTraining], dtype: Any) -> Cycle:
         network = built(lambda: DualStyleGAN(StyleGAN2(SIZE)), dtype)
         training = kind(
             network,
             built(lambda: PublishedEncoder(network.generator.rows), dtype),
-            Adversary(built(lambda: judge(SIZE), dtype), schedule.STRUCTURE_ADVERSARY),
+            Adversary(built(lambda: Discriminator(SIZE), dtype), schedule.STRUCTURE_ADVERSARY),
             built(lambda: PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), dtype),
             SIZE,
             schedule.structure_plan(1),
@@ -160,23 +155,21 @@ def structure_rows() -> list[Row]:
     return [
         Row(
             f"stage 2 step, {SIZE} px",
-            lambda: side(StructureTraining, Discriminator, FAST),
-            lambda: side(PublishedStructure, ApartDiscriminator, torch.float32),
+            lambda: side(StructureTraining, FAST),
+            lambda: side(PublishedStructure, torch.float32),
             FAST,
         )
     ]
 
 
-def style_side(
-    kind: type[StyleTraining], judge: type[Discriminator], dtype: torch.dtype
-) -> StyleTraining:
+def style_side(kind: type[StyleTraining], dtype: torch.dtype) -> StyleTraining:
     """Stage 3 of the paper's cartoon recipe, one picture a step."""
     network = built(lambda: DualStyleGAN(StyleGAN2(SIZE)), dtype)
     images = pictures(EXEMPLARS, SIZE)
     codes = normal(2, EXEMPLARS, network.generator.rows, STYLE_DIM)
     return kind(
         network,
-        Adversary(built(lambda: judge(SIZE), dtype), schedule.ADVERSARY),
+        Adversary(built(lambda: Discriminator(SIZE), dtype), schedule.ADVERSARY),
         built(lambda: PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), dtype),
         built(lambda: PublishedIdentity(IRSE50()), dtype),
         lambda index: images[index],
@@ -190,14 +183,14 @@ def style_side(
 def style_rows() -> list[Row]:
     """A step of stage 3: D, G, and R1 and path length as they come round."""
 
-    def side(kind: type[StyleTraining], judge: type[Discriminator], dtype: Any) -> Cycle:
-        return steps(style_side(kind, judge, dtype).step, STYLE_KINDS)
+    def side(kind: type[StyleTraining], dtype: Any) -> Cycle:
+        return steps(style_side(kind, dtype).step, STYLE_KINDS)
 
     return [
         Row(
             f"stage 3 step, {SIZE} px",
-            lambda: side(StyleTraining, Discriminator, FAST),
-            lambda: side(PublishedStyle, ApartDiscriminator, torch.float32),
+            lambda: side(StyleTraining, FAST),
+            lambda: side(PublishedStyle, torch.float32),
             FAST,
         )
     ]
