@@ -3,7 +3,9 @@
 Legend of shape suffixes: N image, C channel (I in, O out), H height, W width, K kernel, D style.
 
 A modulated convolution makes a weight for each image and convolves in groups; filters run channel
-by channel over padded or zero-filled maps. The results are the same, which tests hold.
+by channel over padded or zero-filled maps; noise, bias, slope and gain are passes of their own;
+VGG goes to its last layer whatever is asked of it; the contextual loss forms whole matrices. The
+results are the same, which tests hold.
 """
 
 from __future__ import annotations
@@ -15,7 +17,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualstylegan.networks.layers import Blur, FirUpsample, ModulatedConv2d
+from dualstylegan import refinement
+from dualstylegan.finetuning import style
+from dualstylegan.networks.extrinsic import AdaIN
+from dualstylegan.networks.layers import (
+    Blur,
+    ConvLayer,
+    EqualConv2d,
+    FirUpsample,
+    ModulatedConv2d,
+    widened,
+)
+from dualstylegan.networks.stylegan2 import StyledConv
+from dualstylegan.networks.vgg import VGG16
+from dualstylegan.networks.vgg19 import TAPS, VGG19
 
 
 def filtered(x_NCHW: Tensor, kernel_KK: Tensor, padding: tuple[int, int]) -> Tensor:
@@ -29,6 +44,7 @@ def filtered(x_NCHW: Tensor, kernel_KK: Tensor, padding: tuple[int, int]) -> Ten
 
 def modulated(self: ModulatedConv2d, x_NIHW: Tensor, w_ND: Tensor) -> Tensor:
     """Equations 1 to 3 of StyleGAN2 as written: scale the weight, normalise it, convolve."""
+    x_NIHW = x_NIHW.contiguous()
     n, i, height, width = x_NIHW.shape
     style_NI = self.modulation(w_ND)
     weight_NOIKK = self.scale * self.weight * style_NI[:, None, :, None, None]
@@ -61,18 +77,90 @@ def upsampled(self: FirUpsample, x_NCHW: Tensor) -> Tensor:
     return filtered(spread.reshape(n, c, 2 * height, 2 * width), self.kernel, (2, 1))
 
 
+def styled(self: StyledConv, x: Tensor, w_ND: Tensor, noise: Tensor) -> Tensor:
+    """Convolution, noise, bias and activation one after the other."""
+    result: Tensor = self.activate(self.noise(self.conv(x, w_ND), noise))
+    return result
+
+
+def layered(self: ConvLayer, x: Tensor) -> Tensor:
+    """Layer by layer."""
+    x = x.contiguous()
+    for layer in self:
+        x = layer(x)
+    return x
+
+
+def convolved(self: EqualConv2d, x: Tensor) -> Tensor:
+    """The weight scaled, then the convolution."""
+    weight = (self.weight * self.scale).to(x.dtype)
+    return F.conv2d(x, weight, self.bias, stride=self.stride, padding=self.padding)
+
+
+def instance_normed(self: AdaIN, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
+    """Normalise, then scale and shift."""
+    gamma, beta = self.style(style_ND)[:, :, None, None].chunk(2, 1)
+    result: Tensor = (gamma * F.instance_norm(widened(x_NCHW)) + beta).to(x_NCHW.dtype)
+    return result
+
+
+def all_of_vgg19(self: VGG19, image_NCHW: Tensor, taps: tuple[str, ...] = TAPS) -> list[Tensor]:
+    """Every layer, whichever taps are asked for."""
+    found = {}
+    x = (image_NCHW - self.shift) / self.spread
+    for index, layer in enumerate(self.features):
+        x = layer(x)
+        if index in self.tapped:
+            found[self.tapped[index]] = x
+    return [found[tap] for tap in taps]
+
+
+def all_of_vgg16(self: VGG16, image_NCHW: Tensor, stages: int = 5) -> list[Tensor]:
+    """Every layer, however many stages are asked for."""
+    maps = []
+    x = (image_NCHW - self.shift) / self.scale
+    for index, stage in enumerate(self.stages):
+        x = F.max_pool2d(x, 2) if index else x
+        for conv in stage:  # type: ignore[union-attr]
+            x = F.relu(conv(x))
+        maps.append(x)
+    return maps[:stages]
+
+
+def whole_contextual(x_NCHW: Tensor, y_NCHW: Tensor, bandwidth: float = 0.2) -> Tensor:
+    """L_CX as written: distances, relative distances, affinities, the best of each y."""
+    center = y_NCHW.mean((2, 3), keepdim=True)
+    x_NCP, y_NCP = (F.normalize(f - center, dim=1).flatten(2) for f in (x_NCHW, y_NCHW))
+    distance_NPQ = 1 - x_NCP.transpose(1, 2) @ y_NCP
+    relative_NPQ = distance_NPQ / (distance_NPQ.amin(2, keepdim=True) + 1e-5)
+    weight_NPQ = torch.exp((1 - relative_NPQ) / bandwidth)
+    affinity_NPQ = weight_NPQ / weight_NPQ.sum(2, keepdim=True)
+    return -torch.log(affinity_NPQ.amax(1).mean(1) + 1e-5)
+
+
+PUBLISHED = (
+    (ModulatedConv2d, "forward", modulated),
+    (Blur, "forward", blurred),
+    (FirUpsample, "forward", upsampled),
+    (StyledConv, "forward", styled),
+    (ConvLayer, "forward", layered),
+    (EqualConv2d, "forward", convolved),
+    (AdaIN, "forward", instance_normed),
+    (VGG19, "forward", all_of_vgg19),
+    (VGG16, "forward", all_of_vgg16),
+    (style, "contextual", whole_contextual),
+    (refinement, "contextual", whole_contextual),
+)
+
+
 @contextmanager
 def published_formulation() -> Iterator[None]:
-    """For a while every StyleGAN2 layer computes as published."""
-    ours = {
-        ModulatedConv2d: (ModulatedConv2d.forward, modulated),
-        Blur: (Blur.forward, blurred),
-        FirUpsample: (FirUpsample.forward, upsampled),
-    }
-    for kind, (_, theirs) in ours.items():
-        kind.forward = theirs  # type: ignore[assignment]
+    """For a while every layer and loss computes as published."""
+    ours = [(owner, name, getattr(owner, name)) for owner, name, _ in PUBLISHED]
+    for owner, name, theirs in PUBLISHED:
+        setattr(owner, name, theirs)
     try:
         yield
     finally:
-        for kind, (own, _) in ours.items():
-            kind.forward = own  # type: ignore[method-assign]
+        for owner, name, own in ours:
+            setattr(owner, name, own)

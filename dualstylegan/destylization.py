@@ -61,12 +61,12 @@ def fit_adapted(
     if isinstance(adapted, StyleGAN2):
         noises = [n.expand(len(start_NLD), -1, -1, -1).clone() for n in adapted.fixed_noise()]
 
-    def objective(latents: Sequence[Tensor], active: Tensor) -> Tensor:
+    def objective(latents: Sequence[Tensor]) -> Tensor:
         code, *maps = latents
         whitened = [(m - m.mean((2, 3), True)) / m.std((2, 3), keepdim=True) for m in maps]
         rendered = adapted(code, "z_plus", size=size, noise=whitened or None)
-        loss = lpips.distance(lpips.features(rendered), [f[active] for f in features])
-        loss = loss + IDENTITY_WEIGHT * identity.distance(identity(rendered), person[active])
+        loss = lpips.distance(lpips.features(rendered), features)
+        loss = loss + IDENTITY_WEIGHT * identity.distance(identity(rendered), person)
         loss = loss + SPREAD_WEIGHT * row_spread(code)
         for noise in whitened:
             loss = loss + NOISE_WEIGHT * noise_autocorrelation(noise)

@@ -3,7 +3,8 @@
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
 Images are optimised side by side, yet each as if alone: losses are per image, Adam is elementwise,
-and an image leaves the batch when it has converged.
+and an image that has converged moves no more. A step has fixed shapes and waits for no number, so
+that on a GPU one CUDA graph holds it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from torch.nn import functional as F
 from dualstylegan.networks.generator import Generator, Space
 from dualstylegan.networks.vgg import Perceptual
 
-Objective = Callable[[Sequence[Tensor], Tensor], Tensor]
+Objective = Callable[[Sequence[Tensor]], Tensor]
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
+WARM_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,93 @@ class Descent:
     steps_N: Tensor
 
 
+class Descending:
+    """Adam over several latent tensors under a per-image objective, one step at a time.
+
+    Everything that changes lives in tensors that are changed in place, and whatever depends on the
+    step's number is read from a table by a counter on the device.
+
+    Args:
+        latents, rates, objective, plan: see `descend`.
+    """
+
+    def __init__(
+        self,
+        latents: Sequence[Tensor],
+        rates: Sequence[float],
+        objective: Objective,
+        plan: DescentPlan,
+    ) -> None:
+        self.objective, self.plan = objective, plan
+        self.now = [x.detach().clone() for x in latents]
+        self.best = [x.clone() for x in self.now]
+        self.mean = [torch.zeros_like(x) for x in self.now]
+        self.square = [torch.zeros_like(x) for x in self.now]
+        count, device = len(self.now[0]), self.now[0].device
+        self.best_loss_N = torch.full((count,), math.inf, device=device)
+        self.first_loss_N, self.mark_N = self.best_loss_N.clone(), self.best_loss_N.clone()
+        self.steps_N = torch.zeros(count, dtype=torch.long, device=device)
+        self.last_gain_N = torch.zeros_like(self.steps_N)
+        self.going_N = torch.ones(count, dtype=torch.bool, device=device)
+        self.step = torch.zeros((), dtype=torch.long, device=device)
+        # Columns: 1 - beta1^t, 1 - beta2^t, and the learning rate of each latent tensor.
+        table = [
+            [*(1 - beta**t for beta in ADAM_BETAS), *(rate * plan.rate(t - 1) for rate in rates)]
+            for t in range(1, plan.steps + 1)
+        ]
+        self.table_SK = torch.tensor(table, device=device).view(plan.steps, 2 + len(rates))
+
+    def advance(self) -> None:
+        """One step of Adam for every image that is still going."""
+        leaves = [x.detach().requires_grad_(True) for x in self.now]
+        loss_N = self.objective(leaves)
+        gradients = torch.autograd.grad(loss_N.sum(), leaves)
+        with torch.no_grad():
+            self._note(loss_N.detach())
+            unbias, unspread, *rates = self.table_SK.index_select(0, self.step.view(1))[0].unbind()
+            for i, gradient in enumerate(gradients):
+                self.mean[i].lerp_(gradient, 1 - ADAM_BETAS[0])
+                self.square[i].lerp_(gradient.square(), 1 - ADAM_BETAS[1])
+                spread = (self.square[i] / unspread).sqrt() + ADAM_EPS
+                moved = self.now[i] - rates[i] * (self.mean[i] / unbias) / spread
+                self.now[i].copy_(self._chosen(self.going_N, moved, self.now[i]))
+            self.steps_N += self.going_N
+            if self.plan.patience:
+                self.going_N &= self.step - self.last_gain_N < self.plan.patience
+            self.step += 1
+
+    @torch.no_grad()
+    def look(self) -> None:
+        """Judge the latents as they are, without a step."""
+        self._note(self.objective(self.now))
+
+    def _note(self, loss_N: Tensor) -> None:
+        """Keep what is better than before, of the images that are still going."""
+        self.first_loss_N.copy_(torch.where(self.step == 0, loss_N, self.first_loss_N))
+        better_N = self.going_N & (loss_N < self.best_loss_N)
+        for best, now in zip(self.best, self.now, strict=True):
+            best.copy_(self._chosen(better_N, now, best))
+        self.best_loss_N.copy_(torch.where(better_N, loss_N, self.best_loss_N))
+        gained_N = self.going_N & (loss_N < self.mark_N * (1 - self.plan.tolerance))
+        self.mark_N.copy_(torch.where(gained_N, loss_N, self.mark_N))
+        self.last_gain_N.copy_(torch.where(gained_N, self.step, self.last_gain_N))
+
+    @staticmethod
+    def _chosen(mask_N: Tensor, new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(mask_N.view(-1, *[1] * (old.ndim - 1)), new, old)
+
+
+def replayed(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """On a GPU one CUDA graph of `work`, which has run a few times before; else `work` itself."""
+    if device.type != "cuda":
+        return work
+    torch.cuda.synchronize(device)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
 def descend(
     latents: Sequence[Tensor],
     rates: Sequence[float],
@@ -71,55 +160,23 @@ def descend(
     Args:
         latents: start values, each with N as its first dimension.
         rates: peak learning rate of each.
-        objective: from the latents of the images still active and their indices (n,) to their
-            losses (n,).
-        plan: schedule and convergence test.
+        objective: from the latents to the losses (N,) of the images.
+        plan: schedule and convergence test; with patience, all images are asked after each step
+            whether one is still going.
         progress: told how many steps are done.
     """
-    best = [x.detach().clone() for x in latents]
-    device = best[0].device
-    count = len(best[0])
-    best_loss = torch.full((count,), math.inf, device=device)
-    first_loss, mark = best_loss.clone(), best_loss.clone()
-    last_gain = torch.zeros(count, dtype=torch.long, device=device)
-    steps = torch.zeros(count, dtype=torch.long, device=device)
-    active = torch.arange(count, device=device)
-    now = [x.clone() for x in best]
-    mean = [torch.zeros_like(x) for x in best]
-    square = [torch.zeros_like(x) for x in best]
-    for step in range(plan.steps + 1):
-        leaves = [x.requires_grad_(True) for x in now]
-        loss_n = objective(leaves, active)
-        value = loss_n.detach()
-        if step == 0:
-            first_loss[active] = value
-        better = value < best_loss[active]
-        best_loss[active[better]] = value[better]
-        for kept, x in zip(best, now, strict=True):
-            kept[active[better]] = x.detach()[better]
-        gained = value < mark[active] * (1 - plan.tolerance)
-        mark[active[gained]] = value[gained]
-        last_gain[active[gained]] = step
-        if step == plan.steps:
-            break
-        gradients = torch.autograd.grad(loss_n.sum(), leaves)
-        with torch.no_grad():
-            for i, gradient in enumerate(gradients):
-                mean[i].lerp_(gradient, 1 - ADAM_BETAS[0])
-                square[i].lerp_(gradient.square(), 1 - ADAM_BETAS[1])
-                unbiased = mean[i] / (1 - ADAM_BETAS[0] ** (step + 1))
-                spread = (square[i] / (1 - ADAM_BETAS[1] ** (step + 1))).sqrt() + ADAM_EPS
-                now[i] = now[i].detach() - rates[i] * plan.rate(step) * unbiased / spread
-            steps[active] += 1
-            going = (step - last_gain[active] < plan.patience) | (plan.patience == 0)
-            if not bool(going.all()):
-                active = active[going]
-                now, mean, square = ([x[going] for x in xs] for xs in (now, mean, square))
+    state = Descending(latents, rates, objective, plan)
+    advance = state.advance
+    for step in range(plan.steps):
+        if step == WARM_STEPS:
+            advance = replayed(state.advance, state.step.device)
+        advance()
         if progress is not None:
             progress(step + 1)
-        if not len(active):
+        if plan.patience and not bool(state.going_N.any()):
             break
-    return Descent(best, best_loss, first_loss, steps)
+    state.look()
+    return Descent(state.best, state.best_loss_N, state.first_loss_N, state.steps_N)
 
 
 @torch.no_grad()
@@ -174,11 +231,10 @@ def invert(
     with torch.no_grad():
         features = lpips.features(image_NCHW)
 
-    def objective(latents: Sequence[Tensor], active: Tensor) -> Tensor:
+    def objective(latents: Sequence[Tensor]) -> Tensor:
         rendered = generator(latents[0], space, size=size)
-        target = [f[active] for f in features]
-        pixels = (rendered - image_NCHW[active]).abs().mean((1, 2, 3))
-        loss: Tensor = lpips.distance(lpips.features(rendered), target) + pixel_weight * pixels
+        pixels = (rendered - image_NCHW).abs().mean((1, 2, 3))
+        loss: Tensor = lpips.distance(lpips.features(rendered), features) + pixel_weight * pixels
         return loss
 
     return descend([start], [rate], objective, plan, progress)

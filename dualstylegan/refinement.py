@@ -10,12 +10,32 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dualstylegan.inversion import Descent, DescentPlan, descend
+from dualstylegan.inversion import Descent, DescentPlan, Objective, descend
 from dualstylegan.losses import contextual
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.vgg import Perceptual
 
 CONTEXTUAL_STAGE = 2  # VGG's third stage
+
+
+def reconstruction(
+    network: DualStyleGAN, lpips: Perceptual, image_NCHW: Tensor, intrinsic_NLD: Tensor
+) -> Objective:
+    """LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar, of the parts of z_e+: the objective.
+
+    The exemplar's features are computed once.
+    """
+    with torch.no_grad():
+        target = lpips.features(image_NCHW)
+
+    def objective(latents: Sequence[Tensor]) -> Tensor:
+        extrinsic = network.generator.map(torch.cat(list(latents), 1))
+        image = network(intrinsic_NLD, extrinsic, size=image_NCHW.shape[-1])
+        rendered = lpips.features(image)
+        similar = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
+        return lpips.distance(rendered, target) + similar
+
+    return objective
 
 
 def refine(
@@ -40,18 +60,8 @@ def refine(
         intrinsic_NLD, extrinsic_NLD: z_i+ and z_e+ in Z+.
         plan: schedule; the rates are peaks for Adam.
     """
-    size = image_NCHW.shape[-1]
     rows = network.generator.structure_rows
-    with torch.no_grad():
-        features = lpips.features(image_NCHW)
-
-    def objective(latents: Sequence[Tensor], active: Tensor) -> Tensor:
-        extrinsic = network.generator.map(torch.cat(list(latents), 1))
-        rendered = lpips.features(network(intrinsic_NLD[active], extrinsic, size=size))
-        target = [f[active] for f in features]
-        similar = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
-        return lpips.distance(rendered, target) + similar
-
+    objective = reconstruction(network, lpips, image_NCHW, intrinsic_NLD)
     parts = [extrinsic_NLD[:, :rows], extrinsic_NLD[:, rows:]]
     found = descend(parts, [structure_rate, color_rate], objective, plan, progress)
     code = torch.cat(found.latents, 1)

@@ -134,8 +134,8 @@ class Adversary:
 
     def _judgement(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """D's loss on some images, and what to log of it."""
-        real_logits, fake_logits = self.discriminator(torch.cat((real, fake)), sets=2).chunk(2)
-        loss = discriminator_adversarial(real_logits, fake_logits).mean()
+        real_logits = self.discriminator(real)
+        loss = discriminator_adversarial(real_logits, self.discriminator(fake)).mean()
         scalars = {
             "d/adversarial": loss.detach(),
             "d/real": real_logits.detach().mean(),

@@ -99,15 +99,9 @@ class Discriminator(nn.Module):
             EqualLinear(last * 16, last, activate=True), EqualLinear(last, 1)
         )
 
-    def forward(self, image_NCHW: Tensor, sets: int = 1) -> Tensor:
-        """Logits (N, 1), float32, for images in [-1, 1].
-
-        Args:
-            image_NCHW: images.
-            sets: equal parts that the batch is made of, one after the other; each has a minibatch
-                deviation of its own, as if judged alone, while weights are prepared once for all.
-        """
+    def forward(self, image_NCHW: Tensor) -> Tensor:
+        """Logits (N, 1), float32, for images in [-1, 1]."""
         x = image_NCHW.to(self.compute_dtype, memory_format=torch.channels_last)
-        x = torch.cat([minibatch_stddev(part) for part in self.convs(x).chunk(sets)])
-        logits: Tensor = self.final_linear(widened(self.final_conv(x).flatten(1)))
+        x = self.final_conv(minibatch_stddev(self.convs(x)))
+        logits: Tensor = self.final_linear(widened(x.flatten(1)))
         return logits

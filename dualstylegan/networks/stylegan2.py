@@ -63,7 +63,7 @@ class StyledConv(nn.Module):
         self.activate = FusedLeakyReLU(outputs)
 
     def forward(self, x: Tensor, w_ND: Tensor, noise: Tensor) -> Tensor:
-        """sqrt(2) lrelu(d x + n + b), gain inside, slope in place: three passes, not six."""
+        """sqrt(2) lrelu(d x + n + b), gain inside and slope in place: three passes, not six."""
         x, demod_NO = self.conv.convolve(x, w_ND)
         assert demod_NO is not None
         factor = (LRELU_GAIN * demod_NO).to(x.dtype)[:, :, None, None]

@@ -243,14 +243,14 @@ def test_features_of_a_fixed_target_are_computed_once(network):
 def test_codes_optimised_together_are_those_optimised_alone():
     start, goal = torch.randn(3, ROWS, DIM), torch.randn(3, ROWS, DIM)
 
-    def objective(latents, active):
-        return (latents[0] - goal[active]).square().mean((1, 2))
+    def objective(latents):
+        return (latents[0] - goal).square().mean((1, 2))
 
     plan = DescentPlan(steps=6)
     together = descend([start], [0.1], objective, plan)
     for row in range(3):
 
-        def own(latents, active, row=row):
+        def own(latents, row=row):
             return (latents[0] - goal[row]).square().mean((1, 2))
 
         alone = descend([start[row : row + 1]], [0.1], own, plan)

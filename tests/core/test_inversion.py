@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from dualstylegan.inversion import DescentPlan, closest_start, descend, encode, invert
+from dualstylegan.inversion import (
+    Descending,
+    DescentPlan,
+    closest_start,
+    descend,
+    encode,
+    invert,
+)
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from tests.core.trainings import Encoder, Pyramid
 
@@ -67,19 +76,53 @@ def test_encoding_needs_no_gradients() -> None:
 
 
 def test_each_image_stops_when_it_has_converged() -> None:
-    """The first has nothing to gain; the second goes on alone."""
-    seen: list[list[int]] = []
+    """The first has nothing to gain and stays where it is; the second goes on, then all end."""
+    seen: list[Tensor] = []
 
-    def objective(latents: list[Tensor], active: Tensor) -> Tensor:
-        seen.append(active.tolist())
-        return latents[0].square().sum(1) * active.float() + 1
+    def objective(latents: Sequence[Tensor]) -> Tensor:
+        seen.append(latents[0].detach().clone())
+        return latents[0].square().sum(1) * torch.tensor([0.0, 1.0]) + 1
 
-    plan = DescentPlan(steps=40, patience=5)
+    plan = DescentPlan(steps=400, patience=5)
     found = descend([torch.full((2, 1), 3.0)], [0.2], objective, plan)
-    assert found.steps_N[0] < found.steps_N[1]
-    assert seen[0] == [0, 1]
-    assert seen[-1] == [1]
+    assert found.steps_N[0] < found.steps_N[1] < len(seen) < plan.steps
+    assert all(torch.equal(x[0], seen[-1][0]) for x in seen[plan.patience + 1 :])
+    assert not torch.equal(seen[-1][1], seen[plan.patience + 1][1])
     assert found.loss_N[1] < found.first_loss_N[1]
+
+
+def test_steps_are_those_of_torchs_adam() -> None:
+    """The same latents and losses as torch's own optimiser, under the same rates."""
+    plan = DescentPlan(steps=6)
+    start = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+
+    def objective(latents: Sequence[Tensor]) -> Tensor:
+        return (latents[0] - 1).abs().sum(1) + latents[0].square().sum(1)
+
+    code = start.clone().requires_grad_(True)
+    adam = torch.optim.Adam([code])
+    for step in range(plan.steps):
+        adam.param_groups[0]["lr"] = 0.1 * plan.rate(step)
+        adam.zero_grad()
+        objective([code]).sum().backward()
+        adam.step()
+    found = descend([start], [0.1], objective, plan)
+    assert torch.allclose(found.latents[0], code.detach(), atol=1e-6)
+
+
+def test_a_step_has_fixed_shapes_and_waits_for_no_number(generator: StyleGAN2) -> None:
+    """Tensors without values cannot be asked for any: what would end a CUDA graph raises here."""
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        wanted = mode.from_tensor(images(generator, 2))
+        start = mode.from_tensor(torch.zeros(2, generator.rows, DIM))
+
+        def objective(latents: Sequence[Tensor]) -> Tensor:
+            return (generator(latents[0], "z_plus") - wanted).abs().mean((1, 2, 3))
+
+        state = Descending([start], [0.1], objective, DescentPlan(steps=4, patience=2))
+        state.advance()
+        with pytest.raises(DataDependentOutputException):
+            bool(state.going_N.any())
 
 
 @pytest.mark.parametrize("steps", [1, 7, 300])

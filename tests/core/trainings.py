@@ -85,7 +85,7 @@ def adversary():
     return Adversary(Discriminator(SIZE, channels=[8] * 4), AdversaryPlan(augment=0.0))
 
 
-def style_training(network, *, identity=None, **changes):
+def style_training(network, *, kind=StyleTraining, identity=None, **changes):
     plan = StylePlan(
         batch=2, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
         matching=0.25, identity=1.0, regular=0.015, regularise="mod_res", mixing=0.9,
@@ -93,7 +93,7 @@ def style_training(network, *, identity=None, **changes):
     )  # fmt: skip
     torch.manual_seed(2)
     portraits = torch.randn(4, 3, SIZE, SIZE)
-    return StyleTraining(
+    return kind(
         network, adversary(), Pyramid(), identity or Identity(),
         lambda index: portraits[index], torch.randn(4, ROWS, DIM), torch.randn(4, ROWS, DIM),
         SIZE, replace(plan, **changes),

@@ -1,0 +1,1 @@
+"""Rows of the table by theme: networks, the steps of the method, and whole stages."""

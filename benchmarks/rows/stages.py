@@ -1,0 +1,73 @@
+"""Rows of whole stages for one portrait, and of the main job by the timings that it left."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from benchmarks.measure import Cycle, Row, alone
+from benchmarks.rows.build import normal
+from dualstylegan.faces.crop import align_face
+from dualstylegan.images import read_image, write_png
+from dualstylegan.model_config import PortraitConfig
+from dualstylegan.models import EMBEDDED, EmbeddedNetworks
+from dualstylegan.sampling import SamplerPlan, fit_sampler
+from dualstylegan.style_library import StyleLibrary
+from dualstylegan.transfer import PortraitModel
+
+WEIGHTS = Path("data/weights")
+BASE = Path("data/base")
+PHOTO = WEIGHTS / "astronaut.png"
+SIZES = (256, 1024)
+REFINE_STEPS = 24  # what `dualstylegan transfer` does by default
+EXEMPLARS = 16
+
+
+def embedded_model() -> PortraitModel:
+    """The embedded model as it ships, before any style, with styles that are random codes."""
+    networks = EmbeddedNetworks(WEIGHTS, BASE)
+    network = networks.dualstylegan()
+    shape = (1, network.generator.rows, network.generator.style_dim)
+    library = StyleLibrary(("drawn",), normal(*shape), normal(*shape))
+    config = PortraitConfig(network=EMBEDDED, styles=library.names)
+    return PortraitModel(config, network, networks.encoder(), library, weights_dir=WEIGHTS)
+
+
+def transfer_rows() -> list[Row]:
+    """Transfer end to end, warm: a photo file in, a picture file out."""
+
+    def side(size: int, refine_steps: int) -> Cycle:
+        model = embedded_model()
+        folder = Path(tempfile.mkdtemp())
+
+        def run() -> None:
+            image = read_image(PHOTO)
+            found = model.transfer(image, "drawn", size=size, refine_steps=refine_steps)
+            write_png(folder / "out.png", found)
+
+        return alone(run)
+
+    rows = [Row(f"transfer, file to file, {px} px", lambda px=px: side(px, 0)) for px in SIZES]
+    name = f"transfer, file to file, {SIZES[0]} px, {REFINE_STEPS} steps on the face"
+    return [*rows, Row(name, lambda: side(SIZES[0], REFINE_STEPS))]
+
+
+def alignment_rows() -> list[Row]:
+    """A photo's face found, measured and cropped."""
+
+    def side() -> Cycle:
+        photo = read_image(PHOTO)
+        return alone(lambda: align_face(photo, 256, weights_dir=WEIGHTS))
+
+    return [Row("alignment of a photo, 256 px", side)]
+
+
+def sampler_rows() -> list[Row]:
+    """An epoch of the sampler: a pool of 1000 codes matched and learnt."""
+
+    def side() -> Cycle:
+        codes = normal(EXEMPLARS, 16, 512)
+        plan = SamplerPlan(epochs=1, pool=1000, batch=128, rate=1e-3, jitter=0.05, seed=0)
+        return alone(lambda: fit_sampler(codes, 7, plan))
+
+    return [Row("sampler, an epoch of 1000 codes", side)]
