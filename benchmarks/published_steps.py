@@ -43,12 +43,14 @@ class PublishedStep:
 class PublishedStyle(PublishedStep, StyleTraining):
     """Stage 3."""
 
-    def _terms(self, lesson: Lesson, draw: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def _terms(
+        self, lesson: Lesson, draw: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         codes = lesson.intrinsic_NLD, lesson.extrinsic_NLD
         with torch.no_grad():
             shown: Tensor = self.network(*codes, space="w_plus", size=self.size)
-        _, terms = super()._terms(lesson, draw)
-        return shown, terms
+        _, terms, noted = super()._terms(lesson, draw)
+        return shown, terms, noted
 
 
 class PublishedStructure(PublishedStep, StructureTraining):
