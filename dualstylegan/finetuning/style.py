@@ -44,7 +44,7 @@ GRID_SEED = 13
 PERSON_RATE = 0.1
 STEER_RATE = 0.03
 STEER_BAND = 0.2
-MOST_STEERED = 8.0
+MOST_STEERED = 4.0
 
 
 @dataclass(frozen=True)
