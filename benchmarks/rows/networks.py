@@ -54,7 +54,7 @@ def _renders(network: Any, batch: int, size: int) -> Any:
     w_NLD = normal(batch, network.rows, STYLE_DIM)
 
     def render() -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():
             image: Tensor = network.synthesise(w_NLD, size=size)
         return image
 
@@ -65,7 +65,7 @@ def encoder_rows() -> list[Row]:
     """Codes of one picture. The published encoder, beside itself, always renders at 1024 px."""
     image = pictures(1, 256)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(encoder: Any) -> Tensor:
         codes: Tensor = encoder(image)
         return codes
@@ -73,7 +73,7 @@ def encoder_rows() -> list[Row]:
     def theirs() -> Cycle:
         encoder, generator = built(lambda: PublishedEncoder(18)), built(lambda: StyleGAN2(1024))
 
-        @torch.inference_mode()
+        @torch.no_grad()
         def run() -> object:
             return generator.synthesise(encode(encoder))
 
