@@ -29,7 +29,8 @@ from dualstylegan.files import write_json
 from dualstylegan.floor import bandwidth, matrix_rate
 
 GROUPS: dict[str, Callable[[], list[Row]]] = {
-    "forward": networks.forward_rows,
+    "forward": lambda: networks.forward_rows(256),
+    "forward-1024": lambda: networks.forward_rows(1024),
     "encoder": networks.encoder_rows,
     "contextual": networks.contextual_rows,
     "latent": steps.latent_rows,

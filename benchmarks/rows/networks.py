@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from dualstylegan.networks.stylegan2 import StyleGAN2
 
 BATCHES = (1, 8)
 DTYPES = (torch.float32, torch.bfloat16)
-SIZES = (256, 1024)
 EMBEDDED_ROWS, STRUCTURE_ROWS = 16, 7
 CONTEXTUAL_CHANNELS = 256
 CONTEXTUAL_SIDE = 64
@@ -29,26 +29,24 @@ def named(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def forward_rows() -> list[Row]:
+def forward_rows(size: int) -> list[Row]:
     """A picture from codes in W+, alone and in a batch; the embedded generator has no published
     formulation."""
     rows = []
-    for size in SIZES:
-        for batch in BATCHES:
-            for dtype in DTYPES:
+    for batch, dtype in itertools.product(BATCHES, DTYPES):
 
-                def ours(size: int = size, batch: int = batch, dtype: Any = dtype) -> Cycle:
-                    return alone(_renders(built(lambda: StyleGAN2(size), dtype), batch, size))
+        def ours(batch: int = batch, dtype: torch.dtype = dtype) -> Cycle:
+            return alone(_renders(built(lambda: StyleGAN2(size), dtype), batch, size))
 
-                def theirs(size: int = size, batch: int = batch) -> Cycle:
-                    return alone(plain(_renders(built(lambda: StyleGAN2(size)), batch, size)))
+        def theirs(batch: int = batch) -> Cycle:
+            return alone(plain(_renders(built(lambda: StyleGAN2(size)), batch, size)))
 
-                def embedded(size: int = size, batch: int = batch, dtype: Any = dtype) -> Cycle:
-                    return alone(_renders(built(MobileStyleGAN, dtype), batch, size))
+        def embedded(batch: int = batch, dtype: torch.dtype = dtype) -> Cycle:
+            return alone(_renders(built(MobileStyleGAN, dtype), batch, size))
 
-                what = f"{size} px, batch {batch}, {named(dtype)}"
-                rows.append(Row(f"StyleGAN2, {what}", ours, theirs, dtype))
-                rows.append(Row(f"embedded generator, {what}", embedded, None, dtype))
+        what = f"{size} px, batch {batch}, {named(dtype)}"
+        rows.append(Row(f"StyleGAN2, {what}", ours, theirs, dtype))
+        rows.append(Row(f"embedded generator, {what}", embedded, None, dtype))
     return rows
 
 
@@ -56,7 +54,7 @@ def _renders(network: Any, batch: int, size: int) -> Any:
     w_NLD = normal(batch, network.rows, STYLE_DIM)
 
     def render() -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():
             image: Tensor = network.synthesise(w_NLD, size=size)
         return image
 
@@ -67,7 +65,7 @@ def encoder_rows() -> list[Row]:
     """Codes of one picture. The published encoder, beside itself, always renders at 1024 px."""
     image = pictures(1, 256)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(encoder: Any) -> Tensor:
         codes: Tensor = encoder(image)
         return codes
@@ -75,7 +73,7 @@ def encoder_rows() -> list[Row]:
     def theirs() -> Cycle:
         encoder, generator = built(lambda: PublishedEncoder(18)), built(lambda: StyleGAN2(1024))
 
-        @torch.inference_mode()
+        @torch.no_grad()
         def run() -> object:
             return generator.synthesise(encode(encoder))
 
