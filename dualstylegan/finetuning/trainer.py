@@ -139,9 +139,13 @@ class Trainer:
 
     @property
     def stalled(self) -> bool:
-        """Whether the score has not risen for as many checks as patience lasts."""
-        waited = (self.step - self.best.step) // self.plan.check_steps if self.best.step else 0
-        return 0 < self.plan.patience <= waited
+        """Whether the score has not risen for as many checks as patience lasts.
+
+        A score of zero says that there is nothing to choose from yet, and ends nothing.
+        """
+        if not self.plan.patience or self.best.score <= 0:
+            return False
+        return (self.step - self.best.step) // self.plan.check_steps >= self.plan.patience
 
     def run(self) -> None:
         """Train from the saved state, or from the start, to the last step or until it stalls.
@@ -262,7 +266,7 @@ class Trainer:
             return {}
         with self.averaged():
             found = to_floats(self.training.check())
-        if self.best.average is None or found["score"] > self.best.score:
+        if self.best.average is None or found["score"] >= self.best.score:
             average = {key: value.clone() for key, value in self.average.items()}
             self.best = Best(self.step, found["score"], average)
         return {f"check/{name}": value for name, value in found.items()}

@@ -65,6 +65,14 @@ def test_training_ends_when_the_score_stalls(tmp_path):
     assert (trainer.step, trainer.best.step) == (3, 1)
 
 
+def test_a_slow_start_does_not_end_the_training(tmp_path):
+    """While nothing scores yet, the latest is kept and nobody loses patience."""
+    training = scored(style_training(small_network()), [0.0, 0.0, 0.0, 0.0])
+    trainer = trainer_of(training, tmp_path, steps=4, patience=1)
+    trainer.run()
+    assert (trainer.step, trainer.best.step) == (4, 4)
+
+
 def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
     """The chosen averages travel with the state; so do p and the lambda_ID."""
 
