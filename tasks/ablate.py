@@ -13,22 +13,21 @@ from torch import Tensor
 from dualstylegan.checkpoints import load_tensors, save_tensors
 from dualstylegan.evaluation.gallery import Gallery, dualstylegan
 from dualstylegan.evaluation.leaderboard import Entry, compare
-from dualstylegan.evaluation.run import hang, render_natural
+from dualstylegan.evaluation.run import render_natural
 from dualstylegan.files import atomic_directory, write_json
 from dualstylegan.finetuning.ablations import ABLATIONS, COMPLETE, REFINED, Ablation
 from dualstylegan.finetuning.trainer import Trainer
 from dualstylegan.inversion import DescentPlan
-from dualstylegan.latents import read_codes
 from dualstylegan.models import Networks, frozen, load_perceptual
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.refinement import refine
 from dualstylegan.settings import Settings
 from dualstylegan.transfer import PortraitModel
 from tasks import evaluate
-from tasks.batches import open_networks, place, prepare
+from tasks.batches import open_networks, place
 from tasks.common import Paths, load_settings, parts_shown, run_stage
 from tasks.finetune import Lessons, style_training
-from tasks.leaderboard import FACTS, subset, write_board
+from tasks.leaderboard import FACTS, open_gallery, write_board
 from tasks.training import run_plan, step_progress
 
 OUT = Paths.reports / "ablations"
@@ -93,17 +92,11 @@ def refined(
 def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
     """Every ablation with its figures and pictures, the complete method first; and the gallery."""
     plan = evaluate.plan_of(settings.evaluate)
-    device = prepare(settings.profile)
-    packaged = PortraitModel.from_pretrained(
-        evaluate.MODEL, device=device, weights_dir=Paths.weights
-    )
-    table = read_codes(evaluate.CODES)
-    codes = dict(zip(table.names, table.codes_NLD, strict=True))
-    faces, exemplars = subset(settings.ablate)
-    gallery = hang(packaged, faces, codes, exemplars, plan)
-    networks, lessons = open_networks(settings.profile), Lessons.read(settings.profile, device)
+    packaged, gallery = open_gallery(settings.ablate, settings)
+    networks = open_networks(settings.profile)
+    lessons = Lessons.read(settings.profile, str(packaged.device))
     places = [lessons.portraits.names.index(name) for name in gallery.styles]
-    probe = evaluate.open_probe(plan, device)
+    probe = evaluate.open_probe(plan, packaged.device)
     entries: list[Entry] = []
 
     def measure(name: str, model: PortraitModel, shown: Gallery) -> None:

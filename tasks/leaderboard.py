@@ -64,6 +64,18 @@ def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]
     return spread_evenly(faces, chosen.faces), spread_evenly(exemplars, chosen.styles)
 
 
+def open_gallery(chosen: Leaderboard | Ablate, settings: Settings) -> tuple[PortraitModel, Gallery]:
+    """The packaged model, and the faces and exemplars with the codes that it has for them."""
+    device = prepare(settings.profile)
+    model = PortraitModel.from_pretrained(
+        evaluate.MODEL, device=device, weights_dir=evaluate.WEIGHTS
+    )
+    table = read_codes(evaluate.CODES)
+    codes = dict(zip(table.names, table.codes_NLD, strict=True))
+    faces, exemplars = subset(chosen)
+    return model, hang(model, faces, codes, exemplars, evaluate.plan_of(settings.evaluate))
+
+
 def grid(gallery: Gallery, results: Tensor) -> Image.Image:
     """Exemplars across the top, faces down the left, results between."""
     blank = torch.full_like(gallery.face_CCHW[0], 255)
@@ -104,22 +116,15 @@ def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: 
 def run(settings: Settings) -> list[Entry]:
     """Measure all methods and write the page."""
     plan = evaluate.plan_of(settings.evaluate)
-    device = prepare(settings.profile)
-    model = PortraitModel.from_pretrained(
-        evaluate.MODEL, device=device, weights_dir=evaluate.WEIGHTS
-    )
-    table = read_codes(evaluate.CODES)
-    codes = dict(zip(table.names, table.codes_NLD, strict=True))
-    faces, exemplars = subset(settings.leaderboard)
-    gallery = hang(model, faces, codes, exemplars, plan)
+    model, gallery = open_gallery(settings.leaderboard, settings)
     ours = evaluate.read_rendered(gallery.contents, gallery.styles, plan.size)
     compared = methods(model, ours, settings)
     natural = render_natural(model, gallery, plan)
-    probe = evaluate.open_probe(plan, device)
+    probe = evaluate.open_probe(plan, model.device)
     entries = compare(compared, gallery, natural, probe, plan, parts_shown())
     lede = (
-        f"{len(faces)} held-out faces in the styles of {len(exemplars)} exemplars; the same codes, "
-        "the same exemplars and the same adapted generator for all."
+        f"{len(gallery.contents)} held-out faces in the styles of {len(gallery.styles)} exemplars; "
+        "the same codes, the same exemplars and the same adapted generator for all."
     )
     write_board(OUT, entries, gallery, lede)
     return entries
