@@ -44,7 +44,8 @@ figcaption { font-size: 13px; color: var(--muted); padding-top: 6px; }
 .hero .result { width: 100%; }
 .hero .from { display: flex; gap: 10px; align-items: center; padding-top: 10px; }
 .hero .from img { width: 54px; }
-.hero .from span { font-size: 13px; line-height: 1.35; color: var(--muted); }
+.hero .from span { font-size: 13px; line-height: 1.35; color: var(--muted); min-width: 0;
+  overflow-wrap: anywhere; }
 .tiles { display: grid; gap: 28px 36px; border-top: 1px solid var(--rule); padding-top: 24px;
   grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); margin-top: 52px; }
 .tiles b { display: block; font: 400 38px/1.1 var(--serif); }
