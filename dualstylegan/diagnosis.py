@@ -28,6 +28,8 @@ FLAGS = {
     "outside": "the crop reaches past the picture: its edge is made up",
     "several_faces": "several faces: the largest was taken",
 }
+# A remark on so large a share of the exemplars is one on the set.
+COMMON_SHARE = 0.8
 ABSTRACT = "more abstract than the rest: the face behind it is guessed, and may mislead"
 
 
@@ -117,9 +119,12 @@ def diagnose(
     """
     copies = repeats(image_NCHW, limits.duplicate)
     abstract = spreads_above(losses["destylization"])
+    remarks = [flags.get(name, ()) for name in names]
+    common = [f for f in FLAGS if sum(f in r for r in remarks) >= COMMON_SHARE * len(names)]
     findings = [Finding(name, Verdict.USELESS, (why,), {}) for name, why in refused.items()]
     for i, name in enumerate(names):
-        verdict, reasons = Verdict.GOOD, [FLAGS.get(flag, flag) for flag in flags.get(name, ())]
+        own = [flag for flag in remarks[i] if flag not in common]
+        verdict, reasons = Verdict.GOOD, [FLAGS.get(flag, flag) for flag in own]
         if abstract[i] > limits.abstract:
             verdict, reasons = Verdict.DOUBTFUL, [ABSTRACT, *reasons]
         if i in copies:
@@ -130,7 +135,9 @@ def diagnose(
         findings.append(Finding(name, verdict, tuple(reasons), figures))
     order = [Verdict.USELESS, Verdict.DOUBTFUL, Verdict.GOOD]
     findings.sort(key=lambda found: (order.index(found.verdict), found.name))
-    return Diagnosis(*_judge_set(findings, len(refused), limits), tuple(findings))
+    verdict, words = _judge_set(findings, len(refused), limits)
+    words += tuple(f"Of most portraits: {FLAGS[flag]}." for flag in common)
+    return Diagnosis(verdict, words, tuple(findings))
 
 
 def _judge_set(

@@ -82,6 +82,15 @@ def test_each_exemplar_gets_its_reason() -> None:
     assert found.reasons[0] == "4 of 7 portraits will help."
 
 
+def test_what_holds_for_most_is_said_once_of_the_set() -> None:
+    names = [f"p{i}" for i in range(5)]
+    losses = {"inversion": [1.0] * 5, "destylization": [1.0] * 5}
+    flags = {name: ["small"] for name in names} | {"p2": ["small", "turned"]}
+    found = diagnose(names, pictures(5), flags, losses, {}, LIMITS)
+    assert any("Of most portraits: the face is small" in reason for reason in found.reasons)
+    assert {one.name: len(one.reasons) for one in found.findings if one.reasons} == {"p2": 1}
+
+
 def test_small_sets_are_doubtful_and_faceless_ones_useless() -> None:
     few = judged(pictures(3), [0.3, 0.3, 0.3])
     assert few.verdict is Verdict.DOUBTFUL

@@ -71,13 +71,24 @@ def test_grey_photos_work(weights: Path, photo: Image.Image) -> None:
     assert align_face(grey, 64, weights_dir=weights).image.size == (64, 64)
 
 
-def test_a_crop_beyond_the_photo_is_filled_by_reflection() -> None:
+def test_a_crop_beyond_the_photo_goes_on_without_a_seam() -> None:
     pixels = np.random.default_rng(0).integers(60, 200, (64, 64, 3), np.uint8)
     quad = np.array([(-20.0, -20.0), (-20.0, 84.0), (84.0, 84.0), (84.0, -20.0)])
     crop = np.asarray(crop_quad(Image.fromarray(pixels), quad, 104))
     assert crop.shape == (104, 104, 3)
     assert crop.min() > 30
     assert np.abs(crop[24:80, 24:80].astype(float) - pixels[4:60, 4:60]).mean() < 20
+
+
+def test_beyond_the_photo_lies_its_background_without_its_frame() -> None:
+    """Hair that touches the upper edge is not mirrored, and a drawn frame is not continued."""
+    pixels = np.full((100, 100, 3), 200, np.uint8)
+    pixels[:30, 25:75] = 20
+    pixels[[0, -1]] = pixels[:, [0, -1]] = (255, 0, 0)
+    quad = np.array([(-10.0, -10.0), (-10.0, 110.0), (110.0, 110.0), (110.0, -10.0)])
+    crop = np.asarray(crop_quad(Image.fromarray(pixels), quad, 120)).astype(int)
+    assert np.abs(crop[:3] - 200).max() < 8
+    assert (crop[:, :, 0] - crop[:, :, 1]).max() < 8
 
 
 def test_quad_follows_the_formula() -> None:
