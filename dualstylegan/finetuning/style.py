@@ -6,7 +6,7 @@ Paired steps give an exemplar's own codes (z_i+, z_e+) and must reconstruct the 
 steps give a random face and the code of a random exemplar. Both are held to the exemplar by
 L_sty = lambda_CX L_CX + lambda_FM L_FM, and to face and source generator by
 L_con = lambda_ID L_ID + lambda_reg L_reg. The paper sets both lambdas by hand for each style; here
-L_con has one factor more, which is steered so that people stay themselves, and no more than that.
+lambda_ID has a factor that is steered so that people stay themselves, and no more than that.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ CONTEXTUAL_STAGE = 2
 STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
-# Steering of L_con: how fast L_ID is averaged, how far and fast the factor may go, and how far from
-# its goal L_ID is, as a share, when it goes fastest.
+# Steering of lambda_ID: how fast L_ID is averaged, how fast the factor goes, how far from its goal
+# L_ID is, as a share, when it goes fastest, and between which values it stays.
 PERSON_RATE = 0.1
 STEER_RATE = 0.03
 STEER_BAND = 0.2
-MOST_STEERED = 4.0
+STEERED = (0.25, 8.0)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StylePlan:
         mixing: probability that an unpaired face is mixed of two codes.
         truncation: psi of unpaired faces.
         jitter: standard deviation of the noise on style codes in W+.
-        identity_goal: L_ID of unpaired faces that the factor of L_con is steered to; 0 leaves it 1.
+        identity_goal: L_ID of unpaired faces that lambda_ID is steered to; 0 leaves it alone.
         panel_faces, panel_styles: size of the held-out checks.
         lazy: accumulation and path length.
     """
@@ -149,14 +149,16 @@ class StyleTraining(AdversarialTraining):
         return scalars
 
     def _steer(self, person: Tensor) -> None:
-        """L_con weighs more while people are further from themselves than they should be.
+        """L_ID weighs more while people are further from themselves than they should be.
+
+        L_reg does not: under a steady pull all shapes vanish, before people have come back.
 
         Unpaired faces are drawn anew in each step, so that their L_ID is that of unseen people.
         """
         self.person.lerp_(person, PERSON_RATE)
         apart = (self.person / self.plan.identity_goal - 1) / STEER_BAND
         change = STEER_RATE * apart.clamp(-1, 1)
-        self.factor.mul_(change.exp()).clamp_(1 / MOST_STEERED, MOST_STEERED)
+        self.factor.mul_(change.exp()).clamp_(*STEERED)
 
     def _draw_indices(self, count: int, draw: torch.Generator) -> Tensor:
         return torch.randint(len(self.intrinsic_NLD), (count,), generator=draw)
@@ -209,7 +211,7 @@ class StyleTraining(AdversarialTraining):
             "contextual": plan.contextual * cx.mean(),
             "matching": plan.matching * feature_matching(style, wanted).mean(),
             "identity": self.factor * plan.identity * apart,
-            "regular": self.factor * plan.regular * weight_norms(self._regularised()),
+            "regular": plan.regular * weight_norms(self._regularised()),
         }
         if lesson.paired:
             terms["perceptual"] = (

@@ -6,7 +6,7 @@ width, C channel, H height, W width.
 The published recipe saves several checkpoints and leaves the choice to the eye. Here one score
 chooses: the F measure of two shares, each measured by its own lines, so that neither a model that
 copies the exemplar nor one that leaves the face as it was can score. Style counts more, since the
-steering of L_con looks after the person already.
+steering of lambda_ID looks after the person already.
 """
 
 from __future__ import annotations

@@ -112,6 +112,18 @@ def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
     assert weight == 1 if grows is None else (weight > 1) is grows
 
 
+def test_what_is_steered_is_the_identity_alone():
+    """L_reg under the factor would press all shapes flat before people come back."""
+    training = style_training(small_network(), identity_goal=0.5)
+    weighed = []
+    for factor in (1.0, 4.0):
+        training.factor.fill_(factor)
+        weighed.append(training.make_pass(0, torch.Generator().manual_seed(0)).terms)
+    assert torch.allclose(weighed[1]["identity"], 4 * weighed[0]["identity"])
+    for name in set(weighed[0]) - {"identity"}:
+        assert torch.equal(weighed[1][name], weighed[0][name])
+
+
 class Certain(Discriminator):
     """Judges everything alike."""
 
