@@ -156,7 +156,7 @@ class Finetune(_Adversarial):
         default=0.5,
         ge=0,
         le=2,
-        description="L_ID that lambda_ID is steered to; 0: it stays as set",
+        description="L_ID that lambda_ID is steered to at first; 0: it stays as set",
     )
     check_steps: int = Field(
         default=60, ge=0, le=100_000, description="between held-out checks; 0: the last step counts"

@@ -45,6 +45,11 @@ PERSON_RATE = 0.1
 STEER_RATE = 0.03
 STEER_BAND = 0.2
 STEERED = (0.25, 8.0)
+# The goal itself moves from check to check: how fast, how far style and person are apart when it goes
+# fastest, and between which shares of what was set it stays.
+GOAL_RATE = 0.06
+GOAL_BAND = 0.2
+GOAL_SPAN = (0.94, 1.13)
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class StylePlan:
         mixing: probability that an unpaired face is mixed of two codes.
         truncation: psi of unpaired faces.
         jitter: standard deviation of the noise on style codes in W+.
-        identity_goal: L_ID of unpaired faces that lambda_ID is steered to; 0 leaves it alone.
+        identity_goal: L_ID of unpaired faces that lambda_ID is steered to, before the first check;
+            0 leaves lambda_ID alone.
         panel_faces, panel_styles: size of the held-out checks.
         lazy: accumulation and path length.
     """
@@ -130,8 +136,10 @@ class StyleTraining(AdversarialTraining):
         self.size = size
         self.plan = plan
         self.factor = torch.ones((), device=self.device)
-        self.person = torch.tensor(plan.identity_goal, device=self.device)
-        self.memory = {**self.memory, "factor": self.factor, "person": self.person}
+        self.goal = torch.tensor(plan.identity_goal, device=self.device)
+        self.person = self.goal.clone()
+        steered = {"factor": self.factor, "goal": self.goal, "person": self.person}
+        self.memory = {**self.memory, **steered}
         self._validation: Validation | None = None
 
     def kind(self, step: int) -> str:
@@ -156,7 +164,7 @@ class StyleTraining(AdversarialTraining):
         Unpaired faces are drawn anew in each step, so that their L_ID is that of unseen people.
         """
         self.person.lerp_(person, PERSON_RATE)
-        apart = (self.person / self.plan.identity_goal - 1) / STEER_BAND
+        apart = (self.person / self.goal - 1) / STEER_BAND
         change = STEER_RATE * apart.clamp(-1, 1)
         self.factor.mul_(change.exp()).clamp_(*STEERED)
 
@@ -247,7 +255,21 @@ class StyleTraining(AdversarialTraining):
                 self.size,
                 panel,
             )
-        return self._validation.measure()
+        found = self._validation.measure()
+        if self.plan.identity_goal:
+            self._balance(found["style"], found["person"])
+            found["goal"] = self.goal.clone()
+        return found
+
+    def _balance(self, style: Tensor, person: Tensor) -> None:
+        """A style that falls behind the person gets more freedom, and one that is ahead less.
+
+        Drawn skin and colours leave people as they are; other shapes make them other people, and
+        how much of that a style needs shows in what has arrived of it.
+        """
+        behind = ((person - style) / GOAL_BAND).clamp(-1, 1).to(self.device)
+        low, high = (share * self.plan.identity_goal for share in GOAL_SPAN)
+        self.goal.mul_((GOAL_RATE * behind).exp()).clamp_(low, high)
 
     @torch.no_grad()
     def picture(self) -> Image.Image:

@@ -124,6 +124,22 @@ def test_what_is_steered_is_the_identity_alone():
         assert torch.equal(weighed[1][name], weighed[0][name])
 
 
+@pytest.mark.parametrize(("style", "person", "after"), [(0.1, 0.5, 0.53), (0.5, 0.1, 0.47)])
+def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
+    training = style_training(small_network(), identity_goal=0.5)
+
+    class Measured:
+        def measure(self):
+            found = {"style": style, "person": person, "score": 0.1}
+            return {name: torch.tensor(value) for name, value in found.items()}
+
+    training._validation = Measured()
+    assert float(training.check()["goal"]) == pytest.approx(after, abs=0.005)
+    for _ in range(20):
+        training.check()
+    assert 0.93 <= float(training.goal) / 0.5 <= 1.14
+
+
 class Certain(Discriminator):
     """Judges everything alike."""
 
