@@ -45,8 +45,8 @@ PERSON_RATE = 0.1
 STEER_RATE = 0.03
 STEER_BAND = 0.2
 STEERED = (0.25, 8.0)
-# The goal itself moves from check to check: how fast, how far style and person are apart when it goes
-# fastest, and between which shares of what was set it stays.
+# The goal itself moves from check to check: how fast, how far style and person are apart when it
+# goes fastest, and between which shares of what was set it stays.
 GOAL_RATE = 0.06
 GOAL_BAND = 0.2
 GOAL_SPAN = (0.94, 1.13)
