@@ -49,7 +49,7 @@ STEERED = (0.25, 8.0)
 # goes fastest, and between which shares of what was set it stays.
 GOAL_RATE = 0.06
 GOAL_BAND = 0.2
-GOAL_SPAN = (0.94, 1.13)
+GOAL_SPAN = (0.94, 1.06)
 
 
 @dataclass(frozen=True)
