@@ -39,12 +39,13 @@ CONTEXTUAL_STAGE = 2
 STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
-# Steering of lambda_ID: how fast L_ID is averaged, how fast the factor goes, how far from its goal
-# L_ID is, as a share, when it goes fastest, and between which values it stays.
+# Steering of lambda_ID: how fast L_ID is averaged, how fast the factor rises and falls, how far from
+# its goal L_ID is, as a share, when it goes fastest, and between which values it stays. It rises
+# faster, as a person is lost in fewer steps than it comes back.
 PERSON_RATE = 0.1
-STEER_RATE = 0.03
+RISE_RATE, FALL_RATE = 0.06, 0.02
 STEER_BAND = 0.2
-STEERED = (0.25, 8.0)
+STEERED = (0.5, 8.0)
 # The goal itself moves from check to check: how fast, how far style and person are apart when it
 # goes fastest, and between which shares of what was set it stays.
 GOAL_RATE = 0.06
@@ -165,7 +166,8 @@ class StyleTraining(AdversarialTraining):
         """
         self.person.lerp_(person, PERSON_RATE)
         apart = (self.person / self.goal - 1) / STEER_BAND
-        change = STEER_RATE * apart.clamp(-1, 1)
+        rate = torch.where(apart > 0, RISE_RATE, FALL_RATE)
+        change = rate * apart.clamp(-1, 1)
         self.factor.mul_(change.exp()).clamp_(*STEERED)
 
     def _draw_indices(self, count: int, draw: torch.Generator) -> Tensor:
