@@ -39,7 +39,7 @@ CONTEXTUAL_STAGE = 2
 STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
-# Steering of lambda_ID: how fast L_ID is averaged, how fast the factor rises and falls, how far from
+# Steering of lambda_ID: how fast L_ID is averaged, how fast the factor rises and falls, how far off
 # its goal L_ID is, as a share, when the factor goes fastest, and between which values it stays. It
 # rises faster, as a person is lost in fewer steps than it comes back.
 PERSON_RATE = 0.1
