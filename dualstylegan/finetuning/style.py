@@ -50,7 +50,7 @@ STEERED = (0.5, 8.0)
 # goes fastest, and between which shares of what was set it stays.
 GOAL_RATE = 0.06
 GOAL_BAND = 0.2
-GOAL_SPAN = (0.94, 1.06)
+GOAL_SPAN = (1.0, 1.06)
 
 
 @dataclass(frozen=True)
@@ -264,7 +264,7 @@ class StyleTraining(AdversarialTraining):
         return found
 
     def _balance(self, style: Tensor, person: Tensor) -> None:
-        """A style that falls behind the person gets more freedom, and one that is ahead less.
+        """A style that falls behind the person gets more freedom, until it has caught up.
 
         Drawn skin and colours leave people as they are; other shapes make them other people, and
         how much of that a style needs shows in what has arrived of it.

@@ -124,7 +124,7 @@ def test_what_is_steered_is_the_identity_alone():
         assert torch.equal(weighed[1][name], weighed[0][name])
 
 
-@pytest.mark.parametrize(("style", "person", "after"), [(0.1, 0.5, 0.53), (0.5, 0.1, 0.47)])
+@pytest.mark.parametrize(("style", "person", "after"), [(0.1, 0.5, 0.53), (0.5, 0.1, 0.5)])
 def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
     training = style_training(small_network(), identity_goal=0.5)
 
@@ -137,7 +137,7 @@ def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
     assert float(training.check()["goal"]) == pytest.approx(after, abs=0.005)
     for _ in range(20):
         training.check()
-    assert 0.93 <= float(training.goal) / 0.5 <= 1.07
+    assert 0.99 <= float(training.goal) / 0.5 <= 1.07
 
 
 class Certain(Discriminator):
