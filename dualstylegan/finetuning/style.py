@@ -45,7 +45,7 @@ GRID_SEED = 13
 PERSON_RATE = 0.1
 RISE_RATE, FALL_RATE = 0.06, 0.02
 STEER_BAND = 0.2
-STEERED = (0.5, 8.0)
+FACTOR_SPAN = (0.5, 8.0)
 # The goal itself moves from check to check: how fast, how far style and person are apart when it
 # goes fastest, and between which shares of what was set it stays.
 GOAL_RATE = 0.06
@@ -168,7 +168,7 @@ class StyleTraining(AdversarialTraining):
         apart = (self.person / self.goal - 1) / STEER_BAND
         rate = torch.where(apart > 0, RISE_RATE, FALL_RATE)
         change = rate * apart.clamp(-1, 1)
-        self.factor.mul_(change.exp()).clamp_(*STEERED)
+        self.factor.mul_(change.exp()).clamp_(*FACTOR_SPAN)
 
     def _draw_indices(self, count: int, draw: torch.Generator) -> Tensor:
         return torch.randint(len(self.intrinsic_NLD), (count,), generator=draw)
