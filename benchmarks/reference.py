@@ -19,8 +19,12 @@ from torch.nn import functional as F
 
 from dualstylegan import refinement
 from dualstylegan.finetuning import style
+from dualstylegan.networks import discriminator, layers
+from dualstylegan.networks.discriminator import DEVIATION_EPS, STDDEV_GROUP
 from dualstylegan.networks.extrinsic import AdaIN
 from dualstylegan.networks.layers import (
+    LRELU_GAIN,
+    LRELU_SLOPE,
     Blur,
     ConvLayer,
     EqualConv2d,
@@ -97,6 +101,20 @@ def convolved(self: EqualConv2d, x: Tensor) -> Tensor:
     return F.conv2d(x, weight, self.bias, stride=self.stride, padding=self.padding)
 
 
+def activated(x: Tensor) -> Tensor:
+    """Leaky ReLU, then the gain."""
+    return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN
+
+
+def deviating(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
+    """The minibatch deviation computed of groups of any size, one image as well."""
+    n, c, h, w = x_NCHW.shape
+    size = max(g for g in range(1, min(group, n) + 1) if n % g == 0)
+    variance = x_NCHW.view(size, n // size, c, h, w).var(0, unbiased=False)
+    deviation = (variance + DEVIATION_EPS).sqrt().mean((1, 2, 3))
+    return torch.cat((x_NCHW, deviation.repeat(size).view(n, 1, 1, 1).expand(-1, 1, h, w)), 1)
+
+
 def instance_normed(self: AdaIN, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
     """Normalise, then scale and shift."""
     gamma, beta = self.style(style_ND)[:, :, None, None].chunk(2, 1)
@@ -146,6 +164,8 @@ PUBLISHED = (
     (ConvLayer, "forward", layered),
     (EqualConv2d, "forward", convolved),
     (AdaIN, "forward", instance_normed),
+    (layers, "leaky_relu_scaled", activated),
+    (discriminator, "minibatch_stddev", deviating),
     (VGG19, "forward", all_of_vgg19),
     (VGG16, "forward", all_of_vgg16),
     (style, "contextual", whole_contextual),

@@ -15,6 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dualstylegan.networks.layers import widened
+from dualstylegan.networks.twice import no_weight_gradients
 
 CONTEXTUAL_BANDWIDTH = 0.2
 EPS = 1e-5
@@ -34,7 +35,8 @@ def r1_penalty(discriminator: nn.Module, real_NCHW: Tensor) -> Tensor:
     """R1 (Mescheder et al., 2018): squared norm of D's gradient at real images. Shape (N,)."""
     real_NCHW = real_NCHW.detach().requires_grad_(True)
     logits = discriminator(real_NCHW)
-    (gradient,) = torch.autograd.grad(logits.sum(), real_NCHW, create_graph=True)
+    with no_weight_gradients():
+        (gradient,) = torch.autograd.grad(logits.sum(), real_NCHW, create_graph=True)
     return gradient.square().sum((1, 2, 3))
 
 
@@ -47,7 +49,8 @@ def path_lengths(image_NCHW: Tensor, w_NLD: Tensor, noise_NCHW: Tensor) -> Tenso
         noise_NCHW: standard normal image y.
     """
     scaled = noise_NCHW / math.sqrt(image_NCHW.shape[2] * image_NCHW.shape[3])
-    (gradient,) = torch.autograd.grad((image_NCHW * scaled).sum(), w_NLD, create_graph=True)
+    with no_weight_gradients():
+        (gradient,) = torch.autograd.grad((image_NCHW * scaled).sum(), w_NLD, create_graph=True)
     return gradient.square().sum(2).mean(1).sqrt()
 
 

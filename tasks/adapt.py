@@ -14,7 +14,7 @@ from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
-VERSION = 1
+VERSION = 2
 
 
 def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:

@@ -20,7 +20,7 @@ from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained
 EXTRINSIC = Paths.codes / "exstyle.parquet"
 INTRINSIC = Paths.codes / "instyle.parquet"
 STYLES = Paths.aligned / "style"
-VERSION = 6
+VERSION = 7
 
 
 @dataclass(frozen=True)

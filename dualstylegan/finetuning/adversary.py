@@ -144,7 +144,7 @@ class Adversary:
         }
         loss = self.plan.weight * loss
         if step % self.plan.r1_steps == 0:
-            r1 = self._r1(real)
+            r1 = r1_penalty(self.discriminator, real).mean()
             loss = loss + self.plan.r1_weight * self.plan.r1_steps * r1
             scalars["d/r1"] = r1.detach()
         return loss, scalars
@@ -157,11 +157,3 @@ class Adversary:
         self.right.lerp_(right, RIGHT_RATE)
         change = (self.right - self.plan.augment_target).sign() * images / self.plan.augment_images
         self.augment.add_(change).clamp_(0, MOST_AUGMENTED)
-
-    def _r1(self, real_NCHW: Tensor) -> Tensor:
-        """R1 in float32: second derivatives do not survive bfloat16."""
-        dtype = self.discriminator.compute_dtype
-        self.discriminator.compute_dtype = torch.float32
-        penalty = r1_penalty(self.discriminator, real_NCHW).mean()
-        self.discriminator.compute_dtype = dtype
-        return penalty

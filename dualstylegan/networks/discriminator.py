@@ -22,6 +22,7 @@ from dualstylegan.networks.layers import (
 from dualstylegan.networks.stylegan2 import channels_at, check_resolution
 
 STDDEV_GROUP = 4
+DEVIATION_EPS = 1e-8
 
 
 def conv_layer(
@@ -61,8 +62,11 @@ def minibatch_stddev(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
     """
     n, c, h, w = x_NCHW.shape
     size = max(g for g in range(1, min(group, n) + 1) if n % g == 0)
+    if size == 1:  # an image alone deviates from nothing
+        channel = x_NCHW.new_full((n, 1, h, w), DEVIATION_EPS**0.5)
+        return torch.cat((x_NCHW, channel), 1)
     groups = widened(x_NCHW).view(size, n // size, c, h, w)
-    deviation = (groups.var(0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
+    deviation = (groups.var(0, unbiased=False) + DEVIATION_EPS).sqrt().mean((1, 2, 3))
     channel = deviation.repeat(size).view(n, 1, 1, 1).expand(-1, 1, h, w)
     return torch.cat((x_NCHW, channel.to(x_NCHW.dtype)), 1)
 

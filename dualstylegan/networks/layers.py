@@ -9,10 +9,14 @@ statistics stay in float32.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dualstylegan.networks.frozen import made_of
+from dualstylegan.networks.twice import Form, convolve, convolve_transposed, leaky_relu_
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
@@ -26,7 +30,7 @@ def widened(x: Tensor) -> Tensor:
 
 def leaky_relu_scaled(x: Tensor) -> Tensor:
     """Leaky ReLU that keeps unit variance: sqrt(2) * lrelu(x, 0.2)."""
-    return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN
+    return leaky_relu_(x * LRELU_GAIN, LRELU_SLOPE)
 
 
 def pixel_norm(x: Tensor, dim: int = -1) -> Tensor:
@@ -113,7 +117,7 @@ class EqualConv2d(nn.Module):
         dtype = x_NIHW.dtype
         weight = (self.weight * (self.scale * gain)).to(dtype)
         bias = None if bias_O is None else (bias_O * gain).to(dtype)
-        return F.conv2d(x_NIHW, weight, bias, stride=self.stride, padding=self.padding)
+        return convolve(x_NIHW, weight, bias, Form(self.stride, self.padding))
 
 
 class ConvLayer(nn.Sequential):
@@ -130,7 +134,7 @@ class ConvLayer(nn.Sequential):
         assert isinstance(conv, EqualConv2d)
         assert isinstance(activation, FusedLeakyReLU)
         x_NOHW = conv.convolve(x_NIHW, activation.bias, LRELU_GAIN)
-        return F.leaky_relu_(x_NOHW, LRELU_SLOPE)
+        return leaky_relu_(x_NOHW, LRELU_SLOPE)
 
 
 def fir_kernel(gain: float = 1.0) -> Tensor:
@@ -160,9 +164,9 @@ class Blur(nn.Module):
         kernel = self.kernel.to(x_NCHW.dtype).expand(channels, 1, -1, -1)
         before, after = self.padding
         if before == after:
-            return F.conv2d(x_NCHW, kernel, padding=before, groups=channels)
+            return convolve(x_NCHW, kernel, form=Form(1, before, channels))
         x_NCHW = F.pad(x_NCHW, (before, after, before, after))
-        return F.conv2d(x_NCHW, kernel, groups=channels)
+        return convolve(x_NCHW, kernel, form=Form(1, 0, channels))
 
 
 class FirUpsample(nn.Module):
@@ -177,7 +181,7 @@ class FirUpsample(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         channels = x_NCHW.shape[1]
         kernel = self.kernel.to(x_NCHW.dtype).expand(channels, 1, -1, -1)
-        return F.conv_transpose2d(x_NCHW, kernel, stride=2, padding=1, groups=channels)
+        return convolve_transposed(x_NCHW, kernel, Form(2, 1, channels))
 
 
 class ModulatedConv2d(nn.Module):
@@ -223,17 +227,26 @@ class ModulatedConv2d(nn.Module):
         """The map before demodulation, and the factors (N, O) of equation 3 if there are any."""
         dtype = x_NIHW.dtype
         style_NI: Tensor = self.modulation(w_ND) * self.scale
-        weight_OIKK = self.weight[0]
         x = x_NIHW * style_NI.to(dtype)[:, :, None, None]
+        weight = made_of(self.weight, dtype, self._laid_out(dtype))
         if self.blur is None:
-            x = F.conv2d(x, weight_OIKK.to(dtype), padding=self.padding)
+            x = convolve(x, weight, form=Form(1, self.padding))
         else:
-            weight_IOKK = weight_OIKK.transpose(0, 1).to(dtype)
-            x = self.blur(F.conv_transpose2d(x, weight_IOKK, stride=2))
+            x = self.blur(convolve_transposed(x, weight, Form(2)))
         if not self.demodulate:
             return x, None
-        energy_OI = weight_OIKK.flatten(2).square().sum(2)
+        energy_OI = made_of(self.weight, "energy", _energy)
         return x, torch.rsqrt(F.linear(style_NI.square(), energy_OI) + 1e-8)
+
+    def _laid_out(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """How the convolution takes the weight: input channels first where it is transposed."""
+        order = (0, 1) if self.blur is None else (1, 0)
+        return lambda w: w[0].permute(*order, 2, 3).to(dtype, memory_format=torch.channels_last)
+
+
+def _energy(weight_1OIKK: Tensor) -> Tensor:
+    """Squares of a weight's taps, summed: (O, I), for equation 3."""
+    return weight_1OIKK[0].flatten(2).square().sum(2)
 
 
 class NoiseInjection(nn.Module):

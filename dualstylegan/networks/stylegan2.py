@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dualstylegan.errors import DataError
 from dualstylegan.networks.generator import (
@@ -30,6 +29,7 @@ from dualstylegan.networks.layers import (
     NoiseInjection,
     widened,
 )
+from dualstylegan.networks.twice import leaky_relu_
 
 MIN_RESOLUTION = 32
 WIDEST = 512
@@ -70,7 +70,7 @@ class StyledConv(nn.Module):
         bias = (LRELU_GAIN * self.activate.bias).to(x.dtype)[:, None, None]
         x = torch.addcmul(bias, x, factor)
         x = x.add_((LRELU_GAIN * self.noise.weight * noise).to(x.dtype))
-        return F.leaky_relu_(x, LRELU_SLOPE)
+        return leaky_relu_(x, LRELU_SLOPE)
 
 
 class ToRGB(nn.Module):

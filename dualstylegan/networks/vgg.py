@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualstylegan.networks.frozen import laid_out
+
 # Convolutions of each stage; a stage ends in the feature map that is kept, then in pooling.
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 INPUT_SHIFT = (-0.030, -0.088, -0.188)
@@ -57,7 +59,7 @@ def convolved(x_NCHW: Tensor, conv: nn.Conv2d) -> Tensor:
     """A 3x3 convolution in the precision of its input."""
     assert conv.bias is not None
     dtype = x_NCHW.dtype
-    return F.conv2d(x_NCHW, conv.weight.to(dtype), conv.bias.to(dtype), padding=1)
+    return F.conv2d(x_NCHW, laid_out(conv.weight, dtype), conv.bias.to(dtype), padding=1)
 
 
 class VGG16(nn.Module):
