@@ -1,6 +1,6 @@
 """What a portrait more costs: each per-image stage and stage 3 at 10, 100 and 300 portraits.
 
-    python -m benchmarks.growth [--counts 10 100 300] [--size 64]
+    python -m benchmarks.growth [--counts 10 100 300]
 
 The stages themselves run, as the processes that DVC starts, in a folder of their own: portraits are
 added, the stage runs, then it runs once more with nothing new. What the second run took is the
@@ -54,10 +54,9 @@ class Run:
     peak: float
 
 
-def prepare(size: int) -> None:
+def prepare() -> None:
     """Settings and networks in the working folder; g and G before any style stand for trained."""
     settings = yaml.safe_load((ROOT / "params.yaml").read_text())
-    settings["profile"]["working_size"] = size
     for section, values in CHANGES.items():
         settings[section] |= values
     Path("params.yaml").write_text(yaml.safe_dump(settings))
@@ -107,10 +106,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--counts", type=int, nargs="+", default=[10, 100, 300])
-    parser.add_argument("--size", type=int, default=64, help="working size in pixels")
     given = parser.parse_args()
     os.chdir(tempfile.mkdtemp())
-    prepare(given.size)
+    prepare()
     print(HEAD)
     before = 0
     for count in given.counts:

@@ -17,8 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from dualstylegan.allocator import keep_freed_memory
+from dualstylegan.errors import SettingsError
 from dualstylegan.images import image_to_tensor, list_images, read_image
-from dualstylegan.models import EmbeddedNetworks, Networks
+from dualstylegan.models import DISCRIMINATOR_PX, EmbeddedNetworks, Networks
 from dualstylegan.published.adapter import MANIFEST
 from dualstylegan.published.networks import ImportedFolder
 from dualstylegan.settings import Profile
@@ -78,10 +79,22 @@ def prepare(profile: Profile) -> str:
 
 
 def open_networks(profile: Profile) -> Networks:
-    """The networks that the profile asks for; each is loaded when it is taken."""
+    """The networks that the profile asks for; each is loaded when it is taken.
+
+    Raises:
+        SettingsError: the embedded discriminator does not judge the working size.
+    """
     folder = Path(profile.networks)
     if (folder / MANIFEST).is_file():
         return ImportedFolder(folder, Paths.weights)
+    if profile.working_size != DISCRIMINATOR_PX:
+        raise SettingsError(
+            "profile.working_size is not that of the discriminator",
+            file=folder,
+            value=f"{profile.working_size} px",
+            limit=f"{DISCRIMINATOR_PX} px",
+            fix=f"set it to {DISCRIMINATOR_PX}; profile.output_size may be larger",
+        )
     return EmbeddedNetworks(Paths.weights, folder)
 
 

@@ -94,7 +94,6 @@ class AdversarialTraining(Training):
     def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
         count = self.lazy.accumulation
         fakes, reals, logged = [], [], []
-        self.optimiser.zero_grad(set_to_none=True)
         for _ in range(count):
             made = self.make_pass(step, draw)
             loss = torch.stack(list(made.terms.values())).sum() / count
@@ -105,6 +104,7 @@ class AdversarialTraining(Training):
         if self.lazy.path_weight and step % self.lazy.path_steps == 0:
             self._regularise_path(draw)
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)  # D's turn has the memory
         scalars = self.adversary.learn(torch.cat(reals), torch.cat(fakes), step, draw, count)
         means = {k: torch.stack([terms[k] for terms in logged]).mean() for k in logged[0]}
         return {**{f"{self.kind(step)}/{k}": v for k, v in means.items()}, **scalars}

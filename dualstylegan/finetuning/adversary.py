@@ -120,34 +120,38 @@ class Adversary:
         """
         real = augment(real_NCHW, self.augment, draw)
         fake = augment(fake_NCHW.detach(), self.augment, draw)
-        self.optimiser.zero_grad(set_to_none=True)
         parts = []
         for part in range(passes):
-            loss, scalars = self._judgement(real[part::passes], fake[part::passes], step)
-            (loss / passes).backward()  # type: ignore[no-untyped-call]
+            scalars = self._judged(real[part::passes], fake[part::passes], passes)
+            if step % self.plan.r1_steps == 0:
+                scalars["d/r1"] = self._regularised(real[part::passes], passes)
             parts.append(scalars)
         self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)  # G's turn has the memory
         scalars = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         if self.plan.augment_target:
             self._steer(scalars["d/right"], len(real))
         return scalars
 
-    def _judgement(self, real: Tensor, fake: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """D's loss on some images, and what to log of it."""
+    def _judged(self, real: Tensor, fake: Tensor, passes: int) -> dict[str, Tensor]:
+        """Gradients of D's logistic loss on a part of the batch, and what to log of it."""
         real_logits = self.discriminator(real)
         loss = discriminator_adversarial(real_logits, self.discriminator(fake)).mean()
-        scalars = {
+        (self.plan.weight * loss / passes).backward()  # type: ignore[no-untyped-call]
+        return {
             "d/adversarial": loss.detach(),
             "d/real": real_logits.detach().mean(),
             "d/right": real_logits.detach().sign().mean(),
             "d/augment": self.augment.clone(),
         }
-        loss = self.plan.weight * loss
-        if step % self.plan.r1_steps == 0:
-            r1 = r1_penalty(self.discriminator, real).mean()
-            loss = loss + self.plan.r1_weight * self.plan.r1_steps * r1
-            scalars["d/r1"] = r1.detach()
-        return loss, scalars
+
+    def _regularised(self, real: Tensor, passes: int) -> Tensor:
+        """Gradients of lazy R1 on a part of the batch, and R1; after those of the loss, so that
+        the two do not need memory at once."""
+        r1 = r1_penalty(self.discriminator, real).mean()
+        weight = self.plan.r1_weight * self.plan.r1_steps / passes
+        (weight * r1).backward()  # type: ignore[no-untyped-call]
+        return r1.detach()
 
     def _steer(self, right: Tensor, images: int) -> None:
         """More augmentation while D is right about real images too often, and less again (ADA).

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dualstylegan.errors import DataError
+from dualstylegan.errors import DataError, SettingsError
 from dualstylegan.files import read_json
+from dualstylegan.settings import Profile
+from tasks.batches import open_networks
 from tasks.common import Paths, Progress, cached_items, item_key, load_settings, run_stage
 
 
@@ -104,3 +106,8 @@ def test_kept_tensors_have_one_order_in_every_process(
         return {name: torch.zeros(len(indices)) for name in reversed(names)}
 
     assert list(keep_tensors("stage", ["a", "b"], 1, 1, work)) == sorted(names)
+
+
+def test_a_working_size_that_the_embedded_discriminator_cannot_judge_is_refused_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"256 px.*128"):
+        open_networks(Profile(working_size=256))
