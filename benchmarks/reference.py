@@ -49,6 +49,7 @@ def filtered(x_NCHW: Tensor, kernel_KK: Tensor, padding: tuple[int, int]) -> Ten
 def modulated(self: ModulatedConv2d, x_NIHW: Tensor, w_ND: Tensor) -> Tensor:
     """Equations 1 to 3 of StyleGAN2 as written: scale the weight, normalise it, convolve."""
     x_NIHW = x_NIHW.contiguous()
+    self.weight.data = self.weight.data.contiguous()  # a copy the first time only
     n, i, height, width = x_NIHW.shape
     style_NI = self.modulation(w_ND)
     weight_NOIKK = self.scale * self.weight * style_NI[:, None, :, None, None]

@@ -210,7 +210,10 @@ class ModulatedConv2d(nn.Module):
         upsample: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, outputs, inputs, kernel, kernel))
+        # In the order of memory that the convolution takes, so that no copy is made for it.
+        order = (0, 2, 3, 4, 1) if upsample else (0, 1, 3, 4, 2)
+        shape = (1, outputs, inputs, kernel, kernel)
+        self.weight = nn.Parameter(torch.empty_permuted(shape, order).copy_(torch.randn(shape)))
         self.modulation = EqualLinear(style_dim, inputs, bias=1.0)
         self.blur = Blur((1, 1), gain=4.0) if upsample else None
         self.scale = 1 / math.sqrt(inputs * kernel * kernel)
@@ -246,7 +249,7 @@ class ModulatedConv2d(nn.Module):
 
 def _energy(weight_1OIKK: Tensor) -> Tensor:
     """Squares of a weight's taps, summed: (O, I), for equation 3."""
-    return weight_1OIKK[0].flatten(2).square().sum(2)
+    return weight_1OIKK[0].square().sum((2, 3))
 
 
 class NoiseInjection(nn.Module):

@@ -86,6 +86,11 @@ class _ByInput(Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, w)
         ctx.form = form
+        if lying == layout(g):
+            extra = size - _smallest(g, w, form)
+            return F.conv_transpose2d(
+                g, w, None, form.stride, form.padding, extra, groups=form.groups
+            )
         shape = len(g), w.shape[1] * form.groups, size, size
         x = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=lying)
         (found, *_) = _derived(g, x, w, form, (True, False, False))
@@ -182,14 +187,18 @@ def convolve(
 
 def convolve_transposed(x_NIHW: Tensor, w_IOKK: Tensor, form: Form) -> Tensor:
     """`F.conv_transpose2d` without bias: the gradient, by its input, of a convolution."""
-    size = (x_NIHW.shape[-1] - 1) * form.stride + w_IOKK.shape[-1] - 2 * form.padding
-    return _by_input(x_NIHW, w_IOKK, form, size, layout(x_NIHW))
+    return _by_input(x_NIHW, w_IOKK, form, _smallest(x_NIHW, w_IOKK, form), layout(x_NIHW))
 
 
 def leaky_relu_(x: Tensor, negative: float) -> Tensor:
     """`F.leaky_relu_`."""
     found: Tensor = _LeakyReLU.apply(x, negative)  # type: ignore[no-untyped-call]
     return found
+
+
+def _smallest(g: Tensor, w: Tensor, form: Form) -> int:
+    """Least size of a map that a convolution makes `g` of."""
+    return (g.shape[-1] - 1) * form.stride + w.shape[-1] - 2 * form.padding
 
 
 def _derived(
