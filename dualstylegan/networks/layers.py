@@ -238,18 +238,22 @@ class ModulatedConv2d(nn.Module):
             x = self.blur(convolve_transposed(x, weight, Form(2)))
         if not self.demodulate:
             return x, None
-        energy_OI = made_of(self.weight, "energy", _energy)
+        energy_OI = made_of(self.weight, "energy", self._energy)
         return x, torch.rsqrt(F.linear(style_NI.square(), energy_OI) + 1e-8)
 
+    def _as_convolved(self, weight_1OIKK: Tensor) -> Tensor:
+        """The weight as the convolution takes it: input channels first where it is transposed."""
+        weight_OIKK = weight_1OIKK[0]
+        return weight_OIKK if self.blur is None else weight_OIKK.transpose(0, 1)
+
     def _laid_out(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """How the convolution takes the weight: input channels first where it is transposed."""
-        order = (0, 1) if self.blur is None else (1, 0)
-        return lambda w: w[0].permute(*order, 2, 3).to(dtype, memory_format=torch.channels_last)
+        """The same in a precision, in the order of memory of convolutions."""
+        return lambda w: self._as_convolved(w).to(dtype, memory_format=torch.channels_last)
 
-
-def _energy(weight_1OIKK: Tensor) -> Tensor:
-    """Squares of a weight's taps, summed: (O, I), for equation 3."""
-    return weight_1OIKK[0].square().sum((2, 3))
+    def _energy(self, weight_1OIKK: Tensor) -> Tensor:
+        """Squares of the weight's taps, summed along memory: (O, I), for equation 3."""
+        energy = self._as_convolved(weight_1OIKK).square().sum((2, 3))
+        return energy if self.blur is None else energy.t()
 
 
 class NoiseInjection(nn.Module):
