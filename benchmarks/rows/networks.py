@@ -20,7 +20,7 @@ from dualstylegan.networks.stylegan2 import StyleGAN2
 BATCHES = (1, 8)
 DTYPES = (torch.float32, torch.bfloat16)
 EMBEDDED_ROWS, STRUCTURE_ROWS = 16, 7
-# Beyond so many pixels in a batch the published formulation takes more than 22 GB.
+# With eight pictures of 1024 px the published formulation did not fit into 23 GB.
 PUBLISHED_PIXELS = 2**22
 CONTEXTUAL_CHANNELS = 256
 CONTEXTUAL_SIDE = 64

@@ -1,7 +1,7 @@
 """What is made of frozen weights, kept until they change.
 
 A generator's weights are cast, laid out for convolution and squared for demodulation: of a frozen
-one that is the same in every picture, and costs a fifteenth of one.
+one that is the same in every picture, and costs up to a ninth of one.
 """
 
 from __future__ import annotations
