@@ -26,7 +26,7 @@ test: lint
 lint: $(STAMP)
 	ruff check .
 	ruff format --check .
-	mypy --strict dualstylegan tasks flows
+	mypy --strict dualstylegan tasks flows docs
 
 install: $(STAMP)
 

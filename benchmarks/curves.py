@@ -21,15 +21,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.reference import published_formulation
-from dualstylegan.allocator import keep_freed_memory
-from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dualstylegan.codes.inversion import Descending, DescentPlan
+from dualstylegan.codes.refinement import reconstruction
+from dualstylegan.finetuning.discriminator import Adversary, AdversaryPlan
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.finetuning.trainer import Training
-from dualstylegan.inversion import Descending, DescentPlan
-from dualstylegan.models import DISCRIMINATOR_PX, EmbeddedNetworks
-from dualstylegan.refinement import reconstruction
-from dualstylegan.settings import load
-from tasks.training import chosen_plan
+from dualstylegan.io.allocator import keep_freed_memory
+from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks
+from tasks.shared.settings import load
+from tasks.shared.training import chosen_plan
 
 WEIGHTS = Path("data/weights")
 BASE = Path("data/base")

@@ -22,14 +22,14 @@ from pathlib import Path
 import torch
 import yaml
 
-from dualstylegan.checkpoints import save_tensors
-from dualstylegan.files import write_json
-from dualstylegan.finetuning.adversary import augment
-from dualstylegan.images import tensor_to_image, write_png
-from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE
-from dualstylegan.models import EMBEDDED, EmbeddedNetworks
-from tasks.common import Paths
-from tasks.training import OUTPUTS
+from dualstylegan.finetuning.discriminator import augment
+from dualstylegan.io.checkpoints import save_tensors
+from dualstylegan.io.files import write_json
+from dualstylegan.io.images import tensor_to_image, write_png
+from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.networks.loading import EMBEDDED, EmbeddedNetworks
+from tasks.shared.paths import Paths
+from tasks.shared.training import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("portraits", "align", "invert", "destylize", "finetune", "refine")

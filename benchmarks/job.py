@@ -14,8 +14,8 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from dualstylegan.files import read_json
-from tasks.common import Paths
+from dualstylegan.io.files import read_json
+from tasks.shared.paths import Paths
 
 
 @dataclass(frozen=True)

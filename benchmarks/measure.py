@@ -12,7 +12,7 @@ from statistics import median
 
 import torch
 
-from dualstylegan.floor import work_done
+from tasks.shared.floor import work_done
 
 Work = Callable[[], object]
 Cycle = Sequence[tuple[float, Work]]

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from dualstylegan.destylization import destylize
-from dualstylegan.finetuning.adversary import Adversary
+from dualstylegan.codes.destylization import destylize
+from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.refinement import refine
+from dualstylegan.finetuning.discriminator import Adversary
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import StyleTraining
-from dualstylegan.inversion import DescentPlan
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.ir_se50 import IRSE50
@@ -30,7 +31,6 @@ from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg19 import STAGE_2_WEIGHTS, VGG19
 from dualstylegan.published import schedule
 from dualstylegan.published.networks import PublishedIdentity, PublishedPerceptual
-from dualstylegan.refinement import refine
 
 SIZE = 1024
 STEPS = 2

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.reference import published_formulation
+from dualstylegan.codes.inversion import encode
 from dualstylegan.finetuning.adapt import AdaptTraining
-from dualstylegan.finetuning.adversarial import Pass
-from dualstylegan.finetuning.adversary import Adversary
+from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.step import Pass
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import Lesson, StyleTraining
-from dualstylegan.inversion import encode
 
 
 class PublishedStep:

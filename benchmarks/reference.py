@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualstylegan import refinement
+from dualstylegan.codes import refinement
 from dualstylegan.finetuning import style
 from dualstylegan.networks import discriminator, layers
 from dualstylegan.networks.discriminator import DEVIATION_EPS, STDDEV_GROUP

@@ -24,9 +24,9 @@ import torch
 
 from benchmarks.measure import Measured, Rates, Row, measure, own_peak
 from benchmarks.rows import networks, stages, steps
-from dualstylegan.allocator import keep_freed_memory
-from dualstylegan.files import write_json
-from dualstylegan.floor import bandwidth, matrix_rate
+from dualstylegan.io.allocator import keep_freed_memory
+from dualstylegan.io.files import write_json
+from tasks.shared.floor import bandwidth, matrix_rate
 
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     "forward": lambda: networks.forward_rows(256),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -15,14 +15,12 @@ from typing import Annotated
 
 import typer
 
-from dualstylegan.allocator import keep_freed_memory
 from dualstylegan.errors import DataError, DualStyleGANError, SettingsError
+from dualstylegan.io.allocator import keep_freed_memory
+from dualstylegan.portrait.stores import find_model
 from dualstylegan.published.commands import add_commands
 
-DEFAULT_MODEL = "data/models/portrait"
 FORMATS = (".png", ".jpg", ".jpeg", ".webp")
-
-Resolve = Callable[[str], Path]
 
 
 class Size(IntEnum):
@@ -31,11 +29,6 @@ class Size(IntEnum):
     SMALL = 256
     MEDIUM = 512
     LARGE = 1024
-
-
-def local_folder(model: str) -> Path:
-    """A model that is a folder on this machine."""
-    return Path(model)
 
 
 @contextmanager
@@ -48,12 +41,8 @@ def reported() -> Iterator[None]:
         raise typer.Exit(2) from error
 
 
-def build_app(resolve: Resolve = local_folder) -> typer.Typer:
-    """The command-line application.
-
-    Args:
-        resolve: brings what was given as `--model` to a folder; `tasks.cli` adds registries.
-    """
+def build_app() -> typer.Typer:
+    """Return the command-line application."""
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
     @app.callback()
@@ -68,8 +57,9 @@ def build_app(resolve: Resolve = local_folder) -> typer.Typer:
         style: Annotated[str | None, typer.Option(help="Name of a style.")] = None,
         seed: Annotated[int | None, typer.Option(help="In place of a style: draw one.")] = None,
         model: Annotated[
-            str, typer.Option("--model", "-m", help="Model folder, or models:/NAME@champion.")
-        ] = DEFAULT_MODEL,
+            str | None,
+            typer.Option("--model", "-m", help="Folder, or models:/NAME@champion."),
+        ] = None,
         structure: Annotated[
             float | None, typer.Option(min=0, max=1, help="0 the face's shapes, 1 the exemplar's.")
         ] = None,
@@ -96,13 +86,13 @@ def build_app(resolve: Resolve = local_folder) -> typer.Typer:
             started = time.perf_counter()
             import torch
 
-            from dualstylegan.images import read_image
-            from dualstylegan.transfer import PortraitModel
+            from dualstylegan.io.images import read_image
+            from dualstylegan.portrait.model import PortraitModel
 
             if device == "auto":
                 device = "cuda" if torch.cuda.is_available() else "cpu"
             image = read_image(photo)
-            portrait = PortraitModel.from_pretrained(resolve(model), device=device)
+            portrait = PortraitModel.from_pretrained(find_model(model), device=device)
             chosen = style if style is not None else portrait.sample_style(seed or 0)
             result = portrait.transfer(
                 image,
@@ -124,21 +114,21 @@ def build_app(resolve: Resolve = local_folder) -> typer.Typer:
     @app.command()
     def styles(
         model: Annotated[
-            str, typer.Argument(help="Model folder, or models:/NAME@champion.")
-        ] = DEFAULT_MODEL,
+            str | None, typer.Argument(help="Folder, or models:/NAME@champion.")
+        ] = None,
     ) -> None:
         """List the styles of a model, one a line."""
         with reported():
-            from dualstylegan.model_config import read_config
+            from dualstylegan.portrait.config import read_config
 
-            print("\n".join(read_config(resolve(model)).styles))
+            print("\n".join(read_config(find_model(model)).styles))
 
-    add_style(app, resolve)
+    add_style(app)
     add_commands(app, reported)
     return app
 
 
-def add_style(app: typer.Typer, resolve: Resolve) -> None:
+def add_style(app: typer.Typer) -> None:
     """Add the command `add-style`."""
 
     @app.command("add-style")
@@ -147,8 +137,9 @@ def add_style(app: typer.Typer, resolve: Resolve) -> None:
         name: Annotated[str, typer.Option(help="Name of the new style.")],
         output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
         model: Annotated[
-            str, typer.Option("--model", "-m", help="Model folder, or models:/NAME@champion.")
-        ] = DEFAULT_MODEL,
+            str | None,
+            typer.Option("--model", "-m", help="Folder, or models:/NAME@champion."),
+        ] = None,
         align: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
     ) -> None:
         """Make PORTRAIT a style of a trained model, without training; about a minute."""
@@ -156,12 +147,12 @@ def add_style(app: typer.Typer, resolve: Resolve) -> None:
             if output.exists():
                 raise DataError("the folder is there already", file=output, fix="name another")
             started = time.perf_counter()
-            from dualstylegan.enrolment import enrol
-            from dualstylegan.images import read_image
-            from dualstylegan.transfer import PortraitModel
+            from dualstylegan.io.images import read_image
+            from dualstylegan.portrait.add_style import enrol
+            from dualstylegan.portrait.model import PortraitModel
 
             image = read_image(portrait)
-            trained = PortraitModel.from_pretrained(resolve(model))
+            trained = PortraitModel.from_pretrained(find_model(model))
             found = enrol(trained, name, image, align=align, progress=_show_steps)
             found.model.save_pretrained(output)
             passed = time.perf_counter() - started
@@ -190,7 +181,7 @@ def _write(path: Path, image: object) -> None:
     """Write a result whole, in the format that its name asks for."""
     from PIL import Image
 
-    from dualstylegan.files import atomic_write
+    from dualstylegan.io.files import atomic_write
 
     assert isinstance(image, Image.Image)
     Image.init()
@@ -199,5 +190,5 @@ def _write(path: Path, image: object) -> None:
 
 
 def main() -> None:
-    """Entry point for models in folders."""
+    """Run the command line."""
     build_app()()

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from dualstylegan.networks.double_backward import no_weight_gradients
 from dualstylegan.networks.layers import widened
-from dualstylegan.networks.twice import no_weight_gradients
 
 CONTEXTUAL_BANDWIDTH = 0.2
 EPS = 1e-5

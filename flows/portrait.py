@@ -113,7 +113,7 @@ def last_picture(outs: Sequence[Path]) -> Path | None:
 
 def data_address(picture: Path) -> str:
     """A picture as a data: address, reduced to a size fit for a page."""
-    from dualstylegan.images import read_image
+    from dualstylegan.io.images import read_image
 
     image = read_image(picture)
     image.thumbnail((PICTURE_PX, PICTURE_PX))

@@ -10,25 +10,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dualstylegan.checkpoints import load_tensors, save_tensors
+from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.refinement import refine
 from dualstylegan.evaluation.gallery import Gallery, dualstylegan
 from dualstylegan.evaluation.leaderboard import Entry, compare
 from dualstylegan.evaluation.run import render_natural
-from dualstylegan.files import atomic_directory, write_json
 from dualstylegan.finetuning.ablations import ABLATIONS, COMPLETE, REFINED, Ablation
 from dualstylegan.finetuning.trainer import Trainer
-from dualstylegan.inversion import DescentPlan
-from dualstylegan.models import Networks, frozen, load_perceptual
+from dualstylegan.io.checkpoints import load_tensors, save_tensors
+from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.refinement import refine
-from dualstylegan.settings import Settings
-from dualstylegan.transfer import PortraitModel
+from dualstylegan.networks.loading import Networks, frozen, load_perceptual
+from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
-from tasks.batches import open_networks, place
-from tasks.common import Paths, load_settings, parts_shown, run_stage
 from tasks.finetune import Lessons, style_training
 from tasks.leaderboard import FACTS, open_gallery, write_board
-from tasks.training import run_plan, step_progress
+from tasks.shared.paths import Paths
+from tasks.shared.runner import load_settings, parts_shown, run_stage
+from tasks.shared.settings import Settings
+from tasks.shared.tensors import open_networks, place
+from tasks.shared.training import run_plan, step_progress
 
 OUT = Paths.reports / "ablations"
 KEPT = Paths.cache / "ablate"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dualstylegan.files import sha256_file
+from dualstylegan.codes.tables import digest, read_codes
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
-from dualstylegan.finetuning.adversary import Adversary
-from dualstylegan.latents import digest, read_codes
-from dualstylegan.settings import Adapt, Profile
-from tasks.batches import open_networks, place, prepare, read_portraits
-from tasks.common import Paths, item_key, load_settings, run_stage
-from tasks.tracking import Live
-from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained_config
+from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.io.files import sha256_file
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.settings import Adapt, Profile
+from tasks.shared.tensors import open_networks, place, prepare, read_portraits
+from tasks.shared.tracking import Live
+from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"

@@ -10,13 +10,13 @@ from typing import Any
 from PIL import Image
 
 from dualstylegan.errors import DataError, FaceError
-from dualstylegan.faces.crop import align_face
+from dualstylegan.faces.align import align_face
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
-from dualstylegan.files import atomic_directory, atomic_write, sha256_file, write_bytes
-from dualstylegan.image_cache import Kept, Make, cache_key, cached, weight_digests
-from dualstylegan.images import list_images, read_image
-from tasks.common import load_settings, run_stage, tracked
+from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
+from dualstylegan.io.images import list_images, read_image
+from tasks.shared.caching import Kept, Make, cache_key, cached, weight_digests
+from tasks.shared.runner import load_settings, run_stage, tracked
 
 WEIGHTS = Path("data/weights")
 PORTRAITS = Path("data/portraits")

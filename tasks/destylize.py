@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dualstylegan.destylization import TRUNCATION, destylize
-from dualstylegan.files import atomic_directory
-from dualstylegan.images import make_grid, tensor_to_image, write_png
-from dualstylegan.inversion import DescentPlan
-from dualstylegan.latents import CodeTable, digest, read_codes, write_codes
-from dualstylegan.models import load_trained_generator
-from dualstylegan.settings import Destylize, Profile
-from tasks.batches import (
+from dualstylegan.codes.destylization import TRUNCATION, destylize
+from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
+from dualstylegan.io.files import atomic_directory
+from dualstylegan.io.images import make_grid, tensor_to_image, write_png
+from dualstylegan.networks.loading import load_trained_generator
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.settings import Destylize, Profile
+from tasks.shared.tensors import (
     PortraitSet,
     Tensors,
     Tick,
@@ -24,8 +26,7 @@ from tasks.batches import (
     read_portraits,
     to_pixels,
 )
-from tasks.common import Paths, item_key, load_settings, run_stage
-from tasks.training import OUTPUTS
+from tasks.shared.training import OUTPUTS
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"

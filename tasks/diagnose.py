@@ -7,14 +7,15 @@ from typing import Any, cast
 
 import torch
 
-from dualstylegan.diagnosis import Diagnosis, Limits, Verdict, diagnose
+from dualstylegan.codes.tables import read_codes
 from dualstylegan.errors import DataError
-from dualstylegan.files import write_json, write_text
-from dualstylegan.images import image_to_tensor, list_images, read_image
-from dualstylegan.latents import read_codes
-from dualstylegan.reporting.diagnosis_page import render
-from dualstylegan.settings import Diagnose
-from tasks.common import Paths, load_settings, run_stage
+from dualstylegan.io.files import write_json, write_text
+from dualstylegan.io.images import image_to_tensor, list_images, read_image
+from tasks.pages.diagnosis import Diagnosis, Limits, Verdict, diagnose
+from tasks.pages.diagnosis_page import render
+from tasks.shared.paths import Paths
+from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.settings import Diagnose
 
 STYLES = Paths.aligned / "style"
 MANIFEST = Paths.aligned / "manifest.parquet"

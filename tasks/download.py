@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dualstylegan.downloads import PRODUCTS, fetch_all
-from tasks.common import Progress, run_stage
+from tasks.shared.runner import Progress, run_stage
+from tasks.weights.downloads import PRODUCTS, fetch_all
 
 CACHE = Path("data/cache/downloads")
 OUT = Path("data/weights")

@@ -10,22 +10,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.enrolment import EnrolmentPlan
+from dualstylegan.codes.tables import read_codes
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.gallery import Progress
 from dualstylegan.evaluation.probe import Probe
 from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, evaluate, stack
 from dualstylegan.evaluation.shapes import FaceShapes
 from dualstylegan.evaluation.subjects import Rendered
-from dualstylegan.files import atomic_directory, atomic_write, write_json
-from dualstylegan.images import list_images, read_image, write_png
-from dualstylegan.latents import read_codes
-from dualstylegan.models import load_identity, load_perceptual
-from dualstylegan.settings import Evaluate, Profile
-from dualstylegan.transfer import PortraitModel
-from tasks import common
-from tasks.batches import prepare
-from tasks.enrolment import enrol_all
+from dualstylegan.io.files import atomic_directory, atomic_write, write_json
+from dualstylegan.io.images import list_images, read_image, write_png
+from dualstylegan.networks.loading import load_identity, load_perceptual
+from dualstylegan.portrait.add_style import EnrolmentPlan
+from dualstylegan.portrait.model import PortraitModel
+from tasks.shared import runner as common
+from tasks.shared.held_out import enrol_all
+from tasks.shared.settings import Evaluate, Profile
+from tasks.shared.tensors import prepare
 
 MODEL = Path("data/models/portrait")
 CONTENTS = Path("data/aligned/content")

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dualstylegan.finetuning.adversary import Adversary
+from dualstylegan.codes.tables import digest, digest_codes, read_codes
+from dualstylegan.finetuning.discriminator import Adversary
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
-from dualstylegan.latents import digest, digest_codes, read_codes
-from dualstylegan.models import Networks
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.settings import Finetune, Profile
-from tasks.batches import PortraitSet, open_networks, place, prepare, read_portraits
-from tasks.common import Paths, item_key, load_settings, run_stage
-from tasks.tracking import Live
-from tasks.training import adversary_plan, chosen_plan, run_plan, train, trained_config
+from dualstylegan.networks.loading import Networks
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.settings import Finetune, Profile
+from tasks.shared.tensors import PortraitSet, open_networks, place, prepare, read_portraits
+from tasks.shared.tracking import Live
+from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 
 EXTRINSIC = Paths.codes / "exstyle.parquet"
 INTRINSIC = Paths.codes / "instyle.parquet"

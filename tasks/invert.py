@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dualstylegan.inversion import DescentPlan, at_size, encode, invert
-from dualstylegan.latents import CodeTable, digest, write_codes
+from dualstylegan.codes.inversion import DescentPlan, at_size, encode, invert
+from dualstylegan.codes.tables import CodeTable, digest, write_codes
 from dualstylegan.networks.encoder import INPUT_PX
-from dualstylegan.settings import Invert, Profile
-from tasks.batches import (
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.settings import Invert, Profile
+from tasks.shared.tensors import (
     PortraitSet,
     Tensors,
     Tick,
@@ -19,7 +21,6 @@ from tasks.batches import (
     prepare,
     read_portraits,
 )
-from tasks.common import Paths, item_key, load_settings, run_stage
 
 # Raised by whoever changes what a code is, so that no older one is taken for a new one.
 VERSION = 1

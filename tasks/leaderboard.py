@@ -14,22 +14,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.codes.tables import read_codes
 from dualstylegan.evaluation.baselines import layer_swap, mixed, optimised
 from dualstylegan.evaluation.gallery import Gallery, Restyle
 from dualstylegan.evaluation.leaderboard import Entry, compare, rank
 from dualstylegan.evaluation.run import Portrait, hang, render_natural, spread_evenly
 from dualstylegan.evaluation.subjects import Rendered
-from dualstylegan.files import atomic_directory, read_json, write_json, write_text
-from dualstylegan.images import make_grid, write_png
-from dualstylegan.latents import read_codes
-from dualstylegan.models import load_perceptual, load_trained_generator
-from dualstylegan.reporting.leaderboard_page import render
-from dualstylegan.settings import Ablate, Leaderboard, Settings
-from dualstylegan.transfer import PortraitModel
+from dualstylegan.io.files import atomic_directory, read_json, write_json, write_text
+from dualstylegan.io.images import make_grid, write_png
+from dualstylegan.networks.loading import load_perceptual, load_trained_generator
+from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
-from tasks.batches import place, prepare
-from tasks.common import Paths, load_settings, parts_shown, run_stage
-from tasks.training import OUTPUTS
+from tasks.pages.leaderboard_page import render
+from tasks.shared.paths import Paths
+from tasks.shared.runner import load_settings, parts_shown, run_stage
+from tasks.shared.settings import Ablate, Leaderboard, Settings
+from tasks.shared.tensors import place, prepare
+from tasks.shared.training import OUTPUTS
 
 OUT = Paths.reports / "leaderboard"
 FACTS = "leaderboard.json"

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dualstylegan.card import model_card
+from dualstylegan.codes.tables import CodeTable, read_codes
 from dualstylegan.errors import DataError
-from dualstylegan.files import read_json
-from dualstylegan.images import read_image, thumbnail
-from dualstylegan.latents import CodeTable, read_codes
-from dualstylegan.model_config import PortraitConfig, TransferDefaults
-from dualstylegan.models import Networks, load_trained_dualstylegan
-from dualstylegan.style_library import StyleLibrary
-from dualstylegan.transfer import SAMPLER_FILE, PortraitModel
-from tasks.batches import open_networks
-from tasks.common import load_settings, run_stage
+from dualstylegan.io.files import read_json
+from dualstylegan.io.images import read_image, thumbnail
+from dualstylegan.networks.loading import Networks, load_trained_dualstylegan
+from dualstylegan.portrait.card import model_card
+from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
+from dualstylegan.portrait.model import SAMPLER_FILE, PortraitModel
+from dualstylegan.portrait.styles import StyleLibrary
+from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.tensors import open_networks
 
 FINETUNED = Path("data/models/finetuned")
 SAMPLER = Path("data/models/sampler")
@@ -71,7 +71,7 @@ def package(
     networks: Networks, name: str, defaults: TransferDefaults, thumbnail_px: int
 ) -> PortraitModel:
     """Assemble the model from the outputs of the stages before and write its folder."""
-    from dualstylegan.sampling import StyleSampler
+    from dualstylegan.codes.sampling import StyleSampler
 
     network, network_config = load_trained_dualstylegan(FINETUNED)
     styles = style_library(read_codes(REFINED), read_codes(INTRINSIC))

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from dualstylegan.errors import DataError
-from dualstylegan.exemplars import compose
-from dualstylegan.exemplars.paint import PAINTER_FILE, Painter
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
-from dualstylegan.files import atomic_directory, atomic_write, sha256_file, write_bytes
-from dualstylegan.image_cache import Kept, Make, cache_key, cached, weight_digests
-from dualstylegan.images import list_images, read_image
-from dualstylegan.models import GENERATOR_FILE
-from tasks.common import load_settings, run_stage, tracked
+from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
+from dualstylegan.io.images import list_images, read_image
+from dualstylegan.networks.loading import GENERATOR_FILE
+from tasks.demo import compose
+from tasks.demo.paint import PAINTER_FILE, Painter
+from tasks.shared.caching import Kept, Make, cache_key, cached, weight_digests
+from tasks.shared.runner import load_settings, run_stage, tracked
 
 WEIGHTS = Path("data/weights")
 CACHE = Path("data/cache/portraits")

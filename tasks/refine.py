@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dualstylegan.inversion import DescentPlan
-from dualstylegan.latents import CodeTable, digest, read_codes, write_codes
-from dualstylegan.models import load_trained_dualstylegan
-from dualstylegan.refinement import refine
-from dualstylegan.settings import Profile, Refine
-from tasks.batches import (
+from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.refinement import refine
+from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
+from dualstylegan.networks.loading import load_trained_dualstylegan
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.settings import Profile, Refine
+from tasks.shared.tensors import (
     Tensors,
     Tick,
     keep_tensors,
@@ -17,8 +19,7 @@ from tasks.batches import (
     prepare,
     read_portraits,
 )
-from tasks.common import Paths, item_key, load_settings, run_stage
-from tasks.training import OUTPUTS
+from tasks.shared.training import OUTPUTS
 
 STYLES = Paths.aligned / "style"
 VERSION = 1

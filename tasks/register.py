@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from dualstylegan.errors import DataError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
-from dualstylegan.files import read_json, sha256_file, write_json
-from dualstylegan.settings import Register, Settings
-from tasks.tracking import connect, flat, log_facts, training_run
+from dualstylegan.io.files import read_json, sha256_file, write_json
+from tasks.shared.settings import Register, Settings
+from tasks.shared.tracking import connect, flat, log_facts, training_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +26,7 @@ METRICS = Path("data/reports/metrics.json")
 EVALUATION = Path("data/reports/evaluation")
 OUT = Path("data/reports/registration.json")
 TRAINED = {"adapt": Path("data/models/adapted"), "finetune": Path("data/models/finetuned")}
-SERVING = Path(__file__).with_name("serving.py")
+SERVING = Path(__file__).parent / "serving" / "model.py"
 CORE = Path(__file__).parents[1] / "dualstylegan"
 CHAMPION = "champion"
 DIGEST = "content_sha256"
@@ -227,7 +227,7 @@ def main() -> None:
     """`python -m tasks.register [--ensure]`."""
     import sys
 
-    from tasks.common import load_settings, run_stage
+    from tasks.shared.runner import load_settings, run_stage
 
     settings = load_settings()
     if sys.argv[1:] == ["--ensure"]:

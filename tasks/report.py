@@ -11,10 +11,10 @@ from PIL import Image
 
 from dualstylegan.evaluation.bootstrap import Interval
 from dualstylegan.evaluation.leaderboard import Row
-from dualstylegan.files import atomic_write, read_json, write_text
-from dualstylegan.images import read_image
-from dualstylegan.reporting.comparison import Board, Enrolled
-from dualstylegan.reporting.page import (
+from dualstylegan.io.files import atomic_write, read_json, write_text
+from dualstylegan.io.images import read_image
+from tasks.pages.comparison import Board, Enrolled
+from tasks.pages.page import (
     Curves,
     Grid,
     Report,
@@ -284,7 +284,7 @@ def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
 
 def main() -> None:
     """`python -m tasks.report`."""
-    from tasks.common import load_settings, run_stage
+    from tasks.shared.runner import load_settings, run_stage
 
     settings = load_settings()
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dualstylegan.files import atomic_directory
-from dualstylegan.latents import read_codes
+from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
+from dualstylegan.codes.tables import read_codes
+from dualstylegan.io.files import atomic_directory
 from dualstylegan.networks.generator import STRUCTURE_PX, row_resolutions
-from dualstylegan.sampling import SamplerPlan, fit_sampler
-from dualstylegan.settings import Profile, Sampler
-from dualstylegan.transfer import SAMPLER_FILE
-from tasks.batches import prepare
-from tasks.common import Paths, Progress, load_settings, run_stage
-from tasks.training import write_curves
+from dualstylegan.portrait.model import SAMPLER_FILE
+from tasks.shared.paths import Paths
+from tasks.shared.runner import Progress, load_settings, run_stage
+from tasks.shared.settings import Profile, Sampler
+from tasks.shared.tensors import prepare
+from tasks.shared.training import write_curves
 
 REFINED = Paths.codes / "refined.parquet"
 OUT = Paths.models / "sampler"

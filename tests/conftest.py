@@ -20,7 +20,7 @@ for name, value in {
 @pytest.fixture(scope="session")
 def weights() -> Path:
     """data/weights, made by the stage `download` unless it is whole."""
-    from dualstylegan.downloads import fetch_all
+    from tasks.weights.downloads import fetch_all
 
     out = ROOT / "data" / "weights"
     fetch_all(ROOT / "data" / "cache" / "downloads", out)

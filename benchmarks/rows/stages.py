@@ -7,13 +7,13 @@ from pathlib import Path
 
 from benchmarks.measure import Cycle, Row, alone
 from benchmarks.rows.build import normal
-from dualstylegan.faces.crop import align_face
-from dualstylegan.images import read_image, write_png
-from dualstylegan.model_config import PortraitConfig
-from dualstylegan.models import EMBEDDED, EmbeddedNetworks
-from dualstylegan.sampling import SamplerPlan, fit_sampler
-from dualstylegan.style_library import StyleLibrary
-from dualstylegan.transfer import PortraitModel
+from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
+from dualstylegan.faces.align import align_face
+from dualstylegan.io.images import read_image, write_png
+from dualstylegan.networks.loading import EMBEDDED, EmbeddedNetworks
+from dualstylegan.portrait.config import PortraitConfig
+from dualstylegan.portrait.model import PortraitModel
+from dualstylegan.portrait.styles import StyleLibrary
 
 WEIGHTS = Path("data/weights")
 BASE = Path("data/base")

@@ -12,11 +12,12 @@ from benchmarks.measure import Cycle, Row, Work, alone
 from benchmarks.published_steps import PublishedAdapt, PublishedStructure, PublishedStyle
 from benchmarks.reference import whole_contextual
 from benchmarks.rows.build import STYLE_DIM, built, normal, pictures, plain
+from dualstylegan.codes.inversion import Descending, DescentPlan
+from dualstylegan.codes.refinement import CONTEXTUAL_STAGE, reconstruction
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
-from dualstylegan.finetuning.adversary import Adversary
+from dualstylegan.finetuning.discriminator import Adversary
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import StyleTraining
-from dualstylegan.inversion import Descending, DescentPlan
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.ir_se50 import IRSE50
@@ -26,7 +27,6 @@ from dualstylegan.networks.vgg import LPIPS
 from dualstylegan.networks.vgg19 import STAGE_2_WEIGHTS, VGG19
 from dualstylegan.published import schedule
 from dualstylegan.published.networks import PublishedIdentity, PublishedPerceptual
-from dualstylegan.refinement import CONTEXTUAL_STAGE, reconstruction
 
 SIZE = 256
 EXEMPLARS = 4

@@ -13,8 +13,8 @@ import copy
 import torch
 from torch import Tensor
 
+from dualstylegan.codes.inversion import at_size
 from dualstylegan.evaluation.gallery import Restyle, Sitters, Styles
-from dualstylegan.inversion import at_size
 from dualstylegan.losses import feature_matching
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dualstylegan.evaluation.probe import from_bytes, to_bytes
-from dualstylegan.transfer import PortraitModel
+from dualstylegan.portrait.model import PortraitModel
 
 Progress = Callable[[str, int, int], None]
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualstylegan.evaluation.bootstrap import Array
-from dualstylegan.faces.crop import LEFT_EYE, MOUTH_CORNERS, NOSE_TIP, RIGHT_EYE
+from dualstylegan.faces.align import NOSE_TIP
+from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 
 LANDMARKS = 68
 CHIN = 8

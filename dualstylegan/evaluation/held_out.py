@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
-from dualstylegan.evaluation.embedding import Description, join
 from dualstylegan.evaluation.measures import nearness, similarities
 from dualstylegan.evaluation.shape_measures import lost
 from dualstylegan.evaluation.subjects import Subjects
+from dualstylegan.networks.style_embedding import Description, join
 
 
 def measure_enrolled(

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualstylegan.codes.inversion import at_size
 from dualstylegan.evaluation.bootstrap import Interval, mean_interval
 from dualstylegan.evaluation.gallery import Gallery
 from dualstylegan.evaluation.probe import Probe, from_bytes, to_bytes
-from dualstylegan.inversion import at_size
-from dualstylegan.transfer import PortraitModel
+from dualstylegan.portrait.model import PortraitModel
 
 
 def detail(image_NCHW: Tensor, size: int) -> Tensor:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
-from dualstylegan.evaluation.embedding import (
-    Description,
-    squared_distances,
-    style_distances,
-)
 from dualstylegan.evaluation.kid import half_against_half, results_against_styles, sets_apart
 from dualstylegan.evaluation.shape_measures import Shapes, measure_shapes
 from dualstylegan.evaluation.subjects import Backdrop, Subjects
 from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
+from dualstylegan.networks.style_embedding import (
+    Description,
+    squared_distances,
+    style_distances,
+)
 
 ACCEPTED = 0.5  # similarity at dlib's own limit for "same person"
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualstylegan.evaluation.bootstrap import Array
-from dualstylegan.evaluation.embedding import Description, describe, join
+from dualstylegan.networks.style_embedding import Description, describe, join
 
 
 class Perceptual(Protocol):

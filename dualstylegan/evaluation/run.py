@@ -24,8 +24,8 @@ from dualstylegan.evaluation.large import measure_large
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
 from dualstylegan.evaluation.probe import Probe, ring_pairs, to_bytes
 from dualstylegan.evaluation.subjects import Rendered, look_at, look_behind
-from dualstylegan.images import image_to_tensor
-from dualstylegan.transfer import PortraitModel
+from dualstylegan.io.images import image_to_tensor
+from dualstylegan.portrait.model import PortraitModel
 
 Portrait = tuple[str, Image.Image]
 

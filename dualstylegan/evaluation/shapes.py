@@ -18,14 +18,9 @@ from torch import Tensor
 
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.geometry import LANDMARKS
-from dualstylegan.faces.crop import (
-    LEFT_EYE,
-    MOUTH_CORNERS,
-    NOSE_TIP,
-    RIGHT_EYE,
-    quad_of_landmarks,
-)
+from dualstylegan.faces.align import NOSE_TIP
 from dualstylegan.faces.detect import detect_faces
+from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, quad_of_landmarks
 
 # Mean distance of the five points by either model, over the distance of the eyes. Generated faces
 # stay below 0.12, the demo's painted exemplars below 0.20; drawn faces on which one of the two is

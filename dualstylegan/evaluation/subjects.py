@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor
 
 from dualstylegan.evaluation.bootstrap import Array
-from dualstylegan.evaluation.embedding import Description, join
 from dualstylegan.evaluation.gallery import Gallery, Progress
 from dualstylegan.evaluation.probe import Probe
+from dualstylegan.networks.style_embedding import Description, join
 
 
 @dataclass(frozen=True)

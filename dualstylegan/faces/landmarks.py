@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dualstylegan.errors import WeightsError
-from dualstylegan.faces.crop import crop_quad, quad_of
 from dualstylegan.faces.detect import Face
+from dualstylegan.faces.geometry import crop_quad, quad_of
 
 Array = NDArray[np.float64]
 

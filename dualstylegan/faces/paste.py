@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from dualstylegan.errors import ImageError
-from dualstylegan.faces.crop import quad_side
+from dualstylegan.faces.geometry import quad_side
 
 # Share of the crop over which the result fades into the photo.
 FEATHER_SHARE = 0.06

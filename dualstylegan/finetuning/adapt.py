@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
-from dualstylegan.finetuning.adversary import BETAS, Adversary, lazy_adam
-from dualstylegan.images import make_grid, tensor_to_image
+from dualstylegan.finetuning.discriminator import BETAS, Adversary, lazy_adam
+from dualstylegan.finetuning.step import AdversarialTraining, Lazy, Pass
+from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.vgg import Perceptual
 

@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
-from dualstylegan.finetuning.adversary import Adversary, lazy_adam
-from dualstylegan.images import make_grid, tensor_to_image
-from dualstylegan.inversion import encode
+from dualstylegan.codes.inversion import encode
+from dualstylegan.finetuning.discriminator import Adversary, lazy_adam
+from dualstylegan.finetuning.step import AdversarialTraining, Lazy, Pass
+from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.vgg import Perceptual
 

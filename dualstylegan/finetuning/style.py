@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.finetuning.adversarial import AdversarialTraining, Lazy, Pass
-from dualstylegan.finetuning.adversary import Adversary, lazy_adam
+from dualstylegan.finetuning.discriminator import Adversary, lazy_adam
+from dualstylegan.finetuning.step import AdversarialTraining, Lazy, Pass
 from dualstylegan.finetuning.structure import train_extrinsic
 from dualstylegan.finetuning.validation import Panel, Validation
-from dualstylegan.images import make_grid, tensor_to_image
+from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.losses import (
     contextual,
     feature_matching,

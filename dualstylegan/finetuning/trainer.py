@@ -21,8 +21,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dualstylegan.checkpoints import load_state, save_state
 from dualstylegan.errors import CheckpointError, TrainingError
+from dualstylegan.io.checkpoints import load_state, save_state
 
 SEED_STRIDE = 1_000_003
 WARM_AVERAGE_STEPS = 10

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dualstylegan.evaluation.embedding import Description, describe, join, style_distances
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import Identity
+from dualstylegan.networks.style_embedding import Description, describe, join, style_distances
 from dualstylegan.networks.vgg import Perceptual
 
 SEED = 14

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.frozen import made_of
-from dualstylegan.networks.twice import Form, convolve, convolve_transposed, leaky_relu_
+from dualstylegan.networks.double_backward import Form, convolve, convolve_transposed, leaky_relu_
+from dualstylegan.networks.weight_cache import made_of
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dualstylegan.errors import DataError
+from dualstylegan.networks.double_backward import leaky_relu_
 from dualstylegan.networks.generator import (
     SMALLEST_PX,
     AfterRow,
@@ -29,7 +30,6 @@ from dualstylegan.networks.layers import (
     NoiseInjection,
     widened,
 )
-from dualstylegan.networks.twice import leaky_relu_
 
 MIN_RESOLUTION = 32
 WIDEST = 512

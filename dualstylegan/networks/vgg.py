@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.frozen import laid_out
+from dualstylegan.networks.weight_cache import laid_out
 
 # Convolutions of each stage; a stage ends in the feature map that is kept, then in pooling.
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))

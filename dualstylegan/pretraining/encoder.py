@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.finetuning.trainer import Training
-from dualstylegan.images import make_grid, tensor_to_image
+from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.encoder import INPUT_PX, PortraitEncoder
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import Identity

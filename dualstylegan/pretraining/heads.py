@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualstylegan.finetuning.trainer import Training
-from dualstylegan.images import make_grid, tensor_to_image
+from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.mobilestylegan import HEAD_SIZES, MobileStyleGAN, RgbHead
 
 TRUNCATIONS = (1.0, 0.7)

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.finetuning.adversary import BETAS
+from dualstylegan.finetuning.discriminator import BETAS
 from dualstylegan.finetuning.structure import train_extrinsic
 from dualstylegan.finetuning.trainer import Training
-from dualstylegan.images import make_grid, tensor_to_image
+from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import STRUCTURE_PX
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN

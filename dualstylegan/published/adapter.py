@@ -16,17 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dualstylegan.checkpoints import fill, save_tensors
 from dualstylegan.errors import CheckpointError
-from dualstylegan.files import atomic_directory, write_bytes, write_json
-from dualstylegan.model_config import (
-    CONFIG_FILE,
-    MODEL_FILE,
-    NetworkConfig,
-    PortraitConfig,
-    TransferDefaults,
-)
+from dualstylegan.io.checkpoints import fill, save_tensors
+from dualstylegan.io.files import atomic_directory, write_bytes, write_json
+from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.generator import Generator
+from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.published.layout import (
     State,
     check_state,

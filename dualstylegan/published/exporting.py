@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualstylegan.checkpoints import load_tensors
 from dualstylegan.errors import CheckpointError
-from dualstylegan.files import atomic_directory, atomic_write, read_json
-from dualstylegan.model_config import CONFIG_FILE, MODEL_FILE, read_config
+from dualstylegan.io.checkpoints import load_tensors
+from dualstylegan.io.files import atomic_directory, atomic_write, read_json
+from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.portrait.config import read_config
 from dualstylegan.published.adapter import FOLDER, MANIFEST, STYLES_FILE, plain_name
 from dualstylegan.published.layout import OWN_KEYS, State
 from dualstylegan.published.pickles import Namespace

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from dualstylegan.errors import CheckpointError, DataError
-from dualstylegan.model_config import GeneratorConfig, NetworkConfig
+from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.ir_se50 import IRSE50
 from dualstylegan.networks.psp import GradualStyleEncoder

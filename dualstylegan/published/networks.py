@@ -12,15 +12,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.checkpoints import fill, load_tensors
 from dualstylegan.errors import CheckpointError
+from dualstylegan.io.checkpoints import fill, load_tensors
 from dualstylegan.losses import perceptual
-from dualstylegan.model_config import MODEL_FILE, NetworkConfig
-from dualstylegan.models import Networks, load_perceptual
+from dualstylegan.networks.config import MODEL_FILE, NetworkConfig
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import Identity
 from dualstylegan.networks.ir_se50 import IRSE50
+from dualstylegan.networks.loading import Networks, load_perceptual
 from dualstylegan.networks.psp import PublishedEncoder
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg import LPIPS, Perceptual, at_most

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstylegan.errors import CheckpointError
-from dualstylegan.files import sha256_file
+from dualstylegan.io.files import sha256_file
 from dualstylegan.published.pickles import Namespace
 
 if TYPE_CHECKING:

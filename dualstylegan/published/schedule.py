@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dualstylegan.codes.inversion import DescentPlan
 from dualstylegan.errors import SettingsError
-from dualstylegan.finetuning.adversarial import Lazy
-from dualstylegan.finetuning.adversary import AdversaryPlan
+from dualstylegan.finetuning.discriminator import AdversaryPlan
+from dualstylegan.finetuning.step import Lazy
 from dualstylegan.finetuning.structure import StructurePlan
 from dualstylegan.finetuning.style import StylePlan
-from dualstylegan.inversion import DescentPlan
 
 PASS_IMAGES = 4
 PASSES = 8

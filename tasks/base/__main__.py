@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from dualstylegan.pretraining.settings import BaseSettings
-from dualstylegan.settings import Profile
 from tasks.base.common import load_base_settings, ship
 from tasks.base.encoder import train_encoder
 from tasks.base.heads import train_heads
 from tasks.base.measure import measure
+from tasks.base.settings import BaseSettings
 from tasks.base.structure import train_structure
-from tasks.batches import prepare
-from tasks.common import load_settings, run_stage
+from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.settings import Profile
+from tasks.shared.tensors import prepare
 
 STAGES: dict[str, Callable[[Profile, BaseSettings], None]] = {
     "heads": train_heads,

@@ -9,21 +9,21 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.checkpoints import save_tensors
-from dualstylegan.files import read_json, sha256_file, write_bytes, write_json
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
-from dualstylegan.images import read_image, write_png
-from dualstylegan.models import (
+from dualstylegan.io.checkpoints import save_tensors
+from dualstylegan.io.files import read_json, sha256_file, write_bytes, write_json
+from dualstylegan.io.images import read_image, write_png
+from dualstylegan.networks.loading import (
     DISCRIMINATOR_FILE,
     ENCODER_FILE,
     EXTRINSIC_FILE,
     HEADS_FILE,
     EmbeddedNetworks,
 )
-from dualstylegan.pretraining.settings import BaseSettings
-from dualstylegan.settings import Profile, read_settings
-from tasks.common import Paths
-from tasks.training import STATE_FILE, step_progress, write_curves
+from tasks.base.settings import BaseSettings
+from tasks.shared.paths import Paths
+from tasks.shared.settings import Profile, read_settings
+from tasks.shared.training import STATE_FILE, step_progress, write_curves
 
 SETTINGS = Paths.base / "params.yaml"
 BUILD = Paths.cache / "base"

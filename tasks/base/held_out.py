@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualstylegan.faces.crop import align_face
-from dualstylegan.images import image_to_tensor, list_images, read_image
+from dualstylegan.faces.align import align_face
+from dualstylegan.io.images import image_to_tensor, list_images, read_image
 from dualstylegan.networks.generator import Generator
-from tasks.common import Paths
+from tasks.shared.paths import Paths
 
 # Far from the seeds of every training, and of the demo's portraits.
 SEED = 77_000_000

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dualstylegan.files import write_json, write_text
-from dualstylegan.images import make_grid, tensor_to_image, write_png
-from dualstylegan.inversion import encode
+from dualstylegan.codes.inversion import encode
+from dualstylegan.io.files import write_json, write_text
+from dualstylegan.io.images import make_grid, tensor_to_image, write_png
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
-from dualstylegan.pretraining.measures import (
+from tasks.base import held_out
+from tasks.base.common import BUILD, PICTURES, held_out_curve, networks
+from tasks.base.measures import (
     Judge,
     Reconstruction,
     encoder_cost,
@@ -21,13 +23,11 @@ from dualstylegan.pretraining.measures import (
     row_norms,
     structure_figures,
 )
-from dualstylegan.pretraining.settings import BaseSettings, Measure
-from dualstylegan.reporting.base_page import Picture, render
-from dualstylegan.settings import Profile
-from tasks.base import held_out
-from tasks.base.common import BUILD, PICTURES, held_out_curve, networks
-from tasks.batches import place
-from tasks.common import parts_shown
+from tasks.base.settings import BaseSettings, Measure
+from tasks.pages.base_page import Picture, render
+from tasks.shared.runner import parts_shown
+from tasks.shared.settings import Profile
+from tasks.shared.tensors import place
 
 FIGURES = BUILD / "measures.json"
 PAGE = BUILD / "report.html"

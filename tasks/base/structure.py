@@ -11,28 +11,28 @@ from pathlib import Path
 
 import torch
 
-from dualstylegan.checkpoints import save_tensors
-from dualstylegan.finetuning.adversarial import Lazy
-from dualstylegan.finetuning.adversary import Adversary, AdversaryPlan
+from dualstylegan.codes.tables import digest
+from dualstylegan.finetuning.discriminator import Adversary, AdversaryPlan
+from dualstylegan.finetuning.step import Lazy
 from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
-from dualstylegan.latents import digest
-from dualstylegan.model_config import MODEL_FILE
-from dualstylegan.models import (
+from dualstylegan.io.checkpoints import save_tensors
+from dualstylegan.networks.config import MODEL_FILE
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.loading import (
     DISCRIMINATOR_FILE,
     EXTRINSIC_FILE,
     EmbeddedNetworks,
     Networks,
 )
-from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.pretraining.measures import Judge, structure_figures
-from dualstylegan.pretraining.settings import BaseSettings, Structure
 from dualstylegan.pretraining.structure import FeaturePlan, FeatureTransfer
 from dualstylegan.published import schedule
-from dualstylegan.settings import Profile
 from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, run
-from tasks.batches import open_networks, place
-from tasks.common import item_key
+from tasks.base.measures import Judge, structure_figures
+from tasks.base.settings import BaseSettings, Structure
+from tasks.shared.runner import item_key
+from tasks.shared.settings import Profile
+from tasks.shared.tensors import open_networks, place
 
 TRUNCATION = 0.9
 FEATURE_DECAY = 0.99

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.graph import plan
-from tests.flows.standin import HERE, Project, free_port
+from tests.support.standin import HERE, Project, free_port
 
 FLOW = ("-m", "flows.portrait")
 

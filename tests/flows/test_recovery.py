@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from tests.flows.standin import Project
+from tests.support.standin import Project
 
 MEASURE = """
   measure:

@@ -16,14 +16,14 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.baselines import mixed
 from dualstylegan.evaluation.leaderboard import compare
 from dualstylegan.evaluation.run import SWEEP_STEPS, evaluate, hang, render_natural
-from dualstylegan.files import write_json
-from dualstylegan.images import write_png
-from dualstylegan.reporting.page import render
+from dualstylegan.io.files import write_json
+from dualstylegan.io.images import write_png
 from tasks import report
 from tasks.evaluate import portraits, read_rendered, write_evaluation
 from tasks.leaderboard import write_board
-from tests.core.portrait_models import STYLE_NAMES, codes_of, tiny_model
-from tests.core.test_evaluation_run import PLAN, probe
+from tasks.pages.page import render
+from tests.dualstylegan.evaluation.test_run import PLAN, probe
+from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
 FACES = ("ada", "bo", "cy")
 *TRAINED, HELD_OUT = STYLE_NAMES

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dualstylegan.settings import Settings
+from tasks.shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -58,8 +58,8 @@ def test_the_base_models_have_a_pipeline_whose_stages_all_run() -> None:
 
 def test_base_settings_are_read_and_bounded(tmp_path: Path) -> None:
     from dualstylegan.errors import SettingsError
-    from dualstylegan.pretraining.settings import BaseSettings
-    from dualstylegan.settings import read_settings
+    from tasks.base.settings import BaseSettings
+    from tasks.shared.settings import read_settings
 
     path = ROOT / "data/base/params.yaml"
     settings = read_settings(BaseSettings, path)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualstylegan.enrolment import EnrolmentPlan
-from dualstylegan.files import read_json
-from dualstylegan.settings import Profile
-from tasks import enrolment
-from tasks.enrolment import enrol_all
-from tests.core.portrait_models import STYLE_NAMES, tiny_model
-from tests.core.test_evaluation_run import faces
+from dualstylegan.io.files import read_json
+from dualstylegan.portrait.add_style import EnrolmentPlan
+from tasks.shared import held_out as enrolment
+from tasks.shared.held_out import enrol_all
+from tasks.shared.settings import Profile
+from tests.dualstylegan.evaluation.test_run import faces
+from tests.support.portrait_models import STYLE_NAMES, tiny_model
 
 PLAN = EnrolmentPlan(2, 2)
 

@@ -13,22 +13,22 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
+from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import CheckpointError
-from dualstylegan.files import read_json
 from dualstylegan.finetuning.ablations import ABLATIONS
-from dualstylegan.latents import CodeTable, read_codes, write_codes
-from dualstylegan.models import load_trained_dualstylegan
+from dualstylegan.io.files import read_json
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.ir_se50 import IRSE50
+from dualstylegan.networks.loading import load_trained_dualstylegan
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg19 import VGG19
 from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
-from dualstylegan.settings import Settings, load
 from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, sampler
-from tasks.batches import read_portraits
 from tasks.report import board
+from tasks.shared.settings import Settings, load
+from tasks.shared.tensors import read_portraits
 
 SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS = {

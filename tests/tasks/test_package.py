@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from dualstylegan.card import model_card
+from dualstylegan.codes.tables import CodeTable
 from dualstylegan.errors import DataError
-from dualstylegan.latents import CodeTable
-from dualstylegan.model_config import PortraitConfig, TransferDefaults
+from dualstylegan.portrait.card import model_card
+from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from tasks.package import portrait_origins, style_library, weight_sources
 
 RECORDS = {

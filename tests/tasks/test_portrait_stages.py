@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import DataError, ImageError
-from dualstylegan.images import read_image
+from dualstylegan.io.images import read_image
 from tasks import align as align_stage
 from tasks import portraits as portrait_stage
 from tasks.align import align, hold_out

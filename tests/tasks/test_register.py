@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import DataError
-from dualstylegan.files import read_json, write_json
-from dualstylegan.settings import Register, Settings
+from dualstylegan.io.files import read_json, write_json
 from tasks.register import METRICS, MODEL, OUT, better, ensure, register
-from tasks.tracking import connect, find_run
-from tests.core.portrait_models import tiny_model
-from tests.flows.standin import free_port
+from tasks.shared.settings import Register, Settings
+from tasks.shared.tracking import connect, find_run
 from tests.flows.test_doors import wait_for
+from tests.support.portrait_models import tiny_model
+from tests.support.standin import free_port
 
 RULE = Register()
 

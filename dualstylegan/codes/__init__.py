@@ -1,0 +1,1 @@
+"""Latent codes: inversion, destylization, refinement, sampling, and their tables."""

@@ -1,0 +1,142 @@
+"""The FFHQ crop (Karras et al., 2019): a tilted square around a face, set by eyes and mouth.
+
+Legend of shape suffixes: K landmark, Q corner of a quad, 2 x and y in pixels.
+
+A quad holds the corners top left, bottom left, bottom right, top right of an upright face.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from dualstylegan.errors import FaceError
+
+Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
+MOUTH_CORNERS = (48, 54)
+
+OVERSAMPLING = 2
+# FFHQ blurs what it had to reflect and fades it into a colour, over these shares of the crop, so
+# that it draws no attention.
+PADDING_BLUR = 0.02
+FADE_SHARE = 0.06
+CORNER_SHARE = 0.06
+# The outermost pixels of many a picture are a frame, or the ringing of one.
+FRAME_SHARE = 0.01
+
+
+def quad_of(left_eye: Array, right_eye: Array, mouth: Array) -> Array:
+    """FFHQ's square from the centres of the eyes and the middle of the mouth's corners, (4, 2)."""
+    eyes = (left_eye + right_eye) / 2
+    across, down = right_eye - left_eye, mouth - eyes
+    x = across - np.array([-down[1], down[0]])
+    x *= max(np.hypot(*across) * 2.0, np.hypot(*down) * 1.8) / max(np.hypot(*x), 1e-9)
+    y = np.array([-x[1], x[0]])
+    centre = eyes + down * 0.1
+    return np.stack((centre - x - y, centre - x + y, centre + x + y, centre + x - y))
+
+
+def quad_of_landmarks(landmarks_K2: Array) -> Array:
+    """FFHQ's square of 68 landmarks."""
+    eyes = landmarks_K2[LEFT_EYE].mean(0), landmarks_K2[RIGHT_EYE].mean(0)
+    return quad_of(*eyes, landmarks_K2[list(MOUTH_CORNERS)].mean(0))
+
+
+def quad_side(quad_Q2: Array) -> float:
+    """Side of a quad in pixels."""
+    return float(np.hypot(*(quad_Q2[3] - quad_Q2[0])))
+
+
+def crop_quad(photo: Image.Image, quad_Q2: Array, size: int) -> Image.Image:
+    """Resample a quad of a photo to an upright square of `size` pixels.
+
+    Beyond its edges the photo goes on, see `_continued`.
+    """
+    quad = quad_Q2.copy()
+    side = quad_side(quad)
+    shrink = side / (OVERSAMPLING * size)
+    if shrink > 1:  # reduce first: the resampling below looks at 2 x 2 pixels alone
+        reduced = [max(1, round(s / shrink)) for s in photo.size]
+        quad *= np.array(reduced) / np.array(photo.size)
+        photo = photo.resize((reduced[0], reduced[1]), Image.Resampling.LANCZOS)
+        side = quad_side(quad)
+    border = math.ceil(side * 0.1) + 2
+    low = np.floor(quad.min(0)).astype(int) - border
+    high = np.ceil(quad.max(0)).astype(int) + border
+    part = _continued(photo, low, high, side)
+    corners = tuple((quad - low).reshape(-1).tolist())
+    inner = OVERSAMPLING * size
+    square = part.transform(
+        (inner, inner), Image.Transform.QUAD, corners, Image.Resampling.BILINEAR
+    )
+    return square.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def _continued(
+    photo: Image.Image, low: NDArray[np.int_], high: NDArray[np.int_], side: float
+) -> Image.Image:
+    """The rectangle from `low` to `high` of a photo, which goes on beyond its edges.
+
+    It goes on as its own blurred reflection that fades into its background. A reflection
+    alone would show hair that touches the edge as a second head of hair, and a model learns that.
+    """
+    trim = round(FRAME_SHARE * min(photo.size))
+    inner = np.maximum(low, trim), np.minimum(high, np.array(photo.size) - trim)
+    if (inner[1] <= inner[0]).any():
+        raise FaceError("the face lies outside of the image")
+    part = np.asarray(photo.crop((*inner[0].tolist(), *inner[1].tolist())))
+    before, after = inner[0] - low, high - inner[1]
+    if not before.any() and not after.any():
+        return Image.fromarray(part)
+    pads = ((before[1], after[1]), (before[0], after[0]), (0, 0))
+    padded = Image.fromarray(np.pad(part, pads, "reflect" if min(part.shape[:2]) > 1 else "edge"))
+    blur = side * PADDING_BLUR
+    soft = _faded(padded.filter(ImageFilter.GaussianBlur(blur)), part, pads[:2], side * FADE_SHARE)
+    inside = Image.new("L", padded.size, 0)
+    inside.paste(255, (int(before[0]), int(before[1]), *(inner[1] - low).tolist()))
+    fade = inside.filter(ImageFilter.GaussianBlur(blur / 2))
+    # Sharp inside to the last pixel; the fade lies in the reflection.
+    fade.paste(255, mask=inside)
+    return Image.composite(padded, soft, fade)
+
+
+def _faded(
+    image: Image.Image, part: Pixels, pads: Sequence[tuple[int, int]], reach: float
+) -> Image.Image:
+    """What lies around `part` in a padded image, faded into the colours of its corners.
+
+    The corners of a portrait are its background, where anything else may touch its edges.
+
+    Args:
+        pads: rows above and below of `part`, columns left and right of it.
+        reach: how many pixels from `part` nothing else is left.
+    """
+    shares, distances = [], []
+    for axis, (first, last) in enumerate(pads):
+        end = part.shape[axis] - 1
+        at = np.expand_dims(np.arange(-first, end + 1 + last, dtype=np.float64), 1 - axis)
+        distances.append(np.maximum(np.maximum(-at, at - end), 0))
+        shares.append((at / max(end, 1)).clip(0, 1)[..., None])
+    down, right = shares
+    top, bottom = (
+        (1 - right) * _corner(half) + right * _corner(half[:, ::-1]) for half in (part, part[::-1])
+    )
+    colour = (1 - down) * top + down * bottom
+    far = np.clip(np.hypot(*distances) / reach, 0, 1)[..., None]
+    share = far * far * (3 - 2 * far)
+    mixed = np.asarray(image) * (1 - share) + colour * share
+    return Image.fromarray(np.round(mixed).astype(np.uint8))
+
+
+def _corner(part: Pixels) -> Array:
+    """The median colour (3,) of the first rows and columns."""
+    rows, columns = (math.ceil(CORNER_SHARE * count) for count in part.shape[:2])
+    median: Array = np.median(part[:rows, :columns], axis=(0, 1))
+    return median

@@ -1,0 +1,1 @@
+"""Files, images and checkpoints: read safely, written atomically."""

@@ -1,0 +1,154 @@
+"""Weights and training states on disk: safetensors and JSON, checked on the way in.
+
+A tensor file is written whole or not at all, and read only when its keys and shapes are those
+expected. No pickle is read or written anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from dualstylegan.errors import CheckpointError
+from dualstylegan.io.files import write_bytes
+
+LISTED_KEYS = 8
+META_KEY = "json"
+
+
+def save_tensors(
+    path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write tensors and a JSON value beside them, atomically: same content, same bytes."""
+    contiguous = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
+    header = {META_KEY: json.dumps(meta, sort_keys=True, allow_nan=False)} if meta else None
+    write_bytes(path, save(contiguous, header))
+
+
+def load_tensors(path: Path | str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Read every tensor of a safetensors file, floating ones as `dtype` if given.
+
+    Raises:
+        CheckpointError: the file is missing, truncated or not safetensors.
+    """
+    return read_tensors(path, dtype)[0]
+
+
+def read_tensors(
+    path: Path | str, dtype: torch.dtype | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file as `load_tensors` gives them, and the JSON value beside them."""
+    if not Path(path).is_file():
+        raise CheckpointError("no such file", file=path, fix="run the stage that makes it")
+    try:
+        with safetensors.safe_open(str(path), "pt") as file:
+            names = list(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+            meta = json.loads((file.metadata() or {}).get(META_KEY, "{}"))
+    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+        raise CheckpointError(
+            "not a whole safetensors file",
+            file=path,
+            value=error,
+            fix="delete it and run the stage that makes it",
+        ) from error
+    if dtype is not None:
+        tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+    return tensors, meta
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - LISTED_KEYS} more" if len(names) > LISTED_KEYS else ""
+    return ", ".join(names[:LISTED_KEYS]) + more
+
+
+def check_fit(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Path | str
+) -> None:
+    """Check that `tensors` have the keys and shapes of `expected`.
+
+    Raises:
+        CheckpointError: lists missing, unexpected and misshapen keys.
+    """
+    found = {
+        "missing": expected.keys() - tensors.keys(),
+        "unexpected": tensors.keys() - expected.keys(),
+        "misshapen": {
+            f"{k} {tuple(tensors[k].shape)} for {tuple(expected[k].shape)}"
+            for k in expected.keys() & tensors.keys()
+            if tensors[k].shape != expected[k].shape
+        },
+    }
+    faults = [f"{kind}: {_listed(names)}" for kind, names in found.items() if names]
+    if faults:
+        raise CheckpointError(
+            "the weights do not fit the network",
+            file=source,
+            value="; ".join(faults),
+            fix="use the weights that belong to this network and size",
+        )
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) -> None:
+    """Load `tensors` (any floating dtype) as the whole state of `network`.
+
+    Raises:
+        CheckpointError: see `check_fit`.
+    """
+    state = network.state_dict()
+    check_fit(tensors, state, source)
+    network.load_state_dict({k: v.to(state[k].dtype) for k, v in tensors.items()})
+
+
+def _flatten(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:
+    """Move the tensors of a nested state into `tensors`; what stays is JSON."""
+    if isinstance(value, Tensor):
+        tensors[prefix] = value
+        return {"tensor": prefix}
+    if isinstance(value, Mapping):
+        items = [[k, _flatten(f"{prefix}/{k}", v, tensors)] for k, v in value.items()]
+        return {"items": items}
+    if isinstance(value, list | tuple):
+        return {"list": [_flatten(f"{prefix}/{i}", v, tensors) for i, v in enumerate(value)]}
+    return {"value": value}
+
+
+def _unflatten(node: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if "tensor" in node:
+        return tensors[node["tensor"]]
+    if "items" in node:
+        return {k: _unflatten(v, tensors) for k, v in node["items"]}
+    if "list" in node:
+        return [_unflatten(v, tensors) for v in node["list"]]
+    return node["value"]
+
+
+def save_state(path: Path | str, state: Mapping[str, Any]) -> None:
+    """Write a training state: nested dicts and lists of tensors and plain values, atomically."""
+    tensors: dict[str, Tensor] = {}
+    tree = _flatten("state", state, tensors)
+    save_tensors(path, tensors, {"tree": tree})
+
+
+def load_state(path: Path | str) -> dict[str, Any]:
+    """Read what `save_state` wrote.
+
+    Raises:
+        CheckpointError: the file is truncated or is not a training state.
+    """
+    tensors, meta = read_tensors(path)
+    try:
+        state: dict[str, Any] = _unflatten(meta["tree"], tensors)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            "not a training state", file=path, value=error, fix="delete it to start anew"
+        ) from error
+    return state

@@ -1,0 +1,123 @@
+"""The closed schema of a model's config.json: data from which the networks are built.
+
+No class path, no code: what a config can ask for is listed here, and unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dualstylegan.errors import CheckpointError
+from dualstylegan.io.files import read_json
+
+if TYPE_CHECKING:
+    from dualstylegan.networks.dualstylegan import DualStyleGAN
+    from dualstylegan.networks.encoder import PortraitEncoder
+    from dualstylegan.networks.generator import Generator
+    from dualstylegan.networks.psp import PublishedEncoder
+
+CONFIG_FILE = "config.json"
+MODEL_FILE = "model.safetensors"
+
+
+class Closed(BaseModel):
+    """Base of every schema: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GeneratorConfig(Closed):
+    """Which generator: the embedded one (of one size), or StyleGAN2 of any size and width."""
+
+    kind: Literal["mobilestylegan", "stylegan2"] = "mobilestylegan"
+    resolution: int = Field(default=1024, ge=32, le=1024, description="pixels of the full output")
+    style_dim: int = Field(default=512, ge=1, le=1024)
+    mapping_layers: int = Field(default=8, ge=1, le=16)
+    channel_multiplier: int = Field(default=2, ge=1, le=4)
+    channels: tuple[int, ...] | None = Field(
+        default=None, description="StyleGAN2: widths from 4 px up"
+    )
+    coarse_px: Literal[64, 128, 256] | None = Field(
+        default=None, description="MobileStyleGAN: size that larger images take their colours from"
+    )
+
+    def build(self) -> Generator:
+        """The generator with random weights."""
+        if self.kind == "mobilestylegan":
+            from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+
+            return MobileStyleGAN(self.coarse_px)
+        from dualstylegan.networks.stylegan2 import StyleGAN2
+
+        return StyleGAN2(
+            self.resolution,
+            style_dim=self.style_dim,
+            mapping_layers=self.mapping_layers,
+            channel_multiplier=self.channel_multiplier,
+            channels=self.channels,
+        )
+
+
+class NetworkConfig(Closed):
+    """DualStyleGAN: a generator and the width of its extrinsic path."""
+
+    generator: GeneratorConfig = GeneratorConfig()
+    res_channels: int = Field(
+        default=512, ge=1, le=1024, description="features at the structure rows"
+    )
+    res_hidden: int | None = Field(
+        default=None, ge=1, le=1024, description="inside ModRes; None: as wide"
+    )
+    encoder: Literal["portrait", "psp"] = Field(
+        default="portrait", description="psp: the published one"
+    )
+
+    def build(self) -> DualStyleGAN:
+        """The network with random weights."""
+        from dualstylegan.networks.dualstylegan import DualStyleGAN
+
+        return DualStyleGAN(self.generator.build(), self.res_channels, self.res_hidden)
+
+    def build_encoder(self) -> PortraitEncoder | PublishedEncoder:
+        """The encoder that fits the generator, with random weights."""
+        if self.encoder == "psp":
+            return self._published_encoder()
+        from dualstylegan.networks.encoder import PortraitEncoder
+
+        generator = self.generator.build()
+        return PortraitEncoder(generator.rows, generator.structure_rows, generator.style_dim)
+
+    def _published_encoder(self) -> PublishedEncoder:
+        from dualstylegan.networks.psp import PublishedEncoder
+
+        return PublishedEncoder(self.generator.build().rows, style_dim=self.generator.style_dim)
+
+
+Config = TypeVar("Config", bound=Closed)
+
+
+def read_generator_config(path: Path) -> GeneratorConfig:
+    """Read and check the config of a generator (CheckpointError)."""
+    return read_checked(GeneratorConfig, path)
+
+
+def read_network_config(path: Path) -> NetworkConfig:
+    """Read and check the config of a DualStyleGAN (CheckpointError)."""
+    return read_checked(NetworkConfig, path)
+
+
+def read_checked(schema: type[Config], path: Path) -> Config:
+    """Read a JSON file and check it against a closed schema (CheckpointError)."""
+    try:
+        return schema.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CheckpointError(
+            "the model's config does not fit its schema",
+            file=path,
+            value=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            fix="take config.json from where the model came from",
+        ) from error

@@ -1,0 +1,66 @@
+"""Models by name: a folder, or a name that a plug-in resolves.
+
+A plug-in is an entry point of the group `dualstylegan.models`: a function from the name to a local
+model folder. Entry points are called by their own name, and by addresses whose scheme is their
+name: `models:/portrait@champion` goes to the entry point `models`. The entry point `default` finds
+the model when none is named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import cast
+
+from dualstylegan.errors import CheckpointError
+
+GROUP = "dualstylegan.models"
+DEFAULT = "default"
+ENVIRONMENT = "DUALSTYLEGAN_MODEL"
+
+
+def find_model(name: str | None = None) -> Path:
+    """Return the local folder of a model.
+
+    Args:
+        name: a folder, the name of a plug-in, or an address `SCHEME:...` of a plug-in's scheme;
+            None takes the environment variable DUALSTYLEGAN_MODEL, then the plug-in `default`.
+
+    Raises:
+        CheckpointError: no plug-in knows the name, or the one that does cannot fetch the model.
+    """
+    name = name or os.environ.get(ENVIRONMENT) or None
+    if name is not None and Path(name).exists():
+        return Path(name)
+    plugin = _plugin(DEFAULT if name is None else name.split(":")[0])
+    if plugin is not None:
+        return plugin(name or "")
+    if name is None:
+        raise CheckpointError(
+            "no model is named", fix=f"give --model FOLDER, or set {ENVIRONMENT} to a folder"
+        )
+    if ":" in name:
+        raise CheckpointError(
+            "no plug-in fetches models from such an address",
+            value=name,
+            limit=", ".join(sorted(e.name for e in entry_points(group=GROUP))) or "folders",
+            fix="download the model and give its folder",
+        )
+    return Path(name)
+
+
+def _plugin(name: str) -> Callable[[str], Path] | None:
+    """Load the plug-in of a name; None where there is none."""
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        return None
+    try:
+        return cast(Callable[[str], Path], next(iter(found)).load())
+    except ImportError as error:
+        raise CheckpointError(
+            "the plug-in that finds this model cannot be loaded",
+            value=f"{name}: {error}",
+            fix="install its distribution anew, or give a model folder",
+        ) from error

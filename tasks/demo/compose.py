@@ -1,0 +1,217 @@
+"""The demo's portraits: which face becomes which character, in which palette, by which brush."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dualstylegan.errors import FaceError
+from dualstylegan.faces.detect import largest_face
+from dualstylegan.faces.landmarks import landmarks68
+from dualstylegan.io.checkpoints import fill, load_tensors
+from dualstylegan.io.images import image_to_tensor, tensor_to_image
+from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.loading import GENERATOR_FILE, frozen
+from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+from tasks.demo.paint import Brush, Painter, Palette
+from tasks.demo.warp import Character, exaggerate
+
+PIXELS = 512
+# Raised by whoever changes a warp or the painting, so that no older picture is taken for a new one.
+VERSION = 3
+# Encoders are trained on seeds from 1,000,000 upwards: these faces are new to every network.
+STYLE_SEEDS = 1000
+CONTENT_SEEDS = 5000
+TRUNCATION = 0.7
+# Faces that are no clean portrait are passed over; so many may be tried for each that is wanted.
+MOST_TRIES = 8
+# Looked at by a person: a hand before the face, or somebody else in the picture.
+PASSED_OVER = frozenset({1032, 1072, 1096, 1097, 1098, 1104})
+# Shares of the exaggeration that are tried until the detector finds the painted face.
+MILDER = (1.0, 0.8, 0.6)
+LEAST_SCORE = 0.88
+LEAST_EYES_SHARE = 0.20
+
+CHARACTERS = {
+    "sprite": Character(
+        eyes=1.58, nose=0.80, mouth=0.9, jaw=0.62, cheeks=0.96, head=1.16, chin=-0.04, brows=0.08
+    ),
+    "baron": Character(
+        eyes=0.92, nose=1.36, mouth=1.15, jaw=1.60, cheeks=1.08, head=0.80, chin=0.24, brows=-0.05
+    ),
+    "moon": Character(
+        eyes=1.34, nose=0.86, mouth=1.28, jaw=1.30, cheeks=1.34, chin=-0.16, brows=0.1, smile=0.07
+    ),
+}
+PALETTES = {
+    "sunset": Palette(
+        ("2a1030", "8c2f39", "e06c4b", "f6b26b", "fff0d0"),
+        ("2a1030", "2b4a6f", "2f8f9d", "8fd0c0", "f3efd2"),
+    ),
+    "lagoon": Palette(
+        ("0b1f3a", "1f4e79", "c27a5a", "f2c29b", "fff4e0"),
+        ("0b1f3a", "124e66", "1f9e8f", "7fd6b5", "f6f7d8"),
+    ),
+    "orchid": Palette(
+        ("241242", "6a2c70", "d4627f", "f4ae9c", "ffeede"),
+        ("241242", "3f2b7a", "6d5bd0", "a9b4f0", "f0e9ff"),
+    ),
+    "forest": Palette(
+        ("10231b", "4a3b1f", "b5713a", "eec07a", "fff3cf"),
+        ("10231b", "1f5a3c", "5f9e4b", "c4cf6a", "faf3c8"),
+    ),
+}
+BRUSHES = {
+    "gouache": Brush(radius=0.012, flow=0.008, tones=5, ink=0.9),
+    "pastel": Brush(radius=0.010, flow=0.020, strokes=0.5, style=19, ink=0.4),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One exemplar: a face and what is made of it. The names are keys of the tables above."""
+
+    seed: int
+    character: str
+    palette: str
+    brush: str
+    strength: float
+
+    @property
+    def name(self) -> str:
+        """File name without its ending."""
+        return f"{self.palette}_{self.character}_{self.brush}"
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A portrait and how it came to be."""
+
+    name: str
+    image: Image.Image
+    provenance: dict[str, Any]
+
+
+def recipes(count: int | None = None) -> list[Recipe]:
+    """The style set: every palette, character and brush once, each on a face of its own.
+
+    Args:
+        count: the first so many; all by default. Palettes vary fastest, so that few are varied too.
+    """
+    made = []
+    for i, (brush, character, palette) in enumerate(product(BRUSHES, CHARACTERS, PALETTES)):
+        draw = np.random.default_rng(STYLE_SEEDS + i)
+        strength = float(np.round(draw.uniform(0.85, 1.15), 3))
+        made.append(Recipe(STYLE_SEEDS + i * MOST_TRIES, character, palette, brush, strength))
+    return made if count is None else made[:count]
+
+
+def recipe_key(recipe: Recipe) -> str:
+    """A digest of everything the exemplar depends on but the weights."""
+    tables = (CHARACTERS[recipe.character], PALETTES[recipe.palette], BRUSHES[recipe.brush])
+    facts = [VERSION, asdict(recipe), *(asdict(t) for t in tables), *face_facts(recipe.seed)]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@torch.no_grad()
+def generated_face(
+    generator: Generator, seed: int, weights_dir: Path | str
+) -> tuple[Image.Image, np.ndarray[Any, np.dtype[np.float64]], int]:
+    """The first clean frontal face from `seed` on, its 68 landmarks and the seed it has.
+
+    Raises:
+        FaceError: none among `MOST_TRIES` seeds.
+    """
+    for tried in range(seed, seed + MOST_TRIES):
+        if tried in PASSED_OVER:
+            continue
+        draw = torch.Generator().manual_seed(tried)
+        z = torch.randn(1, generator.style_dim, generator=draw)
+        full = tensor_to_image(generator(z, truncation=TRUNCATION)[0])
+        image = full.resize((PIXELS, PIXELS), Image.Resampling.LANCZOS)
+        try:
+            face, _ = largest_face(image, weights_dir)
+        except FaceError:
+            continue
+        points = face.points_K2
+        gap = float(points[1, 0] - points[0, 0])
+        nose = float(points[2, 0] - points[0, 0]) / max(gap, 1.0)
+        if face.score >= LEAST_SCORE and gap > LEAST_EYES_SHARE * PIXELS and 0.3 < nose < 0.7:
+            return image, landmarks68(image, face, weights_dir), tried
+    raise FaceError("no clean face among the generated ones", value=seed, limit=MOST_TRIES)
+
+
+def style_portrait(
+    generator: Generator, painter: Painter, recipe: Recipe, weights_dir: Path | str
+) -> Portrait:
+    """Make one exemplar: generate, exaggerate, paint.
+
+    Raises:
+        FaceError: the detector finds no face in the painting, however little is exaggerated.
+    """
+    image, landmarks_K2, seed = generated_face(generator, recipe.seed, weights_dir)
+    palette, brush = PALETTES[recipe.palette], BRUSHES[recipe.brush]
+    for strength in (recipe.strength * share for share in MILDER):
+        character = CHARACTERS[recipe.character].stretched(strength)
+        warped_CHW = exaggerate(image_to_tensor(image), landmarks_K2, character)
+        picture = tensor_to_image(warped_CHW)
+        try:
+            face, _ = largest_face(picture, weights_dir)
+            moved_K2 = torch.from_numpy(landmarks68(picture, face, weights_dir)).float()
+            painted = painter.paint(warped_CHW.add(1).div(2), moved_K2, palette, brush)
+            result = tensor_to_image(painted.mul(2).sub(1))
+            largest_face(result, weights_dir)
+            break
+        except FaceError:
+            continue
+    else:
+        raise FaceError("no face found in an exemplar", value=recipe.name, fix="exaggerate less")
+    facts = {
+        "kind": "style",
+        "origin": "generated, warped, painted",
+        **asdict(recipe),
+        "seed": seed,
+        "truncation": TRUNCATION,
+        "strength": round(strength, 3),
+        "licence": "research only (generator distilled from StyleGAN2-FFHQ)",
+    }
+    return Portrait(recipe.name, result, facts)
+
+
+def content_portrait(generator: Generator, index: int, weights_dir: Path | str) -> Portrait:
+    """One generated face, as it is."""
+    image, _, seed = generated_face(generator, content_seed(index), weights_dir)
+    facts = {
+        "kind": "content",
+        "origin": "generated",
+        "seed": seed,
+        "licence": "research only (generator distilled from StyleGAN2-FFHQ)",
+    }
+    return Portrait(f"face{index:02d}", image, facts)
+
+
+def face_facts(seed: int) -> list[Any]:
+    """Everything the face of a seed depends on but the weights."""
+    passed = sorted(PASSED_OVER & set(range(seed, seed + MOST_TRIES)))
+    return [seed, MOST_TRIES, PIXELS, TRUNCATION, LEAST_SCORE, LEAST_EYES_SHARE, passed]
+
+
+def content_seed(index: int) -> int:
+    """The seed of a content face."""
+    return CONTENT_SEEDS + index * MOST_TRIES
+
+
+def full_size_generator(weights_dir: Path | str) -> MobileStyleGAN:
+    """The embedded generator for pictures at full size, which need no heads of smaller ones."""
+    path = Path(weights_dir) / GENERATOR_FILE
+    generator = MobileStyleGAN()
+    fill(generator, generator.state_dict() | load_tensors(path), path)
+    return frozen(generator)

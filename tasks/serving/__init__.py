@@ -1,0 +1,1 @@
+"""Registered models: served by MLflow, and fetched for the command line."""

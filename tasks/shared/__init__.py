@@ -1,0 +1,1 @@
+"""Shared by the stages: settings, paths, runner, caching, training and tracking."""

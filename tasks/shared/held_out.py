@@ -1,0 +1,88 @@
+"""Held-out exemplars become styles of the packaged model, as anybody's would, and are kept.
+
+Legend of shape suffixes: N exemplar, L row, D style width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from PIL import Image
+
+from dualstylegan.codes.tables import digest
+from dualstylegan.evaluation.run import Portrait, rendering_dtype
+from dualstylegan.io.files import write_json
+from dualstylegan.io.images import png_bytes
+from dualstylegan.portrait.add_style import EnrolmentPlan, enrol, with_style
+from dualstylegan.portrait.model import PortraitModel
+from tasks.shared.paths import Paths
+from tasks.shared.runner import item_key
+from tasks.shared.settings import Profile
+from tasks.shared.tensors import Tensors, Tick, keep_tensors
+
+# Raised by whoever changes enrolment, so that no older code is taken for a new one.
+VERSION = 1
+# Seconds differ from run to run: they are no output of a stage, and stand beside its times.
+SECONDS = Paths.timings / "enrolment" / "seconds.json"
+WORKING_NAME = "enrolled"
+
+
+def enrol_all(
+    model: PortraitModel, portraits: Sequence[Portrait], plan: EnrolmentPlan, profile: Profile
+) -> PortraitModel:
+    """The model with the portraits as styles of their names; each is enrolled once.
+
+    Args:
+        model: packaged.
+        portraits: aligned, by name.
+        plan: how long each is optimised.
+        profile: whether the optimisation is in bfloat16.
+    """
+    if not portraits:
+        return model
+    dtype = torch.bfloat16 if profile.bfloat16 else torch.float32
+    digests = [digest(model.network), digest(model.encoder)]
+    keys = [
+        item_key(VERSION, _digest(image), asdict(plan), profile.bfloat16, digests)
+        for _, image in portraits
+    ]
+
+    def work(indices: list[int], tick: Tick) -> Tensors:
+        (index,) = indices
+        start = time.monotonic()
+
+        def told(what: str, done: int, total: int) -> None:
+            tick(done + (plan.invert_steps if what == "refinement" else 0))
+
+        _, image = portraits[index]
+        styles = enrol(
+            model, WORKING_NAME, image, align=False, plan=plan, progress=told
+        ).model.styles
+        return {
+            "extrinsic": styles.extrinsic_of([WORKING_NAME]),
+            "intrinsic": styles.intrinsic_of([WORKING_NAME]),
+            "seconds": torch.tensor([time.monotonic() - start]),
+        }
+
+    steps = plan.invert_steps + plan.refine_steps
+    with rendering_dtype(model, dtype):
+        found = keep_tensors("enrol", keys, 1, steps, work)
+    extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
+    for i, (name, image) in enumerate(portraits):
+        model = with_style(model, name, extrinsic[i : i + 1], intrinsic[i : i + 1], image)
+    write_json(
+        SECONDS,
+        {
+            name: round(float(seconds), 3)
+            for (name, _), seconds in zip(portraits, found["seconds"], strict=True)
+        },
+    )
+    return model
+
+
+def _digest(image: Image.Image) -> str:
+    return hashlib.sha256(png_bytes(image)).hexdigest()

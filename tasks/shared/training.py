@@ -1,0 +1,161 @@
+"""What the training stages share: a trainer that goes on where it was killed, and its outputs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.finetuning.adapt import AdaptPlan
+from dualstylegan.finetuning.discriminator import AdversaryPlan
+from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.style import StylePlan
+from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
+from dualstylegan.io.checkpoints import save_tensors
+from dualstylegan.io.files import atomic_directory, atomic_write, write_json
+from dualstylegan.io.images import write_png
+from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
+from dualstylegan.networks.loading import Networks
+from tasks.shared.paths import Paths
+from tasks.shared.runner import Progress
+from tasks.shared.settings import Adapt, Finetune, Profile
+from tasks.shared.tracking import CURVES_FILE, FINGERPRINT, RUN_FILE, SAMPLES, Live
+
+STATE_FILE = "state.safetensors"
+
+
+Plan = TypeVar("Plan", AdaptPlan, StylePlan)
+
+
+def chosen_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
+    """The settings that a training itself reads, as its plan."""
+    values = chosen.model_dump()
+    lazy = Lazy(**{name: values[name] for name in Lazy.__dataclass_fields__})
+    names = {field.name for field in fields(kind)} - {"lazy"}
+    return kind(**{name: values[name] for name in names}, lazy=lazy)
+
+
+def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
+    """From what a trained network is built anew: larger images take the trained size's colours."""
+    config = networks.config()
+    if config.generator.kind != "mobilestylegan":
+        return config
+    coarse = {"coarse_px": profile.working_size}
+    return config.model_copy(update={"generator": config.generator.model_copy(update=coarse)})
+
+
+def adversary_plan(chosen: Adapt | Finetune) -> AdversaryPlan:
+    """How the other side learns."""
+    return AdversaryPlan(
+        rate=chosen.adversary_rate,
+        augment=chosen.augment,
+        augment_target=chosen.augment_target,
+        augment_images=chosen.augment_images,
+    )
+
+
+def run_plan(
+    profile: Profile,
+    chosen: Adapt | Finetune,
+    fingerprint: str,
+    check_steps: int = 0,
+    patience: int = 0,
+) -> RunPlan:
+    """How the training runs."""
+    return RunPlan(
+        steps=chosen.steps,
+        seed=profile.seed,
+        average_decay=chosen.average_decay,
+        save_seconds=chosen.save_seconds,
+        picture_steps=chosen.picture_steps,
+        fingerprint=fingerprint,
+        check_steps=check_steps,
+        patience=patience,
+    )
+
+
+def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Scalars of each step as a table; what a step did not measure is left empty."""
+    with atomic_write(folder / CURVES_FILE) as handle:
+        pd.DataFrame(list(history)).to_parquet(handle)
+
+
+def step_progress(name: str, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    """Shows each step's scalars, and the time left by the steps that this process does."""
+    progress = Progress(f"{name}: steps", steps)
+    first = True
+
+    def show(step: int, scalars: Mapping[str, float]) -> None:
+        nonlocal first
+        if first:
+            progress.done_before, first = step - 1, False
+        progress(step, " ".join(f"{key} {value:.3f}" for key, value in scalars.items()))
+
+    return show
+
+
+def train(
+    stage: str, training: Training, plan: RunPlan, config: object, live: Live | None = None
+) -> None:
+    """Train to the end and write data/models/STAGE's folder; a killed run goes on where it was.
+
+    State and sample pictures wait in data/cache, in a folder of the run's own: other settings or
+    inputs make another run. They go once the result is written.
+
+    Args:
+        stage: name of the stage.
+        training: what is trained.
+        plan: how; its fingerprint names everything that the result depends on.
+        config: fit for JSON, written as config.json.
+        live: shows the training in MLflow while it goes on.
+    """
+    waiting = Paths.cache / stage / plan.fingerprint[:16]
+    samples = waiting / SAMPLES
+    show = step_progress(stage, plan.steps)
+
+    def on_picture(step: int, picture: Image.Image) -> None:
+        path = samples / f"{step:06d}.png"
+        write_png(path, picture)
+        if live is not None:
+            live.picture(path)
+
+    def on_metrics(step: int, scalars: Mapping[str, float]) -> None:
+        show(step, scalars)
+        if live is not None:
+            live.metrics(step, scalars)
+
+    if live is not None:
+        live.begin(plan.fingerprint)
+    trainer = Trainer(training, plan, waiting / STATE_FILE, on_metrics, on_picture)
+    trainer.run()
+    averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
+    write_result(OUTPUTS[stage], averaged, config, trainer.history, samples, facts)
+    if live is not None:
+        live.end(trainer.history)
+    shutil.rmtree(Paths.cache / stage, ignore_errors=True)
+
+
+OUTPUTS = {"adapt": Paths.models / "adapted", "finetune": Paths.models / "finetuned"}
+
+
+def write_result(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    config: object,
+    history: Sequence[Mapping[str, float]],
+    samples: Path,
+    facts: object,
+) -> None:
+    """Write model, config, curves, samples and run; the folder appears whole or not at all."""
+    with atomic_directory(folder) as out:
+        save_tensors(out / MODEL_FILE, state)
+        write_json(out / CONFIG_FILE, config)
+        write_curves(out, history)
+        write_json(out / RUN_FILE, facts)
+        shutil.copytree(samples, out / SAMPLES)

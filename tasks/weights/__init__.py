@@ -1,0 +1,1 @@
+"""Third-party weights: pinned downloads and their conversion to safetensors."""

@@ -1,0 +1,223 @@
+"""The measures say what was put into the pictures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dualstylegan.errors import DataError
+from dualstylegan.evaluation.held_out import measure_enrolled
+from dualstylegan.evaluation.measures import (
+    measure,
+    measure_realism,
+    pair_table,
+    similarities,
+)
+from dualstylegan.evaluation.probe import Probe, from_bytes, ring_pairs, to_bytes
+from dualstylegan.evaluation.subjects import Backdrop, Subjects
+from dualstylegan.networks.style_embedding import Description, describe, style_distances, to_lab
+from tests.dualstylegan.evaluation.test_run import marks
+from tests.support.standing_faces import standing
+
+FACES, STYLES = 4, 6
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def subjects(style_share: float, identity_share: float) -> Subjects:
+    """Results that take so much of their exemplar and of their person."""
+    draw = np.random.default_rng(0)
+
+    def description(table: np.ndarray) -> Description:
+        return Description(table, (table, 100 * table[:, :4]))
+
+    styles, faces = draw.normal(2, 1, (STYLES, 12)), draw.normal(0, 1, (FACES, 12))
+    people = unit(draw.normal(size=(FACES, 32)))
+    strangers = unit(draw.normal(size=(FACES * STYLES, 32)))
+    mixed = (1 - style_share) * faces[:, None] + style_share * styles[None]
+    own = identity_share * people.repeat(STYLES, 0) + (1 - identity_share) * strangers
+    backdrop = Backdrop(
+        contents=tuple(f"c{i}" for i in range(FACES)),
+        styles=tuple(f"s{i}" for i in range(STYLES)),
+        faces=description(faces),
+        exemplars=description(styles),
+        natural=description(draw.normal(0, 1, (STYLES, 12))),
+        face_identities=people,
+        faces_CK2=np.stack([standing(1 + 0.01 * i) for i in range(FACES)]),
+        exemplars_SK2=np.stack([standing(1, 1.1 + 0.05 * i) for i in range(STYLES)]),
+        intrinsic_S=np.full(STYLES, 0.5),
+        pairs=((0, 1),) * 5,
+        exemplar_spread_P=np.full(5, 0.6),
+    )
+    return Subjects(
+        backdrop=backdrop,
+        results=description(mixed.reshape(-1, 12)),
+        identities=unit(own),
+        results_NK2=np.stack([standing()] * (FACES * STYLES)),
+        reconstruction_S=np.full(STYLES, 0.2),
+        spread_CP=np.full((FACES, 5), 0.3),
+    )
+
+
+def test_a_model_that_works_beats_every_line() -> None:
+    given = subjects(style_share=0.9, identity_share=0.8)
+    found = measure(given, pair_table(given), seed=0, resamples=100)
+    assert found["kid_results"].value < 0.5 * found["kid_faces_line"].value
+    assert found["kid_ratio"].value < 0.5
+    assert found["identity_same"].low > found["identity_impostor_line"].high
+    assert found["identity_recognised"].value == 1
+    assert found["style_nearer_than_mean"].value == 1
+    assert found["style_nearest"].value == 1
+    assert found["style_distance"].value < found["style_distance_other_line"].value
+    assert all(f.low <= f.value <= f.high for f in found.values() if f.low != f.high)
+
+
+def test_a_model_that_ignores_the_exemplar_is_found_out() -> None:
+    given = subjects(style_share=0.0, identity_share=0.0)
+    found = measure(given, pair_table(given), seed=0, resamples=100)
+    assert found["style_nearest"].value == pytest.approx(1 / STYLES)
+    assert found["kid_ratio"].value > 0.9
+    assert found["identity_same"].value == pytest.approx(
+        found["identity_impostor_line"].value, abs=0.2
+    )
+
+
+def test_similarity_is_one_for_the_same_descriptor_and_a_half_at_the_limit() -> None:
+    here, there = np.zeros((1, 128)), np.full((1, 128), 0.6 / np.sqrt(128))
+    assert similarities(here, here)[0, 0] == 1
+    assert similarities(here, there)[0, 0] == pytest.approx(0.5)
+
+
+def test_rank_counts_the_exemplars_that_are_nearer() -> None:
+    table = pair_table(subjects(0.9, 0.8))
+    assert table.rank.shape == (FACES, STYLES)
+    assert (table.rank == 1).all()
+    assert set(table.columns()) >= {"identity", "rank", "own_distance"}
+
+
+def test_style_distance_is_about_one_between_exemplars_whatever_the_scale() -> None:
+    draw = np.random.default_rng(1)
+    table = draw.normal(size=(30, 8))
+    for scale in (1.0, 1000.0):
+        group = Description(table, (table, scale * table))
+        among = style_distances(group, group)
+        assert among.diagonal() == pytest.approx(0, abs=1e-4)
+        assert np.sqrt((among**2).sum() / (30 * 29)) == pytest.approx(1)
+
+
+def test_lab_of_known_colours() -> None:
+    white, red = torch.ones(3), torch.tensor([1.0, -1.0, -1.0])
+    x = torch.stack((white, red))[:, :, None, None]
+    lab = to_lab(x)[:, :, 0, 0]
+    assert lab[0].tolist() == pytest.approx([100, 0, 0], abs=0.05)
+    assert lab[1].tolist() == pytest.approx([53.24, 80.09, 67.20], abs=0.1)
+
+
+def test_description_tells_texture_and_palette_apart_and_ignores_place() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand(2, 3, 16, 16, generator=draw) * 2 - 1
+    maps = [torch.rand(2, c, 8, 8, generator=draw) for c in (4, 6, 8, 10, 12)]
+    here = describe(maps, x)
+    flipped = describe([m.flip(3) for m in maps], x.flip(3))
+    assert here.pooled_NF.shape == (2, 12)
+    assert [g.shape[1] for g in here.style] == [4, 6, 8, 10, 24]
+    for a, b in zip(here.style, flipped.style, strict=True):
+        assert np.allclose(a, b, atol=1e-4)
+    assert not np.allclose(describe(maps, -x).style[-1], here.style[-1])
+
+
+class Pixels:
+    """Stands in for LPIPS: features are pixels, distance is their mean square."""
+
+    looked = 0
+
+    def features(self, x: torch.Tensor) -> list[torch.Tensor]:
+        Pixels.looked += len(x)
+        return [x] * 5
+
+    def distance(self, a: list[torch.Tensor], b: list[torch.Tensor]) -> torch.Tensor:
+        return (a[0] - b[0]).square().mean((1, 2, 3))
+
+
+def test_probe_looks_at_each_picture_once() -> None:
+    probe = Probe(Pixels(), lambda x: x.flatten(1), marks, 16, 2, torch.device("cpu"))
+    pictures = to_bytes(torch.rand(5, 3, 32, 32) * 2 - 1)
+    Pixels.looked = 0
+    pairs = [(0, 1), (1, 4), (2, 3)]
+    description, spread = probe.look(pictures, pairs)
+    assert Pixels.looked == 5
+    assert len(description) == 5
+    first, second = pictures[[a for a, _ in pairs]], pictures[[b for _, b in pairs]]
+    assert spread == pytest.approx(probe.distances(first, second))
+    assert probe.identities(pictures).shape == (5, 3 * 32 * 32)
+
+
+def test_bytes_round_trip() -> None:
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(to_bytes(from_bytes(every)), every)
+
+
+def test_ring_pairs_use_every_exemplar_equally() -> None:
+    assert len(ring_pairs(5, 100, 0)) == 10
+    pairs = ring_pairs(12, 24, 0)
+    assert len(set(pairs)) == 24
+    assert set(np.bincount(np.array(pairs).ravel())) == {4}
+
+
+def test_share_of_a_line_that_is_none_is_left_out() -> None:
+    given = subjects(style_share=0.5, identity_share=0.5)
+    behind = replace(given.backdrop, faces=given.backdrop.exemplars)
+    found = measure(replace(given, backdrop=behind), pair_table(given), seed=0, resamples=20)
+    assert found["kid_faces_line"].value <= 0
+    assert "kid_ratio" not in found
+
+
+def test_too_few_pictures_are_refused() -> None:
+    given = subjects(0.5, 0.5)
+    with pytest.raises(DataError, match="1 contents and 6 exemplars"):
+        pair_table(replace(given, backdrop=replace(given.backdrop, contents=("only",))))
+
+
+def test_faces_behind_the_exemplars_are_held_against_faces_and_exemplars() -> None:
+    given = subjects(0.9, 0.8)
+    draw = np.random.default_rng(5)
+    table = draw.normal(0, 1, (40, 12))
+    fresh = Description(table, (table,))
+    found = measure_realism(given.backdrop, fresh, seed=0, resamples=100)
+    assert found["natural_kid"].high < found["natural_exemplars_line"].low
+    assert found["natural_halves_line"].low <= 0 <= found["natural_halves_line"].high
+
+
+def test_enrolled_exemplars_are_judged_among_all_and_beside_the_trained() -> None:
+    """Two exemplars that the results follow, beside six that they do not."""
+    trained, other = subjects(0.2, 0.8), subjects(0.9, 0.8)
+    count = 2
+    kept = [c * STYLES + s for c in range(FACES) for s in range(count)]
+
+    def some(of: Description, index: list[int], shift: float) -> Description:
+        return Description(of.pooled_NF[index], tuple(g[index] + shift for g in of.style))
+
+    behind = replace(
+        other.backdrop,
+        styles=other.backdrop.styles[:count],
+        exemplars=some(other.backdrop.exemplars, [0, 1], 9.0),
+    )
+    enrolled = replace(
+        other,
+        backdrop=behind,
+        results=some(other.results, kept, 9.0),
+        identities=other.identities[kept],
+        results_NK2=other.results_NK2[kept],
+        reconstruction_S=other.reconstruction_S[:count],
+    )
+    found = measure_enrolled(trained, enrolled, seed=0, resamples=100)
+    assert found["enrolled_style_nearest"].value == 1
+    assert found["enrolled_style_nearest_trained_line"].value < 0.6
+    near, line = (found[f"enrolled_style_distance{end}"] for end in ("", "_trained_line"))
+    assert near.value < line.value
+    assert found["enrolled_artefact_rate"].value == 0

@@ -1,0 +1,215 @@
+"""Choices that training makes by itself: checkpoint, early stop, lambda_ID, augmentation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dualstylegan.finetuning.discriminator import MOST_AUGMENTED, Adversary, AdversaryPlan
+from dualstylegan.finetuning.trainer import RunPlan, Trainer
+from dualstylegan.finetuning.validation import Panel, Validation, f_measure
+from dualstylegan.networks.discriminator import Discriminator
+from tests.support.trainings import (
+    SIZE,
+    Identity,
+    Pyramid,
+    small_network,
+    style_training,
+)
+
+
+class Killed(Exception):
+    pass
+
+
+def scored(training, scores):
+    """The training with its checks replaced: one score after another."""
+    waiting = iter(scores)
+    training.check = lambda: {"score": torch.tensor(next(waiting))}
+    return training
+
+
+def trainer_of(training, folder, *, steps, check_steps=1, patience=0):
+    plan = RunPlan(steps, 3, 0.9, 0, 0, "x", check_steps, patience)
+    return Trainer(training, plan, folder / "state.safetensors")
+
+
+def weights_after(step, tmp_path):
+    """The averages of a training without checks that ends at a step."""
+    trainer = trainer_of(style_training(small_network()), tmp_path / "x", steps=step, check_steps=0)
+    trainer.run()
+    return trainer.averaged_state()
+
+
+def test_the_result_is_the_best_check_and_not_the_last(tmp_path):
+    training = scored(style_training(small_network()), [0.1, 0.5, 0.3])
+    trainer = trainer_of(training, tmp_path, steps=3)
+    trainer.run()
+    assert trainer.best.step == 2
+    assert [row["check/score"] for row in trainer.history] == pytest.approx([0.1, 0.5, 0.3])
+    expected = weights_after(2, tmp_path)
+    assert all(torch.equal(value, expected[key]) for key, value in trainer.averaged_state().items())
+
+
+def test_the_last_step_is_checked_too(tmp_path):
+    training = scored(style_training(small_network()), [0.1, 0.2])
+    trainer = trainer_of(training, tmp_path, steps=3, check_steps=2)
+    trainer.run()
+    assert trainer.best.step == 3
+
+
+def test_training_ends_when_the_score_stalls(tmp_path):
+    training = scored(style_training(small_network()), [0.3, 0.2, 0.1, 0.9])
+    trainer = trainer_of(training, tmp_path, steps=6, patience=2)
+    trainer.run()
+    assert (trainer.step, trainer.best.step) == (3, 1)
+
+
+def test_a_slow_start_does_not_end_the_training(tmp_path):
+    """While nothing scores yet, the latest is kept and nobody loses patience."""
+    training = scored(style_training(small_network()), [0.0, 0.0, 0.0, 0.0])
+    trainer = trainer_of(training, tmp_path, steps=4, patience=1)
+    trainer.run()
+    assert (trainer.step, trainer.best.step) == (4, 4)
+
+
+def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
+    """The chosen averages travel with the state; so do p and the lambda_ID."""
+
+    def run(folder, killed_at):
+        training = style_training(small_network(), identity_goal=0.01)
+        plan = AdversaryPlan(augment=0.5, augment_target=0.6, augment_images=10)
+        training.adversary.plan = plan
+        trainer = trainer_of(training, folder, steps=5, check_steps=2)
+
+        def watch(step, scalars):
+            if step == killed_at:
+                raise Killed
+
+        trainer.on_metrics = watch
+        trainer.run()
+        return trainer
+
+    whole = run(tmp_path / "a", None)
+    with pytest.raises(Killed):
+        run(tmp_path / "b", 4)
+    resumed = run(tmp_path / "b", None)
+    assert resumed.history == whole.history
+    assert resumed.best.step == whole.best.step
+    theirs = resumed.averaged_state()
+    assert all(torch.equal(value, theirs[key]) for key, value in whole.averaged_state().items())
+    assert float(whole.training.factor) != 1
+    assert torch.equal(resumed.training.factor, whole.training.factor)
+    assert torch.equal(resumed.training.adversary.augment, whole.training.adversary.augment)
+
+
+@pytest.mark.parametrize(("goal", "grows"), [(0.001, True), (10.0, False), (0.0, None)])
+def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
+    training = style_training(small_network(), identity_goal=goal)
+    for step in range(4):
+        training.step(step, torch.Generator().manual_seed(step))
+    weight = float(training.factor)
+    assert weight == 1 if grows is None else (weight > 1) is grows
+
+
+def test_what_is_steered_is_the_identity_alone():
+    """L_reg under the factor would press all shapes flat before people come back."""
+    training = style_training(small_network(), identity_goal=0.5)
+    weighed = []
+    for factor in (1.0, 4.0):
+        training.factor.fill_(factor)
+        weighed.append(training.make_pass(0, torch.Generator().manual_seed(0)).terms)
+    assert torch.allclose(weighed[1]["identity"], 4 * weighed[0]["identity"])
+    for name in set(weighed[0]) - {"identity"}:
+        assert torch.equal(weighed[1][name], weighed[0][name])
+
+
+@pytest.mark.parametrize(("style", "person", "after"), [(0.1, 0.5, 0.53), (0.5, 0.1, 0.5)])
+def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
+    training = style_training(small_network(), identity_goal=0.5)
+
+    class Measured:
+        def measure(self):
+            found = {"style": style, "person": person, "score": 0.1}
+            return {name: torch.tensor(value) for name, value in found.items()}
+
+    training._validation = Measured()
+    assert float(training.check()["goal"]) == pytest.approx(after, abs=0.005)
+    for _ in range(20):
+        training.check()
+    assert 0.99 <= float(training.goal) / 0.5 <= 1.07
+
+
+class Certain(Discriminator):
+    """Judges everything alike."""
+
+    def __init__(self, logit):
+        super().__init__(SIZE, channels=[8] * 4)
+        self.logit = logit
+
+    def forward(self, image):
+        return super().forward(image) * 0 + self.logit
+
+
+@pytest.mark.parametrize(("logit", "target", "after"), [(1.0, 0.6, 0.52), (-1.0, 0.6, 0.48)])
+def test_augmentation_follows_how_often_the_discriminator_is_right(logit, target, after):
+    judge = Adversary(Certain(logit), AdversaryPlan(augment_target=target, augment_images=100))
+    images = torch.randn(2, 3, SIZE, SIZE)
+    judge.learn(images, images, 1, torch.Generator().manual_seed(0))
+    assert float(judge.augment) == pytest.approx(after)
+    for step in range(1, 60):
+        judge.learn(images, images, step, torch.Generator().manual_seed(step))
+    assert float(judge.augment) == pytest.approx(MOST_AUGMENTED if logit > 0 else 0.0)
+
+
+class Painter(torch.nn.Module):
+    """A network that hands out what it was given for each face and style."""
+
+    def __init__(self, generator, paint):
+        super().__init__()
+        self.generator = generator
+        self.paint = paint
+
+    def forward(self, w_NLD, styles_NLD, *, space, size):
+        return self.paint(w_NLD, size)
+
+
+@pytest.fixture
+def panel():
+    """A network, three exemplars and their codes."""
+    network = small_network()
+    torch.manual_seed(5)
+    exemplars = torch.rand(3, 3, SIZE, SIZE) * torch.rand(3, 3, 1, 1) * 2 - 1
+    return network.generator, exemplars, torch.randn(3, network.generator.rows, 8)
+
+
+@pytest.mark.parametrize(
+    ("paint", "style", "person"),
+    [("exemplars", 1.0, None), ("faces", 0.0, 1.0)],
+)
+def test_neither_a_copy_of_the_exemplar_nor_the_face_itself_scores(panel, paint, style, person):
+    generator, exemplars, codes = panel
+    painted = {
+        "exemplars": lambda w, size: exemplars,
+        "faces": lambda w, size: generator.synthesise(w, size=size),
+    }
+    network = Painter(generator, painted[paint])
+    found = Validation(
+        network, Pyramid(), Identity(), exemplars, codes, SIZE, Panel(3, 3, 0.7)
+    ).measure()
+    assert float(found["style"]) == pytest.approx(style, abs=1e-6)
+    if person is not None:
+        assert float(found["person"]) == pytest.approx(person, abs=1e-6)
+    assert float(found["score"]) == pytest.approx(0.0, abs=0.05)
+
+
+def test_the_score_wants_both_and_style_more():
+    assert f_measure(0.5, 0.5) == pytest.approx(0.5)
+    assert f_measure(0.9, 0.05) < f_measure(0.4, 0.4)
+    assert f_measure(0.6, 0.4) > f_measure(0.4, 0.6)
+    assert f_measure(1.0, -0.2) == 0
+
+
+def test_a_panel_takes_exemplars_from_the_whole_set():
+    assert Panel(2, 4, 0.7).chosen(24).tolist() == [0, 6, 12, 18]
+    assert Panel(2, 8, 0.7).chosen(3).tolist() == [0, 1, 2]

@@ -1,0 +1,60 @@
+"""A new exemplar without training: it becomes a style, the others stay what they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualstylegan.errors import FaceError, SettingsError
+from dualstylegan.portrait.add_style import EnrolmentPlan, enrol
+from dualstylegan.portrait.model import PortraitModel
+from tests.support.portrait_models import STYLE_NAMES, tiny_model
+
+PLAN = EnrolmentPlan(invert_steps=4, refine_steps=4, structure_rate=0.05)
+
+
+@pytest.fixture
+def model(weights: Path) -> PortraitModel:
+    made = tiny_model(resolution=64)
+    made.weights_dir = weights
+    return made
+
+
+def painting() -> Image.Image:
+    coarse = np.random.default_rng(3).integers(0, 256, (5, 4, 3), np.uint8)
+    return Image.fromarray(coarse).resize((192, 240), Image.Resampling.BICUBIC)
+
+
+def test_a_portrait_becomes_a_style(model: PortraitModel, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    found = enrol(
+        model, "new one", painting(), align=False, plan=PLAN, progress=lambda *x: told.append(x)
+    )
+    assert found.loss_after <= found.loss_before
+    assert found.model.styles.names == (*STYLE_NAMES, "new one")
+    assert model.styles.names == STYLE_NAMES
+    old = found.model.styles.extrinsic_of(STYLE_NAMES)
+    assert torch.equal(old, model.styles.extrinsic_SLD)
+    assert told[-1] == ("refinement", 4, 4)
+    found.model.save_pretrained(tmp_path / "model")
+    again = PortraitModel.from_pretrained(tmp_path / "model")
+    face = painting().resize((64, 64))
+    one, other = (m.transfer(face, "new one", align=False, size=64) for m in (found.model, again))
+    assert one.tobytes() == other.tobytes()
+    assert one.tobytes() != model.transfer(face, "stone", align=False, size=64).tobytes()
+    assert Image.open(tmp_path / "model/thumbnails/new one.jpg").size == (128, 128)
+
+
+@pytest.mark.parametrize("name", ["stone", "", "../up", "a/b", ".hidden", "x" * 101])
+def test_names_that_are_taken_or_none_are_refused(model: PortraitModel, name: str) -> None:
+    with pytest.raises(SettingsError, match="name"):
+        enrol(model, name, painting(), align=False, plan=PLAN)
+
+
+def test_a_portrait_without_a_face_is_refused(model: PortraitModel) -> None:
+    with pytest.raises(FaceError, match="no face"):
+        enrol(model, "new", painting(), plan=PLAN)

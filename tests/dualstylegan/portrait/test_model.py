@@ -1,0 +1,227 @@
+"""The portrait model: what goes in and out, and that its folder brings back the same bits."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualstylegan.cli import build_app
+from dualstylegan.errors import CheckpointError, SettingsError
+from dualstylegan.portrait.model import PortraitModel, centre_square, render_size
+from tests.support.portrait_models import STYLE_NAMES, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model() -> PortraitModel:
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def folder(model: PortraitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "portrait"
+    model.save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "portrait"))
+
+
+def photo(seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize((320, 240), Image.Resampling.BICUBIC)
+
+
+def codes(model: PortraitModel, seed: int = 0) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(2, model.generator.rows, model.generator.style_dim, generator=draw)
+
+
+def test_round_trip_keeps_every_bit(model: PortraitModel, folder: Path, tmp_path: Path) -> None:
+    loaded = PortraitModel.from_pretrained(folder)
+    assert loaded.config == model.config
+    assert loaded.card == model.card
+    assert loaded.thumbnails == model.thumbnails
+    face, style = codes(model), model.styles.extrinsic_of(["stone", "amber-owl"])
+    assert torch.equal(loaded.render(face, style, size=32), model.render(face, style, size=32))
+    x = torch.rand(1, 3, 64, 64) * 2 - 1
+    assert torch.equal(loaded.encode(x), model.encode(x))
+    loaded.save_pretrained(tmp_path / "again")
+    files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    assert len(files) == 6
+    for name in files:
+        assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+
+
+def test_same_codes_for_both_paths_can_be_saved(model: PortraitModel, tmp_path: Path) -> None:
+    both = replace(model.styles, intrinsic_SLD=model.styles.extrinsic_SLD)
+    PortraitModel(model.config, model.network, model.encoder, both).save_pretrained(tmp_path / "m")
+    loaded = PortraitModel.from_pretrained(tmp_path / "m")
+    assert torch.equal(loaded.styles.intrinsic_SLD, loaded.styles.extrinsic_SLD)
+
+
+def test_zero_weights_give_the_plain_face(model: PortraitModel) -> None:
+    face, style = codes(model), model.styles.extrinsic_SLD[:2]
+    plain = model.render(face, None, size=32)
+    assert torch.allclose(model.render(face, style, structure=0, color=0, size=32), plain)
+    full = model.render(face, style, structure=1, color=1, size=32)
+    for partial in ({"structure": 1, "color": 0}, {"structure": 0, "color": 1}):
+        shown = model.render(face, style, size=32, **partial)
+        assert not torch.allclose(shown, plain)
+        assert not torch.allclose(shown, full)
+
+
+def test_full_truncation_gives_the_mean_face(model: PortraitModel) -> None:
+    shown = model.render(codes(model), None, truncation=0, size=32)
+    assert torch.allclose(shown[0], shown[1])
+
+
+def test_preserved_colour_keeps_structure_and_takes_the_photo_colour_rows(
+    model: PortraitModel,
+) -> None:
+    rows = model.generator.structure_rows
+    code = model.encode(torch.rand(1, 3, 64, 64))[0]
+    kept = torch.cat((model.styles.extrinsic_SLD[0, :rows], code[rows:]))
+    other = torch.cat((model.styles.extrinsic_SLD[0, :rows], model.styles.extrinsic_SLD[1, rows:]))
+    first = model.render(code[None], kept[None], size=32)
+    assert not torch.allclose(first, model.render(code[None], other[None], size=32))
+
+
+def test_transfer_gives_a_picture_of_the_size_asked_for(
+    model: PortraitModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualstylegan.portrait.model.SIZE_LIMITS", (8, 1024))
+    plain = model.transfer(photo(), "stone", align=False, size=32)
+    small = model.transfer(photo(), "stone", align=False, size=16)
+    assert plain.size == (32, 32)
+    assert small.size == (16, 16)
+    kept = model.transfer(photo(), "stone", align=False, size=32, preserve_color=True)
+    assert kept.tobytes() != plain.tobytes()
+    code = model.styles.extrinsic_of(["stone"])[0]
+    assert model.transfer(photo(), code, align=False, size=32).tobytes() == plain.tobytes()
+
+
+def test_unknown_style_lists_the_close_ones(model: PortraitModel) -> None:
+    with pytest.raises(SettingsError, match=r"unknown style.*amber-fxo.*amber-fox"):
+        model.transfer(photo(), "amber-fxo", align=False)
+    with pytest.raises(SettingsError, match="dualstylegan styles"):
+        model.styles.index("qqqq")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("structure", 1.1), ("color", -0.1), ("truncation", 2), ("size", 4000), ("refine_steps", -1)],
+)
+def test_values_out_of_bounds_are_named(model: PortraitModel, option: str, value: float) -> None:
+    with pytest.raises(SettingsError, match=rf"{option} is out of bounds.*limit"):
+        model.transfer(photo(), "stone", align=False, **{option: value})
+
+
+def test_size_beyond_the_generator_is_refused(model: PortraitModel) -> None:
+    assert render_size(model.generator, 20) == 32
+    with pytest.raises(SettingsError, match=r"33 px.*32 px"):
+        render_size(model.generator, 33)
+
+
+def test_pasting_needs_the_alignment(model: PortraitModel) -> None:
+    with pytest.raises(SettingsError, match="pasting"):
+        model.transfer(photo(), "stone", align=False, paste=True)
+
+
+def test_centre_square() -> None:
+    assert centre_square(Image.new("RGB", (50, 30))).size == (30, 30)
+
+
+def test_model_without_sampler_says_so(model: PortraitModel) -> None:
+    with pytest.raises(CheckpointError, match="sampler"):
+        model.sample_style(0)
+
+
+def test_missing_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nowhere.*no portrait model"):
+        PortraitModel.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "encoder.safetensors", "styles.safetensors"])
+def test_damaged_weights_are_named(copied: Path, name: str) -> None:
+    data = (copied / name).read_bytes()
+    (copied / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match=name):
+        PortraitModel.from_pretrained(copied)
+    (copied / name).unlink()
+    with pytest.raises(CheckpointError, match=name):
+        PortraitModel.from_pretrained(copied)
+
+
+def test_config_is_closed(copied: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "class": "os.system"}))
+    with pytest.raises(CheckpointError, match=r"config.json.*class"):
+        PortraitModel.from_pretrained(copied)
+
+
+def test_config_of_another_network_does_not_load(copied: Path) -> None:
+    text = (copied / "config.json").read_text()
+    (copied / "config.json").write_text(text.replace('"res_hidden": 4', '"res_hidden": 5'))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        PortraitModel.from_pretrained(copied)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    from typer.testing import CliRunner
+
+    found = CliRunner().invoke(build_app(), list(arguments))
+    return found.exit_code, found.output
+
+
+def test_cli_lists_styles(folder: Path) -> None:
+    assert run("styles", str(folder)) == (0, "\n".join(STYLE_NAMES) + "\n")
+
+
+def test_cli_restyles_a_photo(tmp_path: Path) -> None:
+    tiny_model(resolution=256).save_pretrained(tmp_path / "model")
+    photo().save(tmp_path / "photo.png")
+    out = tmp_path / "new" / "out.png"
+    given = ("transfer", str(tmp_path / "photo.png"), "-m", str(tmp_path / "model"), "--no-align")
+    status, output = run(*given, "--style", "stone", "--structure", "0.5", "-o", str(out))
+    assert status == 0, output
+    assert str(out) in output
+    with Image.open(out) as shown:
+        assert shown.size == (256, 256)
+    status, output = run(*given, "--style", "stoned", "-o", str(out.with_name("other.png")))
+    assert status == 2
+    assert "did you mean stone?" in output
+    assert [p.name for p in out.parent.iterdir()] == ["out.png"]
+
+
+def test_cli_refuses_before_it_loads(tmp_path: Path) -> None:
+    photo().save(tmp_path / "photo.png")
+    given = ("transfer", str(tmp_path / "photo.png"), "--model", "nowhere")
+    for wrong, said in (
+        (("-o", "out.png"), "--style"),
+        (("-o", "out.png", "--style", "a", "--size", "300"), "256, 512 or 1024"),
+        (("-o", "out.bmp", "--style", "a"), ".png"),
+        (("-o", "out.png", "--style", "a"), "no portrait model"),
+    ):
+        status, output = run(*given, *wrong)
+        assert status == 2, output
+        assert said in output
+
+
+def test_cli_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from dualstylegan.cli import build_app; build_app();"
+        "print([m for m in ('torch', 'pandas', 'numpy', 'PIL', 'mlflow') if m in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"

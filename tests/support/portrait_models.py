@@ -1,0 +1,52 @@
+"""A portrait model small enough for tests: a narrow StyleGAN2 with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.io.images import image_to_tensor
+from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
+from dualstylegan.portrait.config import PortraitConfig
+from dualstylegan.portrait.model import PortraitModel
+from dualstylegan.portrait.styles import StyleLibrary
+
+STYLE_NAMES = ("amber-fox", "amber-owl", "blue-heron", "stone")
+
+
+def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
+    """A model of four styles; the same seed gives the same weights."""
+    widths = (8,) * (resolution.bit_length() - 2)
+    network = NetworkConfig(
+        generator=GeneratorConfig(
+            kind="stylegan2",
+            resolution=resolution,
+            style_dim=8,
+            mapping_layers=2,
+            channels=widths,
+        ),
+        res_channels=8,
+        res_hidden=4,
+    )
+    torch.manual_seed(seed)
+    built, encoder = network.build(), network.build_encoder()
+    built.generator.measure_mean_w(256)
+    generator = built.generator
+    shape = (len(STYLE_NAMES), generator.rows, generator.style_dim)
+    return PortraitModel(
+        PortraitConfig(network=network, styles=STYLE_NAMES),
+        built,
+        encoder,
+        StyleLibrary(STYLE_NAMES, torch.randn(shape), torch.randn(shape)),
+        card="# A card\n",
+        thumbnails={"stone": b"picture"},
+    )
+
+
+def codes_of(portraits: Sequence[tuple[str, Image.Image]]) -> dict[str, Tensor]:
+    """The tiny model's codes of faces, by name."""
+    model = tiny_model()
+    return {name: model.encode(image_to_tensor(image, 32)[None])[0] for name, image in portraits}

@@ -1,0 +1,131 @@
+"""Small networks, stand-ins for the frozen ones, and the trainings of the method on them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from dualstylegan import losses
+from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
+from dualstylegan.finetuning.discriminator import Adversary, AdversaryPlan
+from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
+from dualstylegan.finetuning.style import StylePlan, StyleTraining
+from dualstylegan.finetuning.trainer import RunPlan, Trainer
+from dualstylegan.networks.discriminator import Discriminator
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.stylegan2 import StyleGAN2
+
+DIM, ROWS, SIZE = 8, 8, 32
+PLAIN = Lazy()
+
+
+class Pyramid(nn.Module):
+    """Stands in for VGG: three feature maps, and LPIPS's interface over them. Counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        widths = (3, 4, 4, 4)
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in itertools.pairwise(widths))
+        self.requires_grad_(False)
+        self.calls = 0
+
+    def features(self, x, stages=None):
+        self.calls += 1
+        maps = []
+        for conv in self.convs:
+            x = conv(x).relu()
+            maps.append(x)
+        return maps
+
+    def distance(self, first, second):
+        return losses.perceptual(first, second, (1, 1, 1))
+
+
+class Identity(nn.Module):
+    """Stands in for the face network; remembers what it was shown."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, x):
+        self.seen.append(x.detach())
+        return nn.functional.normalize(x.mean((2, 3)) + 2, dim=1)
+
+    def distance(self, first, second):
+        return (first - second).norm(dim=-1)
+
+
+class Encoder(nn.Module):
+    """Stands in for E; counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return torch.ones(len(x), ROWS, DIM)
+
+
+def small_network():
+    """DualStyleGAN on a StyleGAN2 of 32 px."""
+    torch.manual_seed(0)
+    generator = StyleGAN2(SIZE, style_dim=DIM, mapping_layers=2, channels=[8] * 4)
+    return DualStyleGAN(generator, 8)
+
+
+def adversary():
+    torch.manual_seed(1)
+    return Adversary(Discriminator(SIZE, channels=[8] * 4), AdversaryPlan(augment=0.0))
+
+
+def style_training(network, *, kind=StyleTraining, identity=None, **changes):
+    plan = StylePlan(
+        batch=2, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
+        matching=0.25, identity=1.0, regular=0.015, regularise="mod_res", mixing=0.9,
+        truncation=0.7, jitter=0.1, identity_goal=0.0, panel_faces=2, panel_styles=3, lazy=PLAIN,
+    )  # fmt: skip
+    torch.manual_seed(2)
+    portraits = torch.randn(4, 3, SIZE, SIZE)
+    return kind(
+        network, adversary(), Pyramid(), identity or Identity(),
+        lambda index: portraits[index], torch.randn(4, ROWS, DIM), torch.randn(4, ROWS, DIM),
+        SIZE, replace(plan, **changes),
+    )  # fmt: skip
+
+
+def adapt_training(network, **changes):
+    plan = AdaptPlan(
+        batch=2, anchored=1, rate=0.002, adversarial_weight=1.0, anchor_weight=1.0,
+        pixel_weight=1.0, truncation=0.7, mixing=0.9, lazy=PLAIN,
+    )  # fmt: skip
+    torch.manual_seed(4)
+    portraits = torch.randn(4, 3, SIZE, SIZE)
+    return AdaptTraining(
+        network.generator, adversary(), Pyramid(), lambda index: portraits[index],
+        torch.randn(4, ROWS, DIM), SIZE, replace(plan, **changes),
+    )  # fmt: skip
+
+
+def structure_training(network, encoder=None, lazy=PLAIN):
+    plan = StructurePlan(
+        batch=2, rate=0.002, phases=((7, 0), (6, 2), (5, 4)), encoded_steps=4,
+        adversarial_weight=0.1, perceptual_weight=1.0, pixel_weight=1.0, truncation=0.7,
+        lazy=lazy,
+    )  # fmt: skip
+    return StructureTraining(network, encoder or Encoder(), adversary(), Pyramid(), SIZE, plan)
+
+
+def trained(training, tmp_path, steps=2):
+    plan = RunPlan(
+        steps=steps, seed=3, average_decay=0.9, save_seconds=1e9, picture_steps=0, fingerprint="x"
+    )
+    trainer = Trainer(training, plan, tmp_path / "state.safetensors")
+    trainer.run()
+    return trainer

@@ -1,0 +1,232 @@
+"""The report opens in a real browser, offline, whole, and with nothing to complain of."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import threading
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dualstylegan.evaluation.bootstrap import Interval
+from tasks.pages import charts
+from tasks.pages.markup import data_uri, tag
+from tasks.pages.page import (
+    Curves,
+    Grid,
+    Report,
+    Source,
+    Sweep,
+    Transfer,
+    Triple,
+    render,
+)
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
+def patch(hue: int, size: int = 96) -> Image.Image:
+    return Image.new("HSV", (size, size), (hue % 256, 160, 200)).convert("RGB")
+
+
+def example() -> Report:
+    names = [("ada", patch(0)), ("bo <b>", patch(40))]
+    styles = [(f"style-{i}", patch(30 * i)) for i in range(4)]
+    return Report(
+        title="Portraits & styles",
+        lede="A page for a test.",
+        hero=[Transfer("ada", "style-1", patch(0), patch(30), patch(15))] * 3,
+        grid=Grid(names, styles, [[patch(i + 9 * j) for j in range(4)] for i in range(2)]),
+        triples=[Triple(name, image, patch(99), patch(130)) for name, image in styles],
+        sweep=Sweep("ada", "style-1", (0.0, 1.0), [[patch(1), patch(2)], [patch(3), patch(4)]]),
+        curves=[
+            Curves(
+                "finetune",
+                {"adv": (range(50), [math.sin(i / 9) for i in range(50)])},
+                [("step 10", patch(7))],
+            )
+        ],
+        figures={
+            "kid_results": Interval(0.1, 0.05, 0.2),
+            "kid_faces_line": Interval(0.4, 0.3, 0.5),
+            "identity_recognised": Interval(0.9, 0.8, 1.0),
+        },
+        weights=[Source("generator", "somewhere", "CC0")],
+        images=[Source("astronaut", "NASA", "public domain", "a photo")],
+        seconds=[("align", 3.2), ("finetune", 310.0)],
+        settings={"finetune": {"steps": 300}},
+        closing="Made by the pipeline.",
+    )
+
+
+class Pictures(HTMLParser):
+    """Collects what the page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.images: list[dict[str, str | None]] = []
+        self.links: list[str] = []
+        self.anchors: set[str] = set()
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.add(tag)
+        if tag == "img":
+            self.images.append(found)
+        self.links += [value for key in ("href", "src") if (value := found.get(key))]
+        self.anchors.add(found.get("id") or "")
+
+
+def test_page_refers_to_nothing_outside_and_every_picture_has_words() -> None:
+    page = render(example())
+    seen = Pictures()
+    seen.feed(page)
+    assert len(seen.images) == 3 * 3 + 2 + 4 + 8 + 12 + 4 + 1
+    assert all(image["alt"] and image["width"] and image["height"] for image in seen.images)
+    for link in seen.links:
+        assert link.startswith(("data:", "#")), link[:80]
+        assert not link.startswith("#") or link[1:] in seen.anchors
+    assert "script" not in seen.tags
+    assert not re.search(r"url\(|@import|https?://", page)
+
+
+def test_names_are_escaped() -> None:
+    page = render(example())
+    assert "bo <b>" not in page
+    assert "bo &lt;b&gt;" in page
+    assert tag("p", class_='a"b') == '<p class="a&quot;b"></p>'
+
+
+def test_empty_parts_leave_their_sections_out() -> None:
+    page = render(Report("Bare", "Nothing yet."))
+    assert "<section" not in page
+    assert "<nav" not in page
+
+
+def test_same_report_same_bytes() -> None:
+    assert render(example()) == render(example())
+
+
+def test_pictures_are_reduced_to_what_is_shown() -> None:
+    uri, width, height = data_uri(Image.new("RGB", (512, 256)), 128)
+    assert (width, height) == (128, 64)
+    assert len(uri) < 2000
+
+
+def test_curves_survive_spikes_and_numbers_that_are_none() -> None:
+    values = [1.0 / (i + 1) for i in range(500)]
+    values[100], values[200] = math.nan, 1e9
+    drawn = charts.curve("loss", range(500), values)
+    assert "nan" not in drawn
+    assert len(re.findall(r"\d+\.\d,\d+\.\d", drawn)) <= 2 * charts.MAX_POINTS
+    assert charts.curve("loss", [1], [math.inf]) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.1234, "0.123"), (123.4, "123"), (0, "0"), (0.00012345, "0.000123"), (math.nan, "n/a")],
+)
+def test_numbers_as_a_person_writes_them(value: float, shown: str) -> None:
+    assert charts.number(value) == shown
+
+
+def chromium(address: str, profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    assert CHROMIUM
+    return subprocess.run(
+        [
+            CHROMIUM,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-first-run",
+            "--enable-logging=stderr",
+            f"--user-data-dir={profile}",
+            *options,
+            address,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+# asks the browser itself, and writes the answers where --dump-dom shows them
+PROBE = """<script>
+addEventListener("load", () => {
+  const broken = [...document.images].filter(i => !i.naturalWidth).length;
+  const fetched = performance.getEntriesByType("resource")
+    .filter(e => !e.name.startsWith("data:")).map(e => e.name);
+  const page = document.documentElement;
+  document.body.dataset.found = JSON.stringify({
+    images: document.images.length, broken, fetched,
+    overflow: page.scrollWidth - page.clientWidth,
+  });
+});
+</script>"""
+
+
+def ask(page: str, tmp_path: Path, width: int) -> tuple[dict[str, object], list[str], str]:
+    """What the browser says of a page, what it asked the server for, and what it logs."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/report" else 404)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(page.encode() if self.path == "/report" else b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        shown = chromium(
+            f"http://127.0.0.1:{server.server_port}/report",
+            tmp_path / "profile",
+            f"--window-size={width},900",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+        )
+        server.shutdown()
+    found = re.search(r'data-found="([^"]*)"', shown.stdout)
+    assert found, shown.stderr[-2000:]
+    answers: dict[str, object] = json.loads(found[1].replace("&quot;", '"'))
+    return answers, asked, shown.stderr
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary on this machine")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_in_chromium(tmp_path: Path, width: int) -> None:
+    page = render(example()).replace("</body>", PROBE + "</body>")
+    answers, asked, log = ask(page, tmp_path, width)
+    assert answers == {"images": 40, "broken": 0, "fetched": [], "overflow": 0}
+    assert asked == ["/report"]
+    assert "CONSOLE" not in log
+
+
+@needs_chromium
+def test_the_browser_would_have_told(tmp_path: Path) -> None:
+    fault = '<img src="missing.png" alt=""><script>console.error("fault")</script>'
+    page = render(example()).replace("</body>", fault + PROBE + "</body>")
+    answers, asked, log = ask(page, tmp_path, 1280)
+    assert answers["broken"] == 1
+    assert "/missing.png" in asked
+    assert "CONSOLE" in log
