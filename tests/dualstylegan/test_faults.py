@@ -168,9 +168,19 @@ def test_portraits_are_held_as_bytes(tmp_path):
     assert portraits.images([1])[0, :, 0, 0].tolist() == pytest.approx([1, -1, -0.6], abs=1e-6)
 
 
-def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(network, monkeypatch):
+@pytest.fixture
+def double_precision():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(
+    double_precision, monkeypatch
+):
     """Groups of the minibatch deviation hold every (N/4)-th image; the passes are cut likewise."""
     monkeypatch.setattr(adversaries, "augment", lambda image, probability, draw: image)
+    network = small_network()
     training = style_training(network, batch=8)
     draw = torch.Generator().manual_seed(0)
     lesson = training._paired(draw)
@@ -301,7 +311,7 @@ def test_every_fault_in_the_docs_has_a_test():
     named = table(ROOT / "docs/faults.md", 3)
     assert len(named) >= 20
     for fault, cell in named.items():
-        for file, name in re.findall(r"`(\w+\.py)::(\w+)`", cell):
+        for file, name in re.findall(r"`([\w/]+\.py)::(\w+)`", cell):
             (path,) = (ROOT / "tests").rglob(file)
             functions = {n.name for n in ast.walk(ast.parse(path.read_text()))
                          if isinstance(n, ast.FunctionDef)}  # fmt: skip
