@@ -50,7 +50,8 @@ CHANGES: dict[str, dict[str, object]] = {
     "portraits": {"source": str(SOURCE)},
     "invert": {"style_steps": 1, "content_steps": 0},
     "destylize": {"steps": 1},
-    "finetune": {"steps": 2, "picture_steps": 0},
+    "runtime": {"picture_steps": {"adapt": 0, "finetune": 0}},
+    "finetune": {"steps": 2},
     "refine": {"steps": 1},
 }
 

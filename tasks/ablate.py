@@ -61,7 +61,10 @@ def trained(
     training, fingerprint = style_training(profile, chosen, networks, network, learnt)
     kept = KEPT / f"{fingerprint[:16]}.safetensors"
     if not kept.is_file():
-        plan = run_plan(profile, chosen, fingerprint)
+        runtime = settings.runtime
+        plan = run_plan(
+            profile, chosen, runtime.save_seconds, runtime.picture_steps.finetune, fingerprint
+        )
         show = step_progress(ablation.name, plan.steps)
         state = KEPT / f"{fingerprint[:16]}.state"
         trainer = Trainer(training, plan, state, show)
@@ -79,7 +82,7 @@ def refined(
     chosen = settings.refine
     found = refine(
         model.network,
-        place(load_perceptual(Paths.weights), settings.profile),
+        place(load_perceptual(Paths.weights), settings.profile, model.device),
         exemplar_SCHW,
         gallery.intrinsic_SLD,
         gallery.extrinsic_SLD,
@@ -92,7 +95,7 @@ def refined(
 
 def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
     """Every ablation with its figures and pictures, the complete method first; and the gallery."""
-    plan = evaluate.plan_of(settings.evaluate)
+    plan = evaluate.plan_of(settings)
     packaged, gallery = open_gallery(settings.ablate, settings)
     networks = open_networks(settings.profile)
     lessons = Lessons.read(settings.profile, str(packaged.device))
@@ -107,7 +110,8 @@ def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
 
     for ablation in ABLATIONS:
         learnt = without(ablation, lessons)
-        network = place(trained(ablation, settings, networks, lessons), settings.profile)
+        network = trained(ablation, settings, networks, lessons)
+        network = place(network, settings.profile, packaged.device)
         model = PortraitModel(packaged.config, network, packaged.encoder, packaged.styles)
         shown = replace(
             gallery,

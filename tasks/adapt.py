@@ -8,7 +8,7 @@ from dualstylegan.finetuning.discriminator import Adversary
 from dualstylegan.io.files import sha256_file
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, run_stage
-from tasks.shared.settings import Adapt, Profile
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import open_networks, place, prepare, read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
@@ -18,19 +18,20 @@ STYLES = Paths.aligned / "style"
 VERSION = 2
 
 
-def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
+def adapt(settings: Settings, live: Live | None = None) -> None:
     """Make data/models/adapted: g' (config.json, model.safetensors), curves and samples."""
-    device = prepare(profile)
+    profile, chosen, runtime = settings.profile, settings.adapt, settings.runtime
+    device = prepare(runtime)
     portraits = read_portraits(STYLES, profile.working_size).to(device)
     codes = read_codes(CODES).select(portraits.names).to(device)
     networks = open_networks(profile)
-    generator = place(networks.generator(), profile)
-    discriminator = place(networks.discriminator(), profile)
-    lpips = place(networks.lpips(), profile)
+    generator = place(networks.generator(), profile, device)
+    discriminator = place(networks.discriminator(), profile, device)
+    lpips = place(networks.lpips(), profile, device)
     fingerprint = item_key(
         VERSION,
-        profile.model_dump(exclude={"threads", "output_size"}),
-        chosen.model_dump(exclude={"save_seconds", "picture_steps"}),
+        profile.model_dump(),
+        chosen.model_dump(),
         portraits.sha256,
         sha256_file(CODES),
         [digest(network) for network in (generator, discriminator, lpips)],
@@ -44,7 +45,7 @@ def adapt(profile: Profile, chosen: Adapt, live: Live | None = None) -> None:
         profile.working_size,
         chosen_plan(AdaptPlan, chosen),
     )
-    plan = run_plan(profile, chosen, fingerprint)
+    plan = run_plan(profile, chosen, runtime.save_seconds, runtime.picture_steps.adapt, fingerprint)
     train(
         "adapt",
         training,
@@ -58,7 +59,7 @@ def main() -> None:
     """`python -m tasks.adapt`."""
     settings = load_settings()
     live = Live("adapt", settings)
-    run_stage("adapt", lambda: adapt(settings.profile, settings.adapt, live))
+    run_stage("adapt", lambda: adapt(settings, live))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ OUT = Path("data/aligned")
 KINDS = ("style", "content")
 # Beside style/: exemplars that the evaluation alone looks at.
 HELD_OUT = "held_out"
-FEWEST = 10
 # Raised by whoever changes the crop itself, so that no older picture is taken for a new one.
 VERSION = 2
 
@@ -45,27 +44,29 @@ def crop_maker(path: Path, size: int) -> Make:
     return make
 
 
-def hold_out(hashes: Mapping[str, str], wanted: int) -> set[str]:
+def hold_out(hashes: Mapping[str, str], wanted: int, min_exemplars: int) -> set[str]:
     """Names of exemplars to hold out: those of the smallest content hashes.
 
-    One more portrait thus moves at most one other. Ten exemplars, or half of them if that is more,
-    stay for the training.
+    One more portrait thus moves at most one other. `min_exemplars`, or half of them if that is
+    more, stay for the training.
 
     Args:
         hashes: of every usable exemplar by name.
         wanted: at most so many.
+        min_exemplars: see the setting `diagnose.min_exemplars`.
     """
-    spare = len(hashes) - max(FEWEST, (len(hashes) + 1) // 2)
+    spare = len(hashes) - max(min_exemplars, (len(hashes) + 1) // 2)
     count = max(0, min(wanted, spare))
     return set(sorted(hashes, key=lambda name: (hashes[name], name))[:count])
 
 
-def align(*, size: int = 256, held_out: int = 0) -> dict[str, str]:
+def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
     """Make data/aligned.
 
     Args:
         size: side of the crops in pixels.
         held_out: exemplars that go to data/aligned/held_out, so that nothing is trained on them.
+        min_exemplars: exemplars that are not held out, at least.
 
     Returns:
         The portraits that were refused, and why.
@@ -92,7 +93,8 @@ def align(*, size: int = 256, held_out: int = 0) -> dict[str, str]:
         _check_any(rows, refused)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
         usable = table[(table["kind"] == "style") & (table["aligned_sha256"] != "")]
-        chosen = hold_out(dict(zip(usable["name"], usable["source_sha256"], strict=True)), held_out)
+        hashes = dict(zip(usable["name"], usable["source_sha256"], strict=True))
+        chosen = hold_out(hashes, held_out, min_exemplars)
         table["held_out"] = (table["kind"] == "style") & table["name"].isin(chosen)
         for name in chosen:
             (out / HELD_OUT).mkdir(exist_ok=True)
@@ -101,8 +103,8 @@ def align(*, size: int = 256, held_out: int = 0) -> dict[str, str]:
             table.to_parquet(handle)
     if len(chosen) < held_out:
         print(
-            f"{len(chosen)} exemplars held out, not {held_out}: {FEWEST}, or half of them if that "
-            "is more, stay for the training"
+            f"{len(chosen)} exemplars held out, not {held_out}: {min_exemplars}, or half of "
+            "them if that is more, stay for the training"
         )
     return refused
 
@@ -126,10 +128,11 @@ def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
 
 def main() -> None:
     """`python -m tasks.align`."""
-    chosen = load_settings().align
+    settings = load_settings()
+    chosen, fewest = settings.align, settings.diagnose.min_exemplars
 
     def stage() -> None:
-        for name, reason in align(**chosen.model_dump()).items():
+        for name, reason in align(**chosen.model_dump(), min_exemplars=fewest).items():
             print(f"left out {name}: {reason}")
 
     run_stage("align", stage)

@@ -13,7 +13,7 @@ from dualstylegan.io.images import make_grid, tensor_to_image, write_png
 from dualstylegan.networks.loading import load_trained_generator
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, run_stage
-from tasks.shared.settings import Destylize, Profile
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     PortraitSet,
     Tensors,
@@ -38,18 +38,20 @@ class Destylizer:
     """Networks and settings of destylization.
 
     Args:
-        profile, chosen: settings.
+        settings: of the pipeline.
     """
 
-    def __init__(self, profile: Profile, chosen: Destylize) -> None:
-        self.profile, self.chosen = profile, chosen
-        self.device = prepare(profile)
+    def __init__(self, settings: Settings) -> None:
+        self.profile, self.chosen = settings.profile, settings.destylize
+        self.portraits_per_pass = settings.runtime.batch
+        self.device = prepare(settings.runtime)
+        profile = self.profile
         networks = open_networks(profile)
-        self.generator = place(networks.generator(), profile)
-        self.adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile)
+        self.generator = place(networks.generator(), profile, self.device)
+        self.adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile, self.device)
         self.encoder = networks.encoder().to(self.device)
-        self.lpips = place(networks.lpips(), profile)
-        self.identity = place(networks.identity(), profile)
+        self.lpips = place(networks.lpips(), profile, self.device)
+        self.identity = place(networks.identity(), profile, self.device)
         self.generator_digest = digest(self.generator)
         self.networks = (self.generator, self.adapted, self.encoder, self.lpips, self.identity)
 
@@ -57,7 +59,7 @@ class Destylizer:
         """Intrinsic codes, natural faces and losses of every portrait."""
         extrinsic = codes.select(portraits.names)
         digests = [digest(network) for network in self.networks]
-        chosen = self.chosen.model_dump(exclude={"batch"})
+        chosen = self.chosen.model_dump()
         keys = [
             item_key(
                 VERSION,
@@ -92,7 +94,7 @@ class Destylizer:
                 "end": found.fitted.loss_N,
             }
 
-        return keep_tensors("destylize", keys, self.chosen.batch, self.chosen.steps, work)
+        return keep_tensors("destylize", keys, self.portraits_per_pass, self.chosen.steps, work)
 
     def _render(self, code_NLD: Tensor) -> Tensor:
         """g of intrinsic codes, as step 3 renders."""
@@ -117,7 +119,7 @@ def main() -> None:
     settings = load_settings()
 
     def stage() -> None:
-        destylizer = Destylizer(settings.profile, settings.destylize)
+        destylizer = Destylizer(settings)
         portraits = read_portraits(STYLES, settings.profile.working_size).to(destylizer.device)
         codes = read_codes(CODES)
         found = destylizer.run(portraits, codes)

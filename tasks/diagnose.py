@@ -52,7 +52,7 @@ def run(chosen: Diagnose) -> Diagnosis:
     paths = list_images(STYLES)
     images = {path.stem: read_image(path) for path in paths}
     names = list(images)
-    limits = Limits(chosen.duplicate, chosen.abstract, chosen.fewest, chosen.refused)
+    limits = Limits(chosen.duplicate, chosen.abstract, chosen.min_exemplars, chosen.refused)
     found = diagnose(
         names,
         torch.stack([image_to_tensor(image, LOOKED_AT_PX) for image in images.values()]),

@@ -24,7 +24,7 @@ from dualstylegan.portrait.add_style import EnrolmentPlan
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared import runner as common
 from tasks.shared.held_out import enrol_all
-from tasks.shared.settings import Evaluate, Profile
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import prepare
 
 MODEL = Path("data/models/portrait")
@@ -141,15 +141,15 @@ def open_probe(plan: Plan, device: torch.device | str) -> Probe:
     return Probe(perceptual, identity, landmarks, plan.measure_size, plan.batch, place)
 
 
-def run(chosen: Evaluate, profile: Profile, progress: Progress) -> Evaluation:
+def run(settings: Settings, progress: Progress) -> Evaluation:
     """Evaluate the packaged model and write what was found."""
-    plan = plan_of(chosen)
-    device = prepare(profile)
+    chosen, plan = settings.evaluate, plan_of(settings)
+    device = prepare(settings.runtime)
     model = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=WEIGHTS)
     trained = model.styles.names
     held_out = portraits(HELD_OUT) if HELD_OUT.is_dir() else []
-    budget = EnrolmentPlan(chosen.enrol_invert_steps, chosen.enrol_refine_steps)
-    model = enrol_all(model, held_out, budget, profile)
+    budget = EnrolmentPlan(chosen.held_out_invert_steps, chosen.held_out_refine_steps)
+    model = enrol_all(model, held_out, budget, settings.profile)
     codes = read_codes(CODES)
     found = evaluate(
         model,
@@ -165,15 +165,18 @@ def run(chosen: Evaluate, profile: Profile, progress: Progress) -> Evaluation:
     return found
 
 
-def plan_of(chosen: Evaluate) -> Plan:
-    """The section `evaluate`, less what enrolment takes, as the core has it."""
-    return Plan(**chosen.model_dump(exclude={"enrol_invert_steps", "enrol_refine_steps"}))
+def plan_of(settings: Settings) -> Plan:
+    """Return the evaluation's plan from the settings."""
+    chosen = settings.evaluate.model_dump(
+        exclude={"held_out_invert_steps", "held_out_refine_steps"}
+    )
+    return Plan(**chosen, batch=settings.runtime.render_batch, bfloat16=settings.profile.bfloat16)
 
 
 def main() -> None:
     """`python -m tasks.evaluate`."""
     settings = common.load_settings()
-    work = partial(run, settings.evaluate, settings.profile, common.parts_shown())
+    work = partial(run, settings, common.parts_shown())
     common.run_stage("evaluate", work)
 
 

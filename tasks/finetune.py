@@ -13,7 +13,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import Networks
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, run_stage
-from tasks.shared.settings import Finetune, Profile
+from tasks.shared.settings import Finetune, Profile, Settings
 from tasks.shared.tensors import PortraitSet, open_networks, place, prepare, read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
@@ -50,14 +50,15 @@ def style_training(
     lessons: Lessons,
 ) -> tuple[StyleTraining, str]:
     """Stage 3 as the settings have it, and a fingerprint of all that its result depends on."""
-    network = place(network, profile)
-    discriminator = place(networks.discriminator(), profile)
-    perceptual = place(networks.perceptual(), profile)
-    identity = place(networks.identity(), profile)
+    device = lessons.portraits.pixels_NCHW.device
+    network = place(network, profile, device)
+    discriminator = place(networks.discriminator(), profile, device)
+    perceptual = place(networks.perceptual(), profile, device)
+    identity = place(networks.identity(), profile, device)
     fingerprint = item_key(
         VERSION,
-        profile.model_dump(exclude={"threads", "output_size"}),
-        chosen.model_dump(exclude={"save_seconds", "picture_steps"}),
+        profile.model_dump(),
+        chosen.model_dump(),
         lessons.portraits.sha256,
         [digest_codes(codes) for codes in (lessons.intrinsic_NLD, lessons.extrinsic_NLD)],
         [digest(module) for module in (network, discriminator, perceptual, identity)],
@@ -76,14 +77,24 @@ def style_training(
     return training, fingerprint
 
 
-def finetune(profile: Profile, chosen: Finetune, live: Live | None = None) -> None:
+def finetune(settings: Settings, live: Live | None = None) -> None:
     """Make data/models/finetuned: config.json, model.safetensors, curves and samples."""
-    lessons = Lessons.read(profile, prepare(profile))
+    profile, chosen, runtime = settings.profile, settings.finetune, settings.runtime
+    device = prepare(runtime)
+    lessons = Lessons.read(profile, device)
     networks = open_networks(profile)
     training, fingerprint = style_training(
         profile, chosen, networks, networks.dualstylegan(), lessons
     )
-    plan = run_plan(profile, chosen, fingerprint, chosen.check_steps, chosen.patience)
+    plan = run_plan(
+        profile,
+        chosen,
+        runtime.save_seconds,
+        runtime.picture_steps.finetune,
+        fingerprint,
+        chosen.check_steps,
+        chosen.patience,
+    )
     config = trained_config(networks, profile).model_dump(mode="json")
     train("finetune", training, plan, config, live)
 
@@ -92,7 +103,7 @@ def main() -> None:
     """`python -m tasks.finetune`."""
     settings = load_settings()
     live = Live("finetune", settings)
-    run_stage("finetune", lambda: finetune(settings.profile, settings.finetune, live))
+    run_stage("finetune", lambda: finetune(settings, live))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dualstylegan.codes.tables import CodeTable, digest, write_codes
 from dualstylegan.networks.encoder import INPUT_PX
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, run_stage
-from tasks.shared.settings import Invert, Profile
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     PortraitSet,
     Tensors,
@@ -30,16 +30,18 @@ class Inverter:
     """Networks and settings of inversion.
 
     Args:
-        profile, chosen: settings.
+        settings: of the pipeline.
     """
 
-    def __init__(self, profile: Profile, chosen: Invert) -> None:
-        self.profile, self.chosen = profile, chosen
-        self.device = prepare(profile)
+    def __init__(self, settings: Settings) -> None:
+        self.profile, self.chosen = settings.profile, settings.invert
+        self.portraits_per_pass = settings.runtime.batch
+        self.device = prepare(settings.runtime)
+        profile = self.profile
         networks = open_networks(profile)
-        self.generator = place(networks.generator(), profile)
+        self.generator = place(networks.generator(), profile, self.device)
         self.encoder = networks.encoder().to(self.device)
-        self.lpips = place(networks.lpips(), profile)
+        self.lpips = place(networks.lpips(), profile, self.device)
         self.generator_digest = digest(self.generator)
         self.digests = [self.generator_digest, digest(self.encoder), digest(self.lpips)]
 
@@ -47,7 +49,7 @@ class Inverter:
         """Codes of every portrait of a folder, with the loss before and after optimisation."""
         size = self.profile.working_size
         portraits = read_portraits(folder, max(size, INPUT_PX)).to(self.device)
-        chosen = self.chosen.model_dump(exclude={"batch", "style_steps", "content_steps"})
+        chosen = self.chosen.model_dump(exclude={"style_steps", "content_steps"})
         keys = [
             item_key(VERSION, sha256, size, self.profile.bfloat16, steps, chosen, self.digests)
             for sha256 in portraits.sha256
@@ -56,7 +58,7 @@ class Inverter:
         def work(indices: list[int], tick: Tick) -> Tensors:
             return self._batch(portraits, indices, steps, tick)
 
-        found = keep_tensors("invert", keys, self.chosen.batch, steps, work)
+        found = keep_tensors("invert", keys, self.portraits_per_pass, steps, work)
         return CodeTable(
             portraits.names,
             portraits.sha256,
@@ -90,7 +92,7 @@ def main() -> None:
     settings = load_settings()
 
     def stage() -> None:
-        inverter = Inverter(settings.profile, settings.invert)
+        inverter = Inverter(settings)
         for kind, steps in (
             ("style", settings.invert.style_steps),
             ("content", settings.invert.content_steps),

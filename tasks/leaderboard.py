@@ -43,9 +43,9 @@ def methods(
 ) -> dict[str, Restyle | Rendered]:
     """DualStyleGAN and everything it is compared with."""
     profile, chosen, size = settings.profile, settings.leaderboard, settings.evaluate.size
-    adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile)
-    perceptual = place(load_perceptual(Paths.weights), profile)
-    place(model.network, profile)
+    adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile, model.device)
+    perceptual = place(load_perceptual(Paths.weights), profile, model.device)
+    place(model.network, profile, model.device)
     swapped = layer_swap(model.generator, adapted)
     pixels = f"optimised pixels ({chosen.pixel_size} px, {chosen.pixel_steps} steps)"
     return {
@@ -67,14 +67,14 @@ def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]
 
 def open_gallery(chosen: Leaderboard | Ablate, settings: Settings) -> tuple[PortraitModel, Gallery]:
     """The packaged model, and the faces and exemplars with the codes that it has for them."""
-    device = prepare(settings.profile)
+    device = prepare(settings.runtime)
     model = PortraitModel.from_pretrained(
         evaluate.MODEL, device=device, weights_dir=evaluate.WEIGHTS
     )
     table = read_codes(evaluate.CODES)
     codes = dict(zip(table.names, table.codes_NLD, strict=True))
     faces, exemplars = subset(chosen)
-    return model, hang(model, faces, codes, exemplars, evaluate.plan_of(settings.evaluate))
+    return model, hang(model, faces, codes, exemplars, evaluate.plan_of(settings))
 
 
 def grid(gallery: Gallery, results: Tensor) -> Image.Image:
@@ -116,7 +116,7 @@ def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: 
 
 def run(settings: Settings) -> list[Entry]:
     """Measure all methods and write the page."""
-    plan = evaluate.plan_of(settings.evaluate)
+    plan = evaluate.plan_of(settings)
     model, gallery = open_gallery(settings.leaderboard, settings)
     ours = evaluate.read_rendered(gallery.contents, gallery.styles, plan.size)
     compared = methods(model, ours, settings)

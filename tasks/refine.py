@@ -8,7 +8,7 @@ from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.networks.loading import load_trained_dualstylegan
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, run_stage
-from tasks.shared.settings import Profile, Refine
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     Tensors,
     Tick,
@@ -25,15 +25,16 @@ STYLES = Paths.aligned / "style"
 VERSION = 1
 
 
-def refine_codes(profile: Profile, chosen: Refine) -> CodeTable:
+def refine_codes(settings: Settings) -> CodeTable:
     """Refined extrinsic codes of every exemplar, with the loss before and after."""
-    device = prepare(profile)
+    profile, chosen = settings.profile, settings.refine
+    device = prepare(settings.runtime)
     portraits = read_portraits(STYLES, profile.working_size).to(device)
     names = portraits.names
     extrinsic = read_codes(Paths.codes / "exstyle.parquet").select(names).to(device)
     intrinsic = read_codes(Paths.codes / "instyle.parquet").select(names).to(device)
-    network = place(load_trained_dualstylegan(OUTPUTS["finetune"])[0], profile)
-    lpips = place(open_networks(profile).lpips(), profile)
+    network = place(load_trained_dualstylegan(OUTPUTS["finetune"])[0], profile, device)
+    lpips = place(open_networks(profile).lpips(), profile, device)
     digests = [digest(network), digest(lpips)]
     keys = [
         item_key(
@@ -41,7 +42,7 @@ def refine_codes(profile: Profile, chosen: Refine) -> CodeTable:
             sha256,
             [codes[i].flatten().tolist() for codes in (extrinsic, intrinsic)],
             [profile.working_size, profile.bfloat16],
-            chosen.model_dump(exclude={"batch"}),
+            chosen.model_dump(),
             digests,
         )
         for i, sha256 in enumerate(portraits.sha256)
@@ -61,7 +62,7 @@ def refine_codes(profile: Profile, chosen: Refine) -> CodeTable:
         )
         return {"code": found.latents[0], "start": found.first_loss_N, "end": found.loss_N}
 
-    found = keep_tensors("refine", keys, chosen.batch, chosen.steps, work)
+    found = keep_tensors("refine", keys, settings.runtime.batch, chosen.steps, work)
     generator = digest(network.generator)
     codes = found.pop("code")
     return CodeTable(names, portraits.sha256, "z_plus", codes, generator, losses(found))
@@ -72,7 +73,7 @@ def main() -> None:
     settings = load_settings()
 
     def stage() -> None:
-        table = refine_codes(settings.profile, settings.refine)
+        table = refine_codes(settings)
         write_codes(Paths.codes / "refined.parquet", table)
 
     run_stage("refine", stage)

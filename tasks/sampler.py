@@ -9,7 +9,7 @@ from dualstylegan.networks.generator import STRUCTURE_PX, row_resolutions
 from dualstylegan.portrait.model import SAMPLER_FILE
 from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, load_settings, run_stage
-from tasks.shared.settings import Profile, Sampler
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import prepare
 from tasks.shared.training import write_curves
 
@@ -17,12 +17,13 @@ REFINED = Paths.codes / "refined.parquet"
 OUT = Paths.models / "sampler"
 
 
-def make_sampler(profile: Profile, chosen: Sampler) -> None:
+def make_sampler(settings: Settings) -> None:
     """Make data/models/sampler: the networks and their curves."""
-    prepare(profile)
+    chosen = settings.sampler
+    prepare(settings.runtime)
     codes = read_codes(REFINED).codes_NLD
     structure_rows = len(row_resolutions(STRUCTURE_PX)) - 1  # all but the last row, RGB
-    plan = SamplerPlan(**chosen.model_dump(), seed=profile.seed)
+    plan = SamplerPlan(**chosen.model_dump(), seed=settings.profile.seed)
     progress = Progress("sampler: epochs", chosen.epochs)
     sampler, history = fit_sampler(codes, structure_rows, plan, progress)
     with atomic_directory(OUT) as out:
@@ -33,7 +34,7 @@ def make_sampler(profile: Profile, chosen: Sampler) -> None:
 def main() -> None:
     """`python -m tasks.sampler`."""
     settings = load_settings()
-    run_stage("sampler", lambda: make_sampler(settings.profile, settings.sampler))
+    run_stage("sampler", lambda: make_sampler(settings))
 
 
 if __name__ == "__main__":

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.networks.config import CONFIG_FILE, Closed, NetworkConfig, read_checked
 
+# Bounds that settings of the pipeline share.
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+ModelName = Annotated[str, Field(min_length=1, max_length=100)]
+
 
 class TransferDefaults(Closed):
     """What `transfer` does when nothing else is asked for."""
 
-    structure: float = Field(default=1.0, ge=0, le=1, description="weight of the structure rows")
-    color: float = Field(default=1.0, ge=0, le=1, description="weight of the colour rows")
-    truncation: float = Field(
-        default=1.0, ge=0, le=1, description="psi for the face's code; 1 is off"
-    )
+    structure: UnitInterval = Field(default=1.0, description="weight of the structure rows")
+    color: UnitInterval = Field(default=1.0, description="weight of the colour rows")
+    truncation: UnitInterval = Field(default=1.0, description="psi for the face's code; 1: off")
 
 
 class PortraitConfig(Closed):
     """config.json of a portrait model folder."""
 
     format: Literal[1] = 1
-    name: str = Field(default="portrait", min_length=1, max_length=100)
+    name: ModelName = "portrait"
     network: NetworkConfig = NetworkConfig()
     defaults: TransferDefaults = TransferDefaults()
     styles: tuple[str, ...] = Field(description="names, in the order of styles.safetensors")

@@ -11,11 +11,10 @@ from tasks.base.heads import train_heads
 from tasks.base.measure import measure
 from tasks.base.settings import BaseSettings
 from tasks.base.structure import train_structure
-from tasks.shared.runner import load_settings, run_stage
-from tasks.shared.settings import Profile
+from tasks.shared.runner import run_stage
 from tasks.shared.tensors import prepare
 
-STAGES: dict[str, Callable[[Profile, BaseSettings], None]] = {
+STAGES: dict[str, Callable[[BaseSettings], None]] = {
     "heads": train_heads,
     "encoder": train_encoder,
     "structure": train_structure,
@@ -29,9 +28,13 @@ def main() -> None:
     if len(sys.argv) != 2 or sys.argv[1] not in STAGES:
         sys.exit(f"usage: python -m tasks.base {'|'.join(STAGES)}")
     name = sys.argv[1]
-    profile = load_settings().profile
-    prepare(profile)
-    run_stage(f"base-{name}", lambda: STAGES[name](profile, load_base_settings()), timed=False)
+
+    def stage() -> None:
+        settings = load_base_settings()
+        prepare(settings.runtime)
+        STAGES[name](settings)
+
+    run_stage(f"base-{name}", stage, timed=False)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from dualstylegan.networks.loading import (
 )
 from tasks.base.settings import BaseSettings
 from tasks.shared.paths import Paths
-from tasks.shared.settings import Profile, read_settings
+from tasks.shared.runner import choose_device
+from tasks.shared.sections import read_settings
+from tasks.shared.tensors import Module, place
 from tasks.shared.training import STATE_FILE, step_progress, write_curves
 
 SETTINGS = Paths.base / "params.yaml"
@@ -46,12 +48,17 @@ def networks() -> EmbeddedNetworks:
     return EmbeddedNetworks(Paths.weights, BUILD)
 
 
+def placed(network: Module, settings: BaseSettings) -> Module:
+    """Move a network to the device of the settings, in their precision."""
+    return place(network, settings.profile, choose_device(settings.runtime.device))
+
+
 def keep(name: str, tensors: Mapping[str, Tensor]) -> None:
     """Write a base model in half precision."""
     save_tensors(BUILD / name, {k: v.half() for k, v in tensors.items()})
 
 
-def ship(profile: Profile, settings: BaseSettings) -> None:
+def ship(settings: BaseSettings) -> None:
     """Put the trained base models into data/base, and their pictures into docs/base."""
     for name in SHIPPED:
         write_bytes(Paths.base / name, (BUILD / name).read_bytes())

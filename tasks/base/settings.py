@@ -1,4 +1,4 @@
-"""Settings of the base models' training: data/base/params.yaml, checked whole."""
+"""Settings of the base models' training: the schema of data/base/params.yaml."""
 
 from __future__ import annotations
 
@@ -6,62 +6,75 @@ from typing import Literal
 
 from pydantic import Field
 
-from tasks.shared.settings import Section
+from tasks.shared.sections import Section
+from tasks.shared.settings import Decay, LearningRate, Machine, Profile
 
 
 class Heads(Section):
-    """RGB heads."""
+    """RGB heads of the embedded generator."""
 
     images: int = Field(ge=128, le=100_000, description="generated faces")
-    pixels: int = Field(ge=256, le=65_536, description="kept of each face and size")
-    steps: int = Field(ge=1, le=1_000_000)
-    rate: float = Field(gt=0, le=0.1)
-    average_decay: float = Field(ge=0, lt=1)
+    pixels: int = Field(ge=256, le=65_536, description="pixels used of each face and size")
+    steps: int = Field(ge=1, le=1_000_000, description="steps")
+    rate: LearningRate = Field(description="learning rate")
+    average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 
 class Encoder(Section):
-    """The encoder into Z+."""
+    """Encoder into Z+."""
 
     start: Literal["imagenet", "shipped"] = Field(
-        description="from the backbone's ImageNet weights, or on from data/base/encoder.safetensors"
+        description="initial weights: the backbone's ImageNet weights, or those of data/base"
     )
-    steps: int = Field(ge=1, le=10_000_000)
-    batch: int = Field(ge=2, le=1024, description="faces a step")
-    rendered: int = Field(ge=0, le=1024, description="of them compared as pictures")
-    pictures_from: int = Field(ge=0, description="step at which pictures join the codes")
-    ring_faces: int = Field(ge=16, le=1_000_000, description="faces kept to be drawn again")
-    first_faces: int = Field(ge=16, le=1_000_000, description="made before the first step")
-    chunk: int = Field(ge=1, le=1024, description="new faces a step")
-    backbone_rate: float = Field(gt=0, le=0.1)
-    head_rate: float = Field(gt=0, le=0.1)
-    average_decay: float = Field(ge=0, lt=1)
+    steps: int = Field(ge=1, le=10_000_000, description="steps")
+    batch: int = Field(ge=2, le=1024, description="faces per step")
+    rendered: int = Field(
+        ge=0, le=1024, description="faces of a batch compared as images too; 0: codes alone"
+    )
+    pictures_from: int = Field(ge=0, description="step from which images join the codes")
+    ring_faces: int = Field(
+        ge=16, le=1_000_000, description="generated faces in the buffer that batches are taken from"
+    )
+    first_faces: int = Field(
+        ge=16, le=1_000_000, description="faces generated before the first step"
+    )
+    chunk: int = Field(ge=1, le=1024, description="faces generated per step")
+    backbone_rate: LearningRate = Field(description="learning rate of the backbone")
+    head_rate: LearningRate = Field(description="learning rate of the heads")
+    average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 
 class Structure(Section):
-    """Structure transfer, stage 2 of progressive fine-tuning."""
+    """Structure transfer: stage 2 of progressive fine-tuning."""
 
-    feature_steps: int = Field(ge=0, le=1_000_000, description="held to features, not to images")
-    feature_batch: int = Field(ge=1, le=1024)
-    feature_rate: float = Field(gt=0, le=0.1)
-    steps: int = Field(ge=1, le=1_000_000)
-    batch: int = Field(ge=1, le=1024)
-    rate: float = Field(gt=0, le=0.1)
+    feature_steps: int = Field(
+        ge=0, le=1_000_000, description="steps on feature maps before those on images; 0: none"
+    )
+    feature_batch: int = Field(ge=1, le=1024, description="faces per step on feature maps")
+    feature_rate: LearningRate = Field(description="learning rate on feature maps")
+    steps: int = Field(ge=1, le=1_000_000, description="steps on images")
+    batch: int = Field(ge=1, le=1024, description="images per step")
+    rate: LearningRate = Field(description="learning rate on images")
     six_from: int = Field(ge=0, description="step at which l becomes 6")
     five_from: int = Field(ge=0, description="step at which l becomes 5")
-    average_decay: float = Field(ge=0, lt=1)
+    average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 
 class Measure(Section):
-    """Held-out figures of the base models."""
+    """Held-out measures of the base models."""
 
     faces: int = Field(ge=1, le=10_000, description="generated faces")
-    painted: int = Field(ge=0, le=200, description="of the demo's own exemplars")
-    optimise_steps: int = Field(ge=1, le=10_000, description="from the mean code, to compare with")
-    extra_steps: int = Field(ge=1, le=10_000, description="after the encoder")
+    painted: int = Field(ge=0, le=200, description="exemplars of the demo; 0: none")
+    optimise_steps: int = Field(
+        ge=1, le=10_000, description="steps of the optimisation from the mean code"
+    )
+    extra_steps: int = Field(
+        ge=1, le=10_000, description="steps of the optimisation from the encoder's code"
+    )
 
 
-class BaseProfile(Section):
-    """All of it for one kind of machine."""
+class Budget(Section):
+    """All stages, sized for one kind of machine."""
 
     heads: Heads
     encoder: Encoder
@@ -70,14 +83,15 @@ class BaseProfile(Section):
 
 
 class BaseSettings(Section):
-    """data/base/params.yaml."""
+    """All of data/base/params.yaml."""
 
-    use: Literal["cpu", "gpu"] = Field(description="which of the two profiles below")
-    seed: int = Field(default=7, ge=0, lt=2**31)
-    cpu: BaseProfile
-    gpu: BaseProfile
+    profile: Profile
+    runtime: Machine
+    use: Literal["cpu", "gpu"] = Field(description="budget in use: one of the two below")
+    cpu: Budget
+    gpu: Budget
 
     @property
-    def chosen(self) -> BaseProfile:
-        """The profile in use."""
+    def chosen(self) -> Budget:
+        """The budget in use."""
         return self.cpu if self.use == "cpu" else self.gpu

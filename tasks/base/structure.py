@@ -27,12 +27,11 @@ from dualstylegan.networks.loading import (
 from dualstylegan.pretraining.structure import FeaturePlan, FeatureTransfer
 from dualstylegan.published import schedule
 from tasks.base import held_out
-from tasks.base.common import forget, keep, networks, run
+from tasks.base.common import forget, keep, networks, placed, run
 from tasks.base.measures import Judge, structure_figures
 from tasks.base.settings import BaseSettings, Structure
 from tasks.shared.runner import item_key
-from tasks.shared.settings import Profile
-from tasks.shared.tensors import open_networks, place
+from tasks.shared.tensors import open_networks
 
 TRUNCATION = 0.9
 FEATURE_DECAY = 0.99
@@ -54,25 +53,25 @@ def structure_plan(chosen: Structure) -> StructurePlan:
     )
 
 
-def train_structure(profile: Profile, settings: BaseSettings) -> None:
+def train_structure(settings: BaseSettings) -> None:
     """Stage 1 is the initialisation; stage 2 starts on features and goes on with images."""
-    found = open_networks(profile)
+    found = open_networks(settings.profile)
     if not isinstance(found, EmbeddedNetworks):
-        train_published(profile, found, settings.seed)
+        train_published(settings, found)
         return
     chosen = settings.chosen.structure
-    torch.manual_seed(settings.seed)
-    network = place(networks().initial_dualstylegan(), profile)
-    start_on_features(network, profile, settings)
-    discriminator = place(networks().initial_discriminator(), profile)
+    torch.manual_seed(settings.profile.seed)
+    network = placed(networks().initial_dualstylegan(), settings)
+    start_on_features(network, settings)
+    discriminator = placed(networks().initial_discriminator(), settings)
     training = stage_2(
-        networks(), network, profile, structure_plan(chosen),
+        networks(), network, settings, structure_plan(chosen),
         Adversary(discriminator, AdversaryPlan(augment=0.0)),
     )  # fmt: skip
-    fingerprint = item_key(chosen.model_dump(), settings.seed, digest(network))
-    decay = chosen.average_decay
-    watch = watched(network, profile)
-    state = run("structure", training, chosen.steps, settings.seed, decay, fingerprint, watch)
+    fingerprint = item_key(chosen.model_dump(), settings.profile.seed, digest(network))
+    decay, seed = chosen.average_decay, settings.profile.seed
+    watch = watched(network, settings)
+    state = run("structure", training, chosen.steps, seed, decay, fingerprint, watch)
     network.load_state_dict(state)
     keep(EXTRINSIC_FILE, network.extrinsic_state())
     keep(DISCRIMINATOR_FILE, discriminator.state_dict())
@@ -80,28 +79,28 @@ def train_structure(profile: Profile, settings: BaseSettings) -> None:
         forget(name)
 
 
-def start_on_features(network: DualStyleGAN, profile: Profile, settings: BaseSettings) -> None:
+def start_on_features(network: DualStyleGAN, settings: BaseSettings) -> None:
     """Teach the network what can be learnt without rendering."""
     chosen = settings.chosen.structure
     if not chosen.feature_steps:
         return
     plan = FeaturePlan(chosen.feature_steps, chosen.feature_batch, chosen.feature_rate, TRUNCATION)
-    training = FeatureTransfer(network, profile.working_size, plan)
-    fingerprint = item_key(asdict(plan), settings.seed, digest(network))
-    steps = chosen.feature_steps
-    watch = watched(network, profile)
-    state = run("features", training, steps, settings.seed, FEATURE_DECAY, fingerprint, watch)
+    training = FeatureTransfer(network, settings.profile.working_size, plan)
+    fingerprint = item_key(asdict(plan), settings.profile.seed, digest(network))
+    steps, seed = chosen.feature_steps, settings.profile.seed
+    watch = watched(network, settings)
+    state = run("features", training, steps, seed, FEATURE_DECAY, fingerprint, watch)
     network.load_state_dict(state)
 
 
-def watched(network: DualStyleGAN, profile: Profile) -> Callable[[], dict[str, float]]:
+def watched(network: DualStyleGAN, settings: BaseSettings) -> Callable[[], dict[str, float]]:
     """Whom to ask how near G(z1, f(z2), 1) is to g(z_l+) on pairs that no training sees."""
     found = networks()
-    judge = Judge(place(found.lpips(), profile), place(found.identity(), profile))
+    judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
     pairs = [held_out.codes(network.generator, PAIRS, offset) for offset in range(2)]
 
     def watch() -> dict[str, float]:
-        table = structure_figures(network, judge, pairs[0], pairs[1], profile.working_size)
+        table = structure_figures(network, judge, pairs[0], pairs[1], settings.profile.working_size)
         return {f"{key}, {rows}": v for rows, row in table.items() for key, v in row.items()}
 
     return watch
@@ -110,34 +109,35 @@ def watched(network: DualStyleGAN, profile: Profile) -> Callable[[], dict[str, f
 def stage_2(
     found: Networks,
     network: DualStyleGAN,
-    profile: Profile,
+    settings: BaseSettings,
     plan: StructurePlan,
     adversary: Adversary,
 ) -> StructureTraining:
     """Structure transfer on images."""
     return StructureTraining(
         network,
-        place(found.encoder(), profile),
+        placed(found.encoder(), settings),
         adversary,
-        place(found.perceptual(), profile),
-        profile.working_size,
+        placed(found.perceptual(), settings),
+        settings.profile.working_size,
         plan,
     )
 
 
-def train_published(profile: Profile, found: Networks, seed: int) -> None:
+def train_published(settings: BaseSettings, found: Networks) -> None:
     """Stage 2 of the published schedule on imported networks."""
+    seed = settings.profile.seed
     torch.manual_seed(seed)
-    network = place(found.initial_dualstylegan(), profile)
-    discriminator = place(found.initial_discriminator(), profile)
+    network = placed(found.initial_dualstylegan(), settings)
+    discriminator = placed(found.initial_discriminator(), settings)
     adversary = Adversary(discriminator, schedule.STRUCTURE_ADVERSARY)
-    training = stage_2(found, network, profile, schedule.structure_plan(), adversary)
+    training = stage_2(found, network, settings, schedule.structure_plan(), adversary)
     fingerprint = item_key("published", seed, digest(network), digest(discriminator))
     decay = schedule.STRUCTURE_AVERAGE_DECAY
     steps = schedule.STRUCTURE_STEPS
-    watch = watched(network, profile)
+    watch = watched(network, settings)
     state = run("structure", training, steps, seed, decay, fingerprint, watch)
-    folder = Path(profile.networks)
+    folder = Path(settings.profile.networks)
     save_tensors(folder / MODEL_FILE, state)
     save_tensors(folder / DISCRIMINATOR_FILE, discriminator.state_dict())
     forget("structure")

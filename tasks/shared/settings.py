@@ -1,348 +1,410 @@
-"""Settings of the pipeline: params.yaml, read once, checked whole, never changed after."""
+"""Settings of the pipeline: the schema of params.yaml, read once and never changed after.
+
+params.yaml states every value; the schema states bounds and meanings and has no values of its own.
+Bounds that the core checks as well are imported from it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.portrait.config import ModelName, UnitInterval
+from tasks.shared.sections import Section, read_settings
 
 DEFAULT_FILE = Path("params.yaml")
 
-
-class Section(BaseModel):
-    """Base of every section: frozen, closed, finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-Schema = TypeVar("Schema", bound=Section)
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Weight = Annotated[float, Field(ge=0, le=100)]
+LearningRate = Annotated[float, Field(gt=0, le=0.1)]
+LatentRate = Annotated[float, Field(gt=0, le=1)]
+LatentSteps = Annotated[int, Field(ge=1, le=5000)]
+TrainingSteps = Annotated[int, Field(ge=1, le=100_000)]
+BatchSize = Annotated[int, Field(ge=1, le=64)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Psi = Annotated[float, Field(ge=0, le=1.5)]
+Count = Annotated[int, Field(ge=2, le=1000)]
+# Measures that every evaluation writes, whatever its data: one of them decides about the champion.
+DecidingMeasure = Literal[
+    "diversity_lpips",
+    "identity_accepted",
+    "identity_recognised",
+    "identity_same",
+    "kid_results",
+    "reconstruction_lpips",
+    "style_distance",
+    "style_nearer_than_mean",
+    "style_nearest",
+]
 
 
 class Profile(Section):
-    """What every stage agrees on."""
+    """Networks and arithmetic that the stages share."""
 
     networks: str = Field(
-        default="data/base",
         min_length=1,
-        description="folder of base models: ours, or one that `import-published` made",
+        description="folder of the base models: data/base, or one that `import-published` wrote",
     )
     working_size: Literal[64, 128, 256, 512, 1024] = Field(
-        default=128, description="pixels in training"
+        description="side in pixels of the images that training and optimisation see"
     )
-    output_size: Literal[256, 512, 1024] = Field(default=256, description="pixels of results")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    bfloat16: bool = Field(default=True, description="convolutions; codes and losses are float32")
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    threads: int = Field(default=0, ge=0, le=256, description="of torch; 0 leaves the choice to it")
+    bfloat16: bool = Field(
+        description="compute convolutions in bfloat16, about twice as fast where the processor has "
+        "it; codes, losses and measuring networks stay in float32; false: float32 throughout"
+    )
+    seed: Seed = Field(description="seed of trainings and of the sampler")
 
 
-class Download(Section):
-    """Fetching of the pinned weights: all of it is pinned, nothing is to be chosen."""
+class PictureSteps(Section):
+    """Steps between two sample grids of each training."""
+
+    adapt: int = Field(ge=0, le=100_000, description="steps; 0: the last step alone")
+    finetune: int = Field(
+        ge=0, le=100_000, description="steps, beside one grid per held-out check; 0: the checks"
+    )
+
+
+class Machine(Section):
+    """Device and threads."""
+
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto: a GPU if there is one")
+    threads: int = Field(ge=0, le=256, description="threads of torch; 0: torch's own choice")
+
+
+class Runtime(Machine):
+    """Cost and display: no stage becomes stale when these change.
+
+    Results agree up to rounding whatever the device, threads and batches.
+    """
+
+    batch: BatchSize = Field(
+        description="portraits per pass of inversion, destylization and refinement"
+    )
+    render_batch: BatchSize = Field(description="images rendered or measured per pass")
+    save_seconds: float = Field(
+        ge=0,
+        le=3600,
+        description="seconds between two saved training states; 0: save after every step",
+    )
+    picture_steps: PictureSteps = Field(
+        description="steps between sample grids; the next training takes a change up"
+    )
 
 
 class Portraits(Section):
-    """Where exemplars and content faces come from."""
+    """Sources of exemplars and content faces."""
 
     source: str = Field(
-        default="portraits",
         min_length=1,
-        description="folder with `style` and `content` in it; what it does not have is generated",
+        description="folder with `style` and `content` in it; a missing one is generated",
     )
-    styles: int | None = Field(default=None, ge=1, le=200, description="None: the whole set")
-    contents: int = Field(default=10, ge=1, le=200)
+    styles: int | None = Field(ge=1, le=200, description="generated exemplars; null: the whole set")
+    contents: int = Field(ge=1, le=200, description="generated content faces")
 
 
 class Align(Section):
     """FFHQ crops."""
 
-    size: int = Field(default=256, ge=64, le=1024, description="side in pixels")
+    size: int = Field(ge=64, le=1024, description="side of a crop in pixels")
     held_out: int = Field(
-        default=3, ge=0, le=100, description="exemplars that only the evaluation sees"
+        ge=0,
+        le=100,
+        description="exemplars kept from all training and added to the finished model; 0: none",
     )
 
 
 class Invert(Section):
-    """Codes of portraits: the encoder's, moved in Z+ until g renders the portrait."""
+    """Inversion: the encoder's code, optimised in Z+ until g renders the portrait."""
 
-    style_steps: int = Field(default=24, ge=0, le=5000, description="0 keeps the encoder's code")
-    content_steps: int = Field(default=0, ge=0, le=5000)
-    rate: float = Field(default=0.1, gt=0, le=1)
-    pixel_weight: float = Field(default=0.2, ge=0, le=100, description="beside LPIPS of weight 1")
-    batch: int = Field(default=1, ge=1, le=64, description="images at once")
+    style_steps: int = Field(
+        ge=0, le=5000, description="steps per exemplar; 0: keep the encoder's code"
+    )
+    content_steps: int = Field(
+        ge=0, le=5000, description="steps per content face; 0: keep the encoder's code"
+    )
+    rate: LatentRate = Field(description="learning rate of the code")
+    pixel_weight: Weight = Field(
+        description="weight of the pixel loss, beside LPIPS of weight 1; 0: off"
+    )
 
 
-class _Adversarial(Section):
-    """What both adversarial trainings have."""
+class AdversarialTraining(Section):
+    """Settings that both adversarial trainings have."""
 
-    accumulation: int = Field(default=1, ge=1, le=64, description="passes a step")
-    path_weight: float = Field(default=0.0, ge=0, le=100, description="path length; 0: off")
-    path_steps: int = Field(default=4, ge=1, le=1000)
-    adversary_rate: float = Field(default=0.002, gt=0, le=0.1)
-    augment: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="share of images moved and relit; if steered, at first",
+    accumulation: BatchSize = Field(description="passes per step, their gradients averaged")
+    path_weight: Weight = Field(description="weight of path length regularisation; 0: off")
+    path_steps: int = Field(ge=1, le=1000, description="steps between two path length penalties")
+    discriminator_rate: LearningRate = Field(description="learning rate of the discriminator")
+    augment: UnitInterval = Field(
+        description="augmentation probability p of what the discriminator sees (with ADA: its "
+        "initial value); 0: off"
     )
     augment_target: float = Field(
-        default=0.6, ge=0, lt=1, description="E[sign D(real)] it is steered to (ADA); 0: it stays"
+        ge=0, lt=1, description="target of ADA for E[sign D(real)]; 0: p stays as set"
     )
     augment_images: int = Field(
-        default=2000, ge=1, le=100_000_000, description="images while it goes from 0 to 1"
+        ge=1, le=100_000_000, description="images in which ADA can raise p from 0 to 1"
     )
-    average_decay: float = Field(default=0.97, ge=0, lt=1)
-    save_seconds: float = Field(default=20, ge=0, le=3600)
-    picture_steps: int = Field(default=50, ge=0, le=100_000)
-
-
-class Adapt(_Adversarial):
-    """g becomes g' on the exemplars."""
-
-    steps: int = Field(default=100, ge=1, le=100_000)
-    batch: int = Field(default=4, ge=1, le=64, description="images a pass")
-    anchored: int = Field(default=2, ge=0, le=64, description="images of a pass held to exemplars")
-    rate: float = Field(
-        default=0.002, gt=0, le=0.1, description="relative to each weight if scales are folded in"
+    average_decay: Decay = Field(
+        description="decay per step of the weights' moving average; 0: the last step's weights"
     )
-    adversarial_weight: float = Field(default=0.2, ge=0, le=100)
-    anchor_weight: float = Field(default=1.0, ge=0, le=100, description="of LPIPS to the exemplar")
-    pixel_weight: float = Field(default=0.5, ge=0, le=100)
-    truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
-    mixing: float = Field(default=0.0, ge=0, le=1, description="share of faces of two codes")
+
+
+class Adapt(AdversarialTraining):
+    """g to g': the generator fine-tuned on the exemplars."""
+
+    steps: TrainingSteps = Field(description="steps")
+    batch: BatchSize = Field(description="images per pass")
+    anchored: int = Field(
+        ge=0, le=64, description="images of a pass that must render an exemplar; 0: none"
+    )
+    rate: LearningRate = Field(
+        description="learning rate of g'; relative to each weight if its scale is folded in"
+    )
+    adversarial_weight: Weight = Field(description="weight of the adversarial loss; 0: off")
+    anchor_weight: Weight = Field(description="weight of LPIPS to the exemplar; 0: off")
+    pixel_weight: Weight = Field(description="weight of the L1 loss to the exemplar; 0: off")
+    truncation: Psi = Field(description="psi of random faces; 1: no truncation")
+    mixing: UnitInterval = Field(description="share of random faces mixed of two codes; 0: none")
 
 
 class Destylize(Section):
-    """The three steps of facial destylization."""
+    """Facial destylization (section 3.1)."""
 
-    steps: int = Field(default=40, ge=1, le=5000, description="of step 2, on g'")
-    rate: float = Field(default=0.1, gt=0, le=1)
-    batch: int = Field(default=1, ge=1, le=64, description="images at once")
+    steps: LatentSteps = Field(description="steps of latent optimisation on g' (step 2)")
+    rate: LatentRate = Field(description="learning rate of the code")
 
 
 class Diagnose(Section):
-    """Where doubt about exemplars begins, and whether to go on with a set that will not do."""
+    """Limits of the diagnosis of a style set."""
 
     duplicate: float = Field(
-        default=0.97, gt=0, le=1, description="correlation of thumbnails of one picture, twice"
+        gt=0, le=1, description="correlation of two thumbnails from which they count as one image"
     )
     abstract: float = Field(
-        default=3.0, gt=0, le=100, description="robust deviations above the set's median loss"
+        gt=0,
+        le=100,
+        description="robust deviations above the set's median loss from which an exemplar counts "
+        "as abstract",
     )
-    fewest: int = Field(default=10, ge=2, le=1000, description="good exemplars without doubt")
-    refused: float = Field(default=0.5, ge=0, le=1, description="share without a usable face")
-    proceed: bool = Field(default=False, description="go on with a set that will not do")
+    min_exemplars: Count = Field(
+        description="usable exemplars below which a set is doubtful, and above which `align` may "
+        "hold some out"
+    )
+    refused: UnitInterval = Field(
+        description="share of portraits without a usable face above which a set is refused"
+    )
+    proceed: bool = Field(description="train on a set that the diagnosis refuses")
 
 
-class Finetune(_Adversarial):
-    """Stage 3 of progressive fine-tuning; the weights of the terms are the paper's lambdas."""
+class Finetune(AdversarialTraining):
+    """Stage 3 of progressive fine-tuning (section 3.3); weights are the paper's lambdas."""
 
-    steps: int = Field(default=200, ge=1, le=100_000)
-    batch: int = Field(default=2, ge=1, le=64, description="images a pass")
-    rate: float = Field(default=0.002, gt=0, le=0.1)
-    adversarial: float = Field(default=0.2, ge=0, le=100)
-    perceptual: float = Field(default=1.0, ge=0, le=100)
-    contextual: float = Field(default=0.25, ge=0, le=100)
-    matching: float = Field(default=0.25, ge=0, le=100)
-    identity: float = Field(default=1.0, ge=0, le=100)
-    regular: float = Field(default=0.015, ge=0, le=100)
-    regularise: Literal["mod_res", "compatible"] = "mod_res"
-    mixing: float = Field(default=0.9, ge=0, le=1, description="share of faces of two codes")
-    truncation: float = Field(default=0.7, ge=0, le=1.5, description="psi of random faces")
-    jitter: float = Field(default=0.1, ge=0, le=1, description="of style codes in W+")
+    steps: TrainingSteps = Field(description="steps at most; see `patience`")
+    batch: BatchSize = Field(description="images per pass")
+    rate: LearningRate = Field(description="learning rate of the extrinsic path")
+    adversarial: Weight = Field(description="lambda_adv, of the adversarial loss; 0: off")
+    perceptual: Weight = Field(description="lambda_perc, of the perceptual loss; 0: off")
+    contextual: Weight = Field(description="lambda_CX, of the contextual loss; 0: off")
+    matching: Weight = Field(description="lambda_FM, of feature matching; 0: off")
+    identity: Weight = Field(description="lambda_ID, of the identity loss; 0: off")
+    regular: Weight = Field(description="lambda_reg, of the weight regularisation; 0: off")
+    regularise: Literal["mod_res", "compatible"] = Field(
+        description="parts that L_reg covers: ModRes alone, as in the paper, or ModRes and T_c, as "
+        "in the published code"
+    )
+    mixing: UnitInterval = Field(description="share of random faces mixed of two codes; 0: none")
+    truncation: Psi = Field(description="psi of random faces; 1: no truncation")
+    jitter: UnitInterval = Field(
+        description="standard deviation of the noise on style codes in W+; 0: off"
+    )
     identity_goal: float = Field(
-        default=0.5,
         ge=0,
         le=2,
-        description="L_ID that lambda_ID is steered to at first; 0: it stays as set",
+        description="L_ID that lambda_ID is adjusted to, until the first check; 0: lambda_ID stays "
+        "as set",
     )
     check_steps: int = Field(
-        default=60, ge=0, le=100_000, description="between held-out checks; 0: the last step counts"
+        ge=0,
+        le=100_000,
+        description="steps between held-out checks, the best of which is kept; 0: no checks, the "
+        "last step is kept",
     )
     patience: int = Field(
-        default=3, ge=0, le=1000, description="checks without gain that end it; 0: none do"
+        ge=0, le=1000, description="checks without gain that end the training; 0: never"
     )
-    panel_faces: int = Field(default=4, ge=2, le=100, description="faces of a check")
-    panel_styles: int = Field(default=8, ge=2, le=100, description="exemplars of a check")
+    panel_faces: int = Field(ge=2, le=100, description="random faces per held-out check")
+    panel_styles: int = Field(ge=2, le=100, description="exemplars per held-out check, at most")
 
 
 class Refine(Section):
     """Refinement of the extrinsic codes on the trained network."""
 
-    steps: int = Field(default=20, ge=1, le=5000)
-    structure_rate: float = Field(default=0.005, gt=0, le=1)
-    color_rate: float = Field(default=0.05, gt=0, le=1)
-    batch: int = Field(default=1, ge=1, le=64, description="images at once")
+    steps: LatentSteps = Field(description="steps per exemplar")
+    structure_rate: LatentRate = Field(description="learning rate of the structure rows")
+    color_rate: LatentRate = Field(description="learning rate of the colour rows")
 
 
 class Sampler(Section):
-    """The networks that draw new extrinsic codes."""
+    """Sampling networks of extrinsic codes (section 3.4)."""
 
-    epochs: int = Field(default=100, ge=1, le=100_000)
-    pool: int = Field(default=1000, ge=2, le=1_000_000, description="jittered codes an epoch")
-    batch: int = Field(default=128, ge=2, le=10_000)
-    rate: float = Field(default=0.001, gt=0, le=0.1)
-    jitter: float = Field(default=0.05, ge=0, le=1)
+    epochs: TrainingSteps = Field(description="passes over the pool")
+    pool: int = Field(ge=2, le=1_000_000, description="jittered codes per epoch")
+    batch: int = Field(ge=2, le=10_000, description="codes per step")
+    rate: LearningRate = Field(description="initial learning rate, halved four times")
+    jitter: UnitInterval = Field(description="standard deviation of the noise on codes; 0: off")
 
 
 class Package(Section):
-    """The portrait model's folder."""
+    """The portrait model's folder: its name and its defaults."""
 
-    name: str = Field(default="portrait", min_length=1, max_length=100)
-    structure: float = Field(default=1.0, ge=0, le=1, description="default structure weight")
-    color: float = Field(default=1.0, ge=0, le=1, description="default colour weight")
-    truncation: float = Field(default=1.0, ge=0, le=1.5)
-    thumbnail_px: int = Field(default=128, ge=16, le=512)
+    name: ModelName = Field(description="name of the model")
+    structure: UnitInterval = Field(
+        description="default weight of the structure rows; 0: the face's own structure"
+    )
+    color: UnitInterval = Field(
+        description="default weight of the colour rows; 0: the face's own colours"
+    )
+    truncation: UnitInterval = Field(description="default psi of the face's code; 1: no truncation")
+    thumbnail_px: int = Field(ge=16, le=512, description="side of an exemplar's thumbnail, pixels")
 
 
 class Evaluate(Section):
-    """Measures; see dualstylegan.evaluation.run.Plan."""
+    """Measures of the packaged model."""
 
-    size: Literal[128, 256, 512, 1024] = 256
-    measure_size: Literal[64, 128, 256] = 128
-    contents: int | None = Field(default=None, ge=2, le=1000)
-    styles: int | None = Field(default=None, ge=2, le=1000)
-    diversity_pairs: int = Field(default=48, ge=1, le=10_000)
-    structure: float | None = Field(default=None, ge=0, le=1)
-    color: float | None = Field(default=None, ge=0, le=1)
-    batch: int = Field(default=4, ge=1, le=64)
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    resamples: int = Field(default=1000, ge=10, le=100_000)
+    size: Literal[128, 256, 512, 1024] = Field(description="side of the results in pixels")
+    measure_size: Literal[64, 128, 256] = Field(
+        description="side in pixels at which VGG16 sees them; 128 costs a quarter of 256"
+    )
+    contents: Count | None = Field(description="content faces, evenly taken; null: all")
+    styles: Count | None = Field(description="exemplars, evenly taken; null: all")
+    diversity_pairs: int = Field(
+        ge=1, le=10_000, description="pairs of exemplars per face whose results are compared"
+    )
+    structure: UnitInterval | None = Field(
+        description="structure weight of the results; null: the model's default"
+    )
+    color: UnitInterval | None = Field(
+        description="colour weight of the results; null: the model's default"
+    )
+    seed: Seed = Field(description="seed of the bootstrap and of the choice of pairs")
+    resamples: int = Field(ge=10, le=100_000, description="bootstrap resamples per interval")
     natural_faces: int = Field(
-        default=32, ge=2, le=10_000, description="random faces that g(z_i+) are held against"
+        ge=2, le=10_000, description="random faces that g(z_i+) is compared with"
     )
     large_pairs: int = Field(
-        default=4, ge=0, le=1000, description="pictures as large as the model can; 0: none"
+        ge=0, le=1000, description="pairs rendered at the model's largest size; 0: none"
     )
-    enrol_invert_steps: int = Field(default=60, ge=1, le=5000, description="of held-out exemplars")
-    enrol_refine_steps: int = Field(default=40, ge=1, le=5000)
-    bfloat16: bool = True
+    held_out_invert_steps: LatentSteps = Field(
+        description="inversion steps per held-out exemplar added to the model"
+    )
+    held_out_refine_steps: LatentSteps = Field(
+        description="refinement steps per held-out exemplar added to the model"
+    )
 
 
 class Leaderboard(Section):
-    """The model beside simpler methods, on a part of what the evaluation has rendered."""
+    """Comparison with simpler methods, on a part of what the evaluation rendered."""
 
-    faces: int = Field(default=6, ge=2, le=1000)
-    styles: int = Field(default=12, ge=2, le=1000)
-    pixel_steps: int = Field(default=40, ge=1, le=10_000, description="optimisation on the photo")
-    pixel_size: int = Field(default=128, ge=32, le=1024, description="pixels it works at")
+    faces: Count = Field(description="content faces at most")
+    styles: Count = Field(description="exemplars at most")
+    pixel_steps: int = Field(ge=1, le=10_000, description="steps of the pixel optimisation")
+    pixel_size: int = Field(ge=32, le=1024, description="side in pixels of the pixel optimisation")
 
 
 class Ablate(Section):
-    """The method without its parts, one at a time."""
+    """Ablation study: stage 3 without its parts, one at a time."""
 
-    steps: int = Field(default=0, ge=0, le=100_000, description="of each training; 0: no ablations")
-    faces: int = Field(default=4, ge=2, le=1000)
-    styles: int = Field(default=6, ge=2, le=1000, description="exemplars measured")
+    steps: int = Field(ge=0, le=100_000, description="steps per training; 0: no ablations")
+    faces: Count = Field(description="content faces measured, at most")
+    styles: Count = Field(description="exemplars measured, at most")
 
 
 class Register(Section):
-    """Model registry: who may be champion."""
+    """Model registry, and the rule by which a new version becomes champion."""
 
-    model: str = Field(default="dualstylegan", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
-    experiment: str = Field(default="portrait", min_length=1, max_length=100)
-    measure: str = Field(
-        default="kid_results", min_length=1, description="of data/reports/metrics.json"
+    model: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="name in the registry")
+    experiment: str = Field(min_length=1, max_length=100, description="MLflow experiment of runs")
+    measure: DecidingMeasure = Field(description="measure that must improve")
+    lower_is_better: bool = Field(description="direction of improvement of `measure`")
+    guard: DecidingMeasure | Literal[""] = Field(
+        description='measure that must not fall, higher being better; "": none'
     )
-    lower_is_better: bool = True
-    guard: str = Field(
-        default="identity_same", description="measure that must not fall; empty: none"
-    )
-    guard_slack: float = Field(default=0.02, ge=0, le=1, description="by how much it may")
+    guard_slack: UnitInterval = Field(description="fall of `guard` that is accepted")
 
 
 class Report(Section):
-    """The page."""
+    """The report page."""
 
-    title: str = Field(default="Portraits, restyled", min_length=1, max_length=200)
-    hero: int = Field(default=4, ge=1, le=12)
-    grid_styles: int = Field(default=12, ge=1, le=100)
-    triples: int = Field(default=12, ge=0, le=100)
-    samples: int = Field(default=4, ge=0, le=24)
+    title: str = Field(min_length=1, max_length=200, description="heading of the page")
+    hero: int = Field(ge=1, le=12, description="results at the top")
+    grid_styles: int = Field(ge=1, le=100, description="exemplars in the grid of results, at most")
+    triples: int = Field(ge=0, le=100, description="destylization triples, at most; 0: none")
+    samples: int = Field(ge=0, le=24, description="sample grids per training, at most; 0: none")
 
 
 class Settings(Section):
-    """All of params.yaml: a section a stage, and the profile."""
+    """All of params.yaml: a section per stage, `profile`, and `runtime`."""
 
-    profile: Profile = Profile()
-    download: Download = Download()
-    portraits: Portraits = Portraits()
-    align: Align = Align()
-    invert: Invert = Invert()
-    adapt: Adapt = Adapt()
-    destylize: Destylize = Destylize()
-    diagnose: Diagnose = Diagnose()
-    finetune: Finetune = Finetune()
-    refine: Refine = Refine()
-    sampler: Sampler = Sampler()
-    package: Package = Package()
-    evaluate: Evaluate = Evaluate()
-    leaderboard: Leaderboard = Leaderboard()
-    ablate: Ablate = Ablate()
-    register_: Register = Field(default=Register(), alias="register")
-    report: Report = Report()
+    profile: Profile
+    runtime: Runtime
+    portraits: Portraits
+    align: Align
+    invert: Invert
+    adapt: Adapt
+    destylize: Destylize
+    diagnose: Diagnose
+    finetune: Finetune
+    refine: Refine
+    sampler: Sampler
+    package: Package
+    evaluate: Evaluate
+    leaderboard: Leaderboard
+    ablate: Ablate
+    register_: Register = Field(alias="register")
+    report: Report
 
 
 def load(path: Path | str = DEFAULT_FILE) -> Settings:
-    """Read params.yaml; what is left out has its default (SettingsError, see `read_settings`)."""
-    return read_settings(Settings, path)
-
-
-def read_settings(schema: type[Schema], path: Path | str) -> Schema:
-    """Read a YAML file of settings and check it whole.
+    """Read params.yaml and check it whole.
 
     Raises:
-        SettingsError: the file is missing or no YAML, a key is unknown, or a value out of bounds.
+        SettingsError: see `read_settings`; or two settings contradict each other.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(
-            "settings cannot be read", file=path, value=error.strerror, fix="run in the project"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = " ".join(str(error).split())
-        raise SettingsError(
-            "not valid YAML", file=path, value=where, fix="mend the line"
-        ) from error
-    if not isinstance(content, dict):
-        raise SettingsError("no sections", file=path, value=type(content).__name__, limit="mapping")
-    try:
-        return schema.model_validate(content)
-    except ValidationError as error:
-        raise _explained(schema, path, error) from error
+    settings = read_settings(Settings, path)
+    check_together(settings, path)
+    return settings
 
 
-def _explained(schema: type[Section], path: Path | str, error: ValidationError) -> SettingsError:
-    """The first fault of a validation as an error with key, value, limit and fix."""
-    first: Any = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return SettingsError(
-            f"unknown setting `{key}`",
-            file=path,
-            value=first["input"],
-            limit=f"one of: {', '.join(_siblings(schema, first['loc'][:-1]))}",
-            fix="correct the name or remove the line",
-        )
-    return SettingsError(
-        f"setting `{key}` is refused",
-        file=path,
-        value=repr(first["input"]),
-        limit=first["msg"],
-        fix="choose a value within the limit",
-    )
+def check_together(settings: Settings, path: Path | str) -> None:
+    """Refuse settings that are each within bounds and that a later stage cannot serve together.
 
-
-def _siblings(schema: type[Section], place: tuple[Any, ...]) -> list[str]:
-    """Names of the settings at a place."""
-    model: type[BaseModel] = schema
-    for name in place:
-        field = next(f for n, f in model.model_fields.items() if (f.alias or n) == name)
-        assert isinstance(field.annotation, type)
-        model = field.annotation
-    return sorted(field.alias or name for name, field in model.model_fields.items())
+    Raises:
+        SettingsError: the first setting that exceeds another one.
+    """
+    of, profile, adapt = settings.evaluate, settings.profile, settings.adapt
+    board, ablate = settings.leaderboard, settings.ablate
+    limits: list[tuple[str, int, str, int | None]] = [
+        ("profile.working_size", profile.working_size, "align.size", settings.align.size),
+        ("adapt.anchored", adapt.anchored, "adapt.batch", adapt.batch),
+        ("evaluate.measure_size", of.measure_size, "evaluate.size", of.size),
+        ("leaderboard.faces", board.faces, "evaluate.contents", of.contents),
+        ("leaderboard.styles", board.styles, "evaluate.styles", of.styles),
+    ]
+    if ablate.steps:
+        limits += [
+            ("ablate.faces", ablate.faces, "evaluate.contents", of.contents),
+            ("ablate.styles", ablate.styles, "evaluate.styles", of.styles),
+        ]
+    for name, value, other, limit in limits:
+        if limit is not None and value > limit:
+            raise SettingsError(
+                f"setting `{name}` exceeds `{other}`",
+                file=path,
+                value=value,
+                limit=limit,
+                fix=f"lower `{name}` or raise `{other}`",
+            )

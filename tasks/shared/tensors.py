@@ -24,7 +24,7 @@ from dualstylegan.published.adapter import MANIFEST
 from dualstylegan.published.networks import ImportedFolder
 from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, cached_items, choose_device, set_threads
-from tasks.shared.settings import Profile
+from tasks.shared.settings import Machine, Profile
 
 Tensors = dict[str, Tensor]
 Tick = Callable[[int], None]
@@ -72,11 +72,11 @@ def to_pixels(image: Tensor) -> Tensor:
     return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def prepare(profile: Profile) -> str:
-    """Make torch ready as the profile asks; returns the device."""
+def prepare(runtime: Machine) -> str:
+    """Configure torch's threads and memory; returns the device."""
     keep_freed_memory()
-    set_threads(profile.threads)
-    return choose_device(profile.device)
+    set_threads(runtime.threads)
+    return choose_device(runtime.device)
 
 
 def open_networks(profile: Profile) -> Networks:
@@ -94,14 +94,14 @@ def open_networks(profile: Profile) -> Networks:
             file=folder,
             value=f"{profile.working_size} px",
             limit=f"{DISCRIMINATOR_PX} px",
-            fix=f"set it to {DISCRIMINATOR_PX}; profile.output_size may be larger",
+            fix=f"set it to {DISCRIMINATOR_PX}; results may be larger (evaluate.size)",
         )
     return EmbeddedNetworks(Paths.weights, folder)
 
 
-def place(network: Module, profile: Profile) -> Module:
-    """The network on the profile's device, its convolutions in the profile's precision."""
-    network.to(choose_device(profile.device))
+def place(network: Module, profile: Profile, device: str | torch.device) -> Module:
+    """Move a network to a device and set its convolutions to the profile's precision."""
+    network.to(device)
     dtype = torch.bfloat16 if profile.bfloat16 else torch.float32
     for module in network.modules():
         if hasattr(module, "compute_dtype"):

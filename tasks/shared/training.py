@@ -53,7 +53,7 @@ def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
 def adversary_plan(chosen: Adapt | Finetune) -> AdversaryPlan:
     """How the other side learns."""
     return AdversaryPlan(
-        rate=chosen.adversary_rate,
+        rate=chosen.discriminator_rate,
         augment=chosen.augment,
         augment_target=chosen.augment_target,
         augment_images=chosen.augment_images,
@@ -63,6 +63,8 @@ def adversary_plan(chosen: Adapt | Finetune) -> AdversaryPlan:
 def run_plan(
     profile: Profile,
     chosen: Adapt | Finetune,
+    save_seconds: float,
+    picture_steps: int,
     fingerprint: str,
     check_steps: int = 0,
     patience: int = 0,
@@ -72,8 +74,8 @@ def run_plan(
         steps=chosen.steps,
         seed=profile.seed,
         average_decay=chosen.average_decay,
-        save_seconds=chosen.save_seconds,
-        picture_steps=chosen.picture_steps,
+        save_seconds=save_seconds,
+        picture_steps=picture_steps,
         fingerprint=fingerprint,
         check_steps=check_steps,
         patience=patience,

@@ -11,9 +11,9 @@ from dualstylegan.io.files import read_json
 from dualstylegan.portrait.add_style import EnrolmentPlan
 from tasks.shared import held_out as enrolment
 from tasks.shared.held_out import enrol_all
-from tasks.shared.settings import Profile
 from tests.dualstylegan.evaluation.test_run import faces
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
+from tests.support.settings import shipped
 
 PLAN = EnrolmentPlan(2, 2)
 
@@ -34,15 +34,15 @@ def test_each_is_enrolled_once_and_again_only_for_another_budget(
     model.weights_dir = weights
     # a name that a person could not give at run time, but that a file may have
     portraits = [(f"né {name}", image) for name, image in faces(2, 7)]
-    first = enrol_all(model, portraits, PLAN, Profile())
+    first = enrol_all(model, portraits, PLAN, shipped().profile)
     assert first.styles.names == (*STYLE_NAMES, "né face-0", "né face-1")
     assert model.styles.names == STYLE_NAMES
     assert len(made) == 2
     assert set(read_json(enrolment.SECONDS)) == {"né face-0", "né face-1"}
-    again = enrol_all(model, portraits, PLAN, Profile())
+    again = enrol_all(model, portraits, PLAN, shipped().profile)
     assert len(made) == 2
     assert torch.equal(again.styles.extrinsic_SLD, first.styles.extrinsic_SLD)
     assert not torch.equal(first.styles.extrinsic_SLD[-1], first.styles.extrinsic_SLD[-2])
-    enrol_all(model, portraits[:1], EnrolmentPlan(2, 3), Profile())
+    enrol_all(model, portraits[:1], EnrolmentPlan(2, 3), shipped().profile)
     assert len(made) == 3
-    assert enrol_all(model, [], PLAN, Profile()) is model
+    assert enrol_all(model, [], PLAN, shipped().profile) is model

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from PIL import Image
 from torch import Tensor, nn
 
@@ -29,6 +28,7 @@ from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, 
 from tasks.report import board
 from tasks.shared.settings import Settings, load
 from tasks.shared.tensors import read_portraits
+from tests.support.settings import write_params
 
 SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS = {
@@ -87,7 +87,7 @@ def settings(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
         for kind, name in (("style", "ann"), ("style", "bob"), ("style", "eve"), ("content", "cem"))
     ]
     pd.DataFrame(manifest).to_parquet(tmp_path / "data/aligned/manifest.parquet")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(SETTINGS))
+    write_params(tmp_path, SETTINGS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ImportedFolder, "encoder", lambda self: Encoder().requires_grad_(False))
     return load()
@@ -95,10 +95,10 @@ def settings(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     invert.main()
-    adapt.adapt(settings.profile, settings.adapt)
+    adapt.adapt(settings)
     destylize.main()
     diagnosed = diagnose.run(settings.diagnose)
-    finetune.finetune(settings.profile, settings.finetune)
+    finetune.finetune(settings)
     refine.main()
     sampler.main()
     assert {one.name for one in diagnosed.findings} == {"ann", "bob", "eve"}
@@ -177,7 +177,7 @@ def test_a_set_that_will_not_do_is_not_trained_on(
 ) -> None:
     Path("data/aligned/style/bob.png").write_bytes(Path("data/aligned/style/ann.png").read_bytes())
     invert.main()
-    adapt.adapt(settings.profile, settings.adapt)
+    adapt.adapt(settings)
     destylize.main()
     with pytest.raises(SystemExit) as stopped:
         diagnose.main()
@@ -219,7 +219,7 @@ def test_a_missing_network_ends_the_stage_with_its_name(
     with pytest.raises(CheckpointError, match="identity"):
         ImportedFolder("data/published", "data/weights").identity()
     invert.main()
-    adapt.adapt(settings.profile, settings.adapt)
+    adapt.adapt(settings)
     with pytest.raises(SystemExit) as stopped:
         destylize.main()
     assert stopped.value.code == 2

@@ -36,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_own_portraits_are_aligned_and_recorded(project: Path) -> None:
     assert portraits(source="mine") == 2
-    assert align(size=64) == {}
+    assert align(size=64, held_out=0, min_exemplars=10) == {}
     table = pd.read_parquet("data/aligned/manifest.parquet")
     assert list(zip(table["kind"], table["name"], strict=True)) == [
         ("content", "one"),
@@ -49,7 +49,7 @@ def test_own_portraits_are_aligned_and_recorded(project: Path) -> None:
 
 def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     portraits(source="mine")
-    align(size=64)
+    align(size=64, held_out=0, min_exemplars=10)
     before = contents(Path("data/aligned"))
     made: list[str] = []
     real = align_stage.align_face
@@ -61,7 +61,7 @@ def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.M
     monkeypatch.setattr(align_stage, "align_face", counted)
     read_image("mine/style/one.jpg").rotate(5).save("mine/style/two.png")
     portraits(source="mine")
-    align(size=64)
+    align(size=64, held_out=0, min_exemplars=10)
     after = contents(Path("data/aligned"))
     assert made == ["x"]
     assert set(after) - set(before) == {"style/two.png"}
@@ -71,7 +71,7 @@ def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.M
 def test_a_portrait_without_a_face_is_left_out_by_name(project: Path) -> None:
     Image.new("RGB", (200, 200), (10, 90, 160)).save("mine/style/sky.png")
     portraits(source="mine")
-    assert list(align(size=64)) == ["style/sky.png"]
+    assert list(align(size=64, held_out=0, min_exemplars=10)) == ["style/sky.png"]
     table = pd.read_parquet("data/aligned/manifest.parquet").set_index(["kind", "name"])
     assert "no face" in table.loc[("style", "sky"), "refused"]
     assert not Path("data/aligned/style/sky.png").exists()
@@ -79,24 +79,23 @@ def test_a_portrait_without_a_face_is_left_out_by_name(project: Path) -> None:
 
 def test_exemplars_are_held_out_by_content_and_never_too_many() -> None:
     hashes = {f"portrait-{i}": f"{(37 * i) % 101:03d}" for i in range(24)}
-    chosen = hold_out(hashes, 3)
+    chosen = hold_out(hashes, 3, 10)
     assert chosen == {"portrait-0", "portrait-11", "portrait-22"}
     for one in range(100):  # one more portrait moves one other at most
-        assert len(chosen - hold_out({**hashes, "new": f"{one:03d}"}, 3)) <= 1
+        assert len(chosen - hold_out({**hashes, "new": f"{one:03d}"}, 3, 10)) <= 1
     for usable, wanted, held in ((24, 0, 0), (24, 50, 12), (12, 3, 2), (10, 3, 0), (1, 3, 0)):
         few = dict(list(hashes.items())[:usable])
-        assert len(hold_out(few, wanted)) == held
+        assert len(hold_out(few, wanted, 10)) == held
 
 
 def test_held_out_exemplars_lie_where_no_training_looks(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(align_stage, "FEWEST", 1)
     photo = read_image("mine/style/one.jpg")
     for degrees in (2, 4, 6):
         photo.rotate(degrees).save(f"mine/style/turned{degrees}.png")
     portraits(source="mine")
-    align(size=64, held_out=3)
+    align(size=64, held_out=3, min_exemplars=1)
     assert "2 exemplars held out, not 3" in capsys.readouterr().out
     held = {path.stem for path in Path("data/aligned/held_out").iterdir()}
     left = {path.stem for path in Path("data/aligned/style").iterdir()}
@@ -104,7 +103,7 @@ def test_held_out_exemplars_lie_where_no_training_looks(
     assert held | left == {"one", "turned2", "turned4", "turned6"}
     table = pd.read_parquet("data/aligned/manifest.parquet")
     assert set(table[table["held_out"]]["name"]) == held
-    align(size=64)
+    align(size=64, held_out=0, min_exemplars=10)
     assert not Path("data/aligned/held_out").exists()
 
 

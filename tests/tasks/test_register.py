@@ -19,13 +19,13 @@ from PIL import Image
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, write_json
 from tasks.register import METRICS, MODEL, OUT, better, ensure, register
-from tasks.shared.settings import Register, Settings
 from tasks.shared.tracking import connect, find_run
 from tests.flows.test_doors import wait_for
 from tests.support.portrait_models import tiny_model
+from tests.support.settings import shipped
 from tests.support.standin import free_port
 
-RULE = Register()
+RULE = shipped().register_
 
 
 def figures(kid: float, identity: float) -> dict[str, float]:
@@ -68,21 +68,21 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     curves.to_parquet(folder.parent / "curves.parquet")
     write_json(folder.parent / "run.json", {"fingerprint": "f" * 64})
     measured(0.2)
-    first = register(Settings())
+    first = register(shipped())
     assert (first["version"], first["champion"], first["promoted"]) == ("1", "1", True)
-    assert register(Settings())["version"] == "1"
+    assert register(shipped())["version"] == "1"
     client, experiment = connect(RULE.experiment)
     trained = find_run(client, experiment, "f" * 64)
     assert trained is not None
     assert trained.data.tags["mlflow.parentRunId"] == first["run_id"]
     assert len(client.get_metric_history(trained.info.run_id, "finetune/loss")) == 1200
     measured(0.3)
-    worse = register(Settings())
+    worse = register(shipped())
     assert (worse["version"], worse["champion"], worse["promoted"]) == ("2", "1", False)
     measured(0.1)
-    best = register(Settings())
+    best = register(shipped())
     assert (best["version"], best["champion"]) == ("3", "3")
-    ensure(Settings())
+    ensure(shipped())
     assert not OUT.exists()
     write_json(OUT, best)
     assert read_json(OUT)["value"] == 0.1

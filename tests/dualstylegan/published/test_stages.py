@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,7 +21,7 @@ from dualstylegan.networks.vgg19 import VGG19
 from dualstylegan.published import schedule
 from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
-from tasks.shared.settings import load
+from tests.support.settings import with_profile
 
 DIM, ROWS, SIZE = 8, 8, 32
 
@@ -72,8 +71,8 @@ def test_published_numbers():
         schedule.style_plan("impasto")
 
 
-def test_the_profile_holds_the_published_numbers():
-    settings = load(Path(__file__).parents[3] / "profiles/paper-1024.yaml")
+def test_the_profile_holds_the_published_numbers(tmp_path):
+    settings = with_profile("paper-1024", tmp_path)
     adapt, finetune, refinement = settings.adapt, settings.finetune, settings.refine
     assert (adapt.steps, adapt.batch * adapt.accumulation) == (schedule.ADAPT_STEPS, 32)
     assert (adapt.anchored, adapt.path_weight) == (0, schedule.PATHS.path_weight)

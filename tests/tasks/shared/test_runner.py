@@ -12,8 +12,8 @@ from dualstylegan.errors import DataError, SettingsError
 from dualstylegan.io.files import read_json
 from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, cached_items, item_key, load_settings, run_stage
-from tasks.shared.settings import Profile
 from tasks.shared.tensors import open_networks
+from tests.support.settings import shipped
 
 
 def test_faults_become_a_line_and_code_two(
@@ -111,4 +111,4 @@ def test_kept_tensors_have_one_order_in_every_process(
 
 def test_a_working_size_that_the_embedded_discriminator_cannot_judge_is_refused_at_once() -> None:
     with pytest.raises(SettingsError, match=r"256 px.*128"):
-        open_networks(Profile(working_size=256))
+        open_networks(shipped().profile.model_copy(update={"working_size": 256}))

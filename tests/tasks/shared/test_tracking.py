@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from dualstylegan.finetuning.trainer import RunPlan, Training
 from dualstylegan.io.files import read_json
-from tasks.shared.settings import Settings
 from tasks.shared.tracking import Live, connect, find_run, training_run
 from tasks.shared.training import OUTPUTS, train
+from tests.support.settings import shipped
 
 OUT = OUTPUTS["adapt"]
 PLAN = RunPlan(
@@ -59,7 +59,7 @@ def test_a_killed_training_goes_on_in_its_run_and_comes_back_from_its_output(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    settings = Settings()
+    settings = shipped()
     train("adapt", Slope(), PLAN, {})
     unwatched = written()
     with pytest.raises(Killed):
@@ -95,6 +95,6 @@ def test_a_store_that_refuses_costs_the_live_view_only(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/blocked/mlflow.db")
     (tmp_path / "blocked").write_text("no folder")
-    train("adapt", Slope(), PLAN, {}, Live("adapt", Settings()))
+    train("adapt", Slope(), PLAN, {}, Live("adapt", shipped()))
     assert (OUT / "model.safetensors").is_file()
     assert "adapt: no live view in MLflow" in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""`python -m tasks.shared.profile profiles/NAME.yaml`: put a profile's values into params.yaml.
+
+A profile is an overlay that holds differences only, so that DVC and the stages read one file. Lines
+that it does not name, and comments, stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dualstylegan.errors import DualStyleGANError, SettingsError
+from dualstylegan.io.files import write_bytes
+from tasks.shared.sections import check_settings, read_yaml
+from tasks.shared.settings import DEFAULT_FILE, Settings, check_together
+
+FAULT = 2
+
+
+def differences(
+    overlay: Mapping[str, Any], values: Mapping[str, Any], path: Path | str, prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that an overlay changes, as `section.name` to (old, new).
+
+    Raises:
+        SettingsError: the overlay names what is no setting.
+    """
+    changes: dict[str, tuple[Any, Any]] = {}
+    for name, new in overlay.items():
+        key = f"{prefix}{name}"
+        if name not in values:
+            raise SettingsError(
+                f"unknown setting `{key}`",
+                file=path,
+                value=new,
+                limit=f"one of: {', '.join(sorted(map(str, values)))}",
+                fix="correct the name or remove the line",
+            )
+        old = values[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changes |= differences(new, old, path, f"{key}.")
+        elif old != new:
+            changes[key] = (old, new)
+    return changes
+
+
+def apply(profile: Path | str, path: Path | str = DEFAULT_FILE) -> dict[str, tuple[Any, Any]]:
+    """Put a profile's values into a file of settings, whole or not at all.
+
+    Args:
+        profile: overlay, a YAML file with some of the settings.
+        path: file that is changed.
+
+    Returns:
+        What changed, as `section.name` to (old, new).
+
+    Raises:
+        SettingsError: a file cannot be read, or the result would be refused.
+    """
+    from ruamel.yaml import YAML
+
+    overlay = read_yaml(profile)
+    changes = differences(overlay, read_yaml(path), profile)
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(
+        type(None), lambda out, _: out.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    content = yaml.load(Path(path).read_text(encoding="utf-8"))
+    for key, (_, new) in changes.items():
+        section = content
+        *parents, name = key.split(".")
+        for parent in parents:
+            section = section[parent]
+        section[name] = new
+    buffer = io.BytesIO()
+    yaml.dump(content, buffer)
+    check_together(check_settings(Settings, content, profile), profile)
+    write_bytes(Path(path), buffer.getvalue())
+    return changes
+
+
+def main() -> None:
+    """`python -m tasks.shared.profile FILE`."""
+    parser = argparse.ArgumentParser(description="Put a profile's values into params.yaml.")
+    parser.add_argument("profile", type=Path, metavar="FILE", help="such as profiles/NAME.yaml")
+    given = parser.parse_args()
+    try:
+        changes = apply(given.profile)
+    except DualStyleGANError as error:
+        print(f"profile: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(FAULT)
+    for key, (old, new) in changes.items():
+        print(f"{key}: {old} -> {new}")
+    print(f"{DEFAULT_FILE}: {len(changes)} settings changed")
+
+
+if __name__ == "__main__":
+    main()
