@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dualstylegan.codes.inversion import DescentPlan
 from dualstylegan.codes.refinement import refine
-from dualstylegan.evaluation.gallery import Gallery, dualstylegan
-from dualstylegan.evaluation.leaderboard import Entry, compare
+from dualstylegan.evaluation.eval_set import EvalSet, dualstylegan
+from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods
 from dualstylegan.evaluation.run import render_natural
 from dualstylegan.finetuning.ablations import ABLATIONS, COMPLETE, REFINED, Ablation
 from dualstylegan.finetuning.trainer import Trainer
@@ -24,7 +24,7 @@ from dualstylegan.networks.loading import Networks, frozen, load_perceptual
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.finetune import Lessons, style_training
-from tasks.leaderboard import FACTS, open_gallery, write_board
+from tasks.leaderboard import FACTS, open_eval_set, write_board
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, parts_shown, run_stage
 from tasks.shared.settings import Settings
@@ -76,37 +76,37 @@ def trained(
 
 
 def refined(
-    model: PortraitModel, gallery: Gallery, exemplar_SCHW: Tensor, settings: Settings
-) -> Gallery:
-    """The gallery with its extrinsic codes tuned on a model, as the stage `refine` does it."""
+    model: PortraitModel, eval_set: EvalSet, exemplar_SCHW: Tensor, settings: Settings
+) -> EvalSet:
+    """The eval_set with its extrinsic codes tuned on a model, as the stage `refine` does it."""
     chosen = settings.refine
     found = refine(
         model.network,
         place(load_perceptual(Paths.weights), settings.profile, model.device),
         exemplar_SCHW,
-        gallery.intrinsic_SLD,
-        gallery.extrinsic_SLD,
+        eval_set.intrinsic_SLD,
+        eval_set.extrinsic_SLD,
         DescentPlan(chosen.steps),
         structure_rate=chosen.structure_rate,
         color_rate=chosen.color_rate,
     )
-    return replace(gallery, extrinsic_SLD=found.latents[0].detach())
+    return replace(eval_set, extrinsic_SLD=found.latents[0].detach())
 
 
-def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
-    """Every ablation with its figures and pictures, the complete method first; and the gallery."""
+def measured(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
+    """Every ablation with its figures and pictures, the complete method first; and the eval_set."""
     plan = evaluate.plan_of(settings)
-    packaged, gallery = open_gallery(settings.ablate, settings)
+    packaged, eval_set = open_eval_set(settings.ablate, settings)
     networks = open_networks(settings.profile)
     lessons = Lessons.read(settings.profile, str(packaged.device))
-    places = [lessons.portraits.names.index(name) for name in gallery.styles]
-    probe = evaluate.open_probe(plan, packaged.device)
-    entries: list[Entry] = []
+    places = [lessons.portraits.names.index(name) for name in eval_set.styles]
+    extractor = evaluate.open_extractor(plan, packaged.device)
+    entries: list[MethodResult] = []
 
-    def measure(name: str, model: PortraitModel, shown: Gallery) -> None:
+    def measure(name: str, model: PortraitModel, shown: EvalSet) -> None:
         method = {name: dualstylegan(model, plan.size)}
         natural = render_natural(model, shown, plan)
-        entries.extend(compare(method, shown, natural, probe, plan, parts_shown()))
+        entries.extend(measure_methods(method, shown, natural, extractor, plan, parts_shown()))
 
     for ablation in ABLATIONS:
         learnt = without(ablation, lessons)
@@ -114,7 +114,7 @@ def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
         network = place(network, settings.profile, packaged.device)
         model = PortraitModel(packaged.config, network, packaged.encoder, packaged.styles)
         shown = replace(
-            gallery,
+            eval_set,
             intrinsic_SLD=learnt.intrinsic_NLD[places],
             extrinsic_SLD=learnt.extrinsic_NLD[places],
         )
@@ -122,7 +122,7 @@ def measured(settings: Settings) -> tuple[list[Entry], Gallery]:
         if ablation is COMPLETE:
             images = learnt.portraits.images(places)
             measure(REFINED, model, refined(model, shown, images, settings))
-    return entries, gallery
+    return entries, eval_set
 
 
 def ablate(settings: Settings) -> None:
@@ -132,12 +132,12 @@ def ablate(settings: Settings) -> None:
         with atomic_directory(OUT) as out:
             write_json(out / FACTS, {"lede": "", "pairs": [], "rows": []})
         return
-    entries, gallery = measured(settings)
+    entries, eval_set = measured(settings)
     lede = (
         f"Stage 3 for {steps} steps without one part of the method at a time, on the same faces "
         "and exemplars, with fixed lambdas and without refinement but where it is named."
     )
-    write_board(OUT, entries, gallery, lede)
+    write_board(OUT, entries, eval_set, lede)
 
 
 def main() -> None:

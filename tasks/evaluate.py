@@ -12,11 +12,18 @@ from torch import Tensor
 
 from dualstylegan.codes.tables import read_codes
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.gallery import Progress
-from dualstylegan.evaluation.probe import Probe
-from dualstylegan.evaluation.run import SWEEP_STEPS, Evaluation, Plan, Portrait, evaluate, stack
-from dualstylegan.evaluation.shapes import FaceShapes
-from dualstylegan.evaluation.subjects import Rendered
+from dualstylegan.evaluation.descriptions import Renderings
+from dualstylegan.evaluation.eval_set import Progress
+from dualstylegan.evaluation.extractor import FeatureExtractor
+from dualstylegan.evaluation.landmarks import PlausibleLandmarks
+from dualstylegan.evaluation.run import (
+    SWEEP_WEIGHTS,
+    Evaluation,
+    EvaluationPlan,
+    Portrait,
+    evaluate,
+    stack,
+)
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json
 from dualstylegan.io.images import list_images, read_image, write_png
 from dualstylegan.networks.loading import load_identity, load_perceptual
@@ -62,7 +69,7 @@ def to_picture(picture: Tensor) -> Image.Image:
 
 
 def write_rendered(
-    rendered: Rendered, contents: Sequence[str], styles: Sequence[str], out: Path
+    rendered: Renderings, contents: Sequence[str], styles: Sequence[str], out: Path
 ) -> None:
     """`results/FACE/STYLE.png` and `reconstructions/STYLE.png`."""
     for content, row in zip(contents, rendered.results, strict=True):
@@ -72,11 +79,11 @@ def write_rendered(
         write_png(out / "reconstructions" / f"{style}.png", to_picture(picture))
 
 
-def read_rendered(contents: Sequence[str], styles: Sequence[str], size: int) -> Rendered:
+def read_rendered(contents: Sequence[str], styles: Sequence[str], size: int) -> Renderings:
     """Pictures of some faces and exemplars as `write_rendered` wrote them."""
     results = [stack(portraits(OUT / "results" / content, styles), size) for content in contents]
     own = stack(portraits(OUT / "reconstructions", styles), size)
-    return Rendered(torch.stack(results), own)
+    return Renderings(torch.stack(results), own)
 
 
 def write_pictures(found: Evaluation, out: Path) -> None:
@@ -85,11 +92,11 @@ def write_pictures(found: Evaluation, out: Path) -> None:
     `results` and `reconstructions` hold enrolled exemplars, too; `sweep/STRUCTURE_COLOR.png` is in
     percent.
     """
-    write_rendered(found.rendered, found.contents, found.styles, out)
-    if found.enrolled is not None:
-        write_rendered(found.enrolled, found.contents, found.held_out, out)
-    for structure, pictures in zip(SWEEP_STEPS, found.sweep, strict=True):
-        for color, picture in zip(SWEEP_STEPS, pictures, strict=True):
+    write_rendered(found.renderings, found.contents, found.styles, out)
+    if found.held_out_renderings is not None:
+        write_rendered(found.held_out_renderings, found.contents, found.held_out, out)
+    for structure, pictures in zip(SWEEP_WEIGHTS, found.sweep, strict=True):
+        for color, picture in zip(SWEEP_WEIGHTS, pictures, strict=True):
             name = f"{100 * structure:03.0f}_{100 * color:03.0f}.png"
             write_png(out / "sweep" / name, to_picture(picture))
 
@@ -126,19 +133,19 @@ def write_evaluation(found: Evaluation) -> None:
             "sweep": {
                 "content": found.contents[0],
                 "style": found.styles[0],
-                "steps": SWEEP_STEPS,
+                "steps": SWEEP_WEIGHTS,
             },
         }
         write_json(out / "evaluation.json", facts)
     write_json(METRICS, {name: figure.as_dict() for name, figure in found.figures.items()})
 
 
-def open_probe(plan: Plan, device: torch.device | str) -> Probe:
+def open_extractor(plan: EvaluationPlan, device: torch.device | str) -> FeatureExtractor:
     """The measuring networks."""
     place = torch.device(device)
     perceptual, identity = load_perceptual(WEIGHTS).to(place), load_identity(WEIGHTS).to(place)
-    landmarks = FaceShapes(WEIGHTS)
-    return Probe(perceptual, identity, landmarks, plan.measure_size, plan.batch, place)
+    landmarks = PlausibleLandmarks(WEIGHTS)
+    return FeatureExtractor(perceptual, identity, landmarks, plan.measure_size, plan.batch, place)
 
 
 def run(settings: Settings, progress: Progress) -> Evaluation:
@@ -157,7 +164,7 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
         dict(zip(codes.names, codes.codes_NLD, strict=True)),
         portraits(EXEMPLARS, trained),
         held_out,
-        open_probe(plan, device),
+        open_extractor(plan, device),
         plan,
         progress,
     )
@@ -165,12 +172,14 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
     return found
 
 
-def plan_of(settings: Settings) -> Plan:
+def plan_of(settings: Settings) -> EvaluationPlan:
     """Return the evaluation's plan from the settings."""
     chosen = settings.evaluate.model_dump(
         exclude={"held_out_invert_steps", "held_out_refine_steps"}
     )
-    return Plan(**chosen, batch=settings.runtime.render_batch, bfloat16=settings.profile.bfloat16)
+    return EvaluationPlan(
+        **chosen, batch=settings.runtime.render_batch, bfloat16=settings.profile.bfloat16
+    )
 
 
 def main() -> None:

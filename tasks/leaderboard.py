@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.tables import read_codes
-from dualstylegan.evaluation.baselines import layer_swap, mixed, optimised
-from dualstylegan.evaluation.gallery import Gallery, Restyle
-from dualstylegan.evaluation.leaderboard import Entry, compare, rank
-from dualstylegan.evaluation.run import Portrait, hang, render_natural, spread_evenly
-from dualstylegan.evaluation.subjects import Rendered
+from dualstylegan.evaluation.baselines import layer_swap, pixel_optimisation, style_mixing
+from dualstylegan.evaluation.descriptions import Renderings
+from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod
+from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods, rank
+from dualstylegan.evaluation.run import Portrait, build_eval_set, render_natural, spread_evenly
 from dualstylegan.io.files import atomic_directory, read_json, write_json, write_text
 from dualstylegan.io.images import make_grid, write_png
 from dualstylegan.networks.loading import load_perceptual, load_trained_generator
@@ -39,8 +39,8 @@ OURS = "DualStyleGAN"
 
 
 def methods(
-    model: PortraitModel, ours: Rendered, settings: Settings
-) -> dict[str, Restyle | Rendered]:
+    model: PortraitModel, ours: Renderings, settings: Settings
+) -> dict[str, RestyleMethod | Renderings]:
     """DualStyleGAN and everything it is compared with."""
     profile, chosen, size = settings.profile, settings.leaderboard, settings.evaluate.size
     adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile, model.device)
@@ -50,10 +50,10 @@ def methods(
     pixels = f"optimised pixels ({chosen.pixel_size} px, {chosen.pixel_steps} steps)"
     return {
         OURS: ours,
-        "colour transfer (stage 1)": mixed(model.generator, size),
-        "g' with style mixing": mixed(adapted, size),
-        "layer swap of g and g'": mixed(swapped, size),
-        pixels: optimised(perceptual, chosen.pixel_steps, chosen.pixel_size),
+        "colour transfer (stage 1)": style_mixing(model.generator, size),
+        "g' with style mixing": style_mixing(adapted, size),
+        "layer swap of g and g'": style_mixing(swapped, size),
+        pixels: pixel_optimisation(perceptual, chosen.pixel_steps, chosen.pixel_size),
     }
 
 
@@ -65,7 +65,9 @@ def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]
     return spread_evenly(faces, chosen.faces), spread_evenly(exemplars, chosen.styles)
 
 
-def open_gallery(chosen: Leaderboard | Ablate, settings: Settings) -> tuple[PortraitModel, Gallery]:
+def open_eval_set(
+    chosen: Leaderboard | Ablate, settings: Settings
+) -> tuple[PortraitModel, EvalSet]:
     """The packaged model, and the faces and exemplars with the codes that it has for them."""
     device = prepare(settings.runtime)
     model = PortraitModel.from_pretrained(
@@ -74,18 +76,20 @@ def open_gallery(chosen: Leaderboard | Ablate, settings: Settings) -> tuple[Port
     table = read_codes(evaluate.CODES)
     codes = dict(zip(table.names, table.codes_NLD, strict=True))
     faces, exemplars = subset(chosen)
-    return model, hang(model, faces, codes, exemplars, evaluate.plan_of(settings))
+    return model, build_eval_set(model, faces, codes, exemplars, evaluate.plan_of(settings))
 
 
-def grid(gallery: Gallery, results: Tensor) -> Image.Image:
+def grid(eval_set: EvalSet, results: Tensor) -> Image.Image:
     """Exemplars across the top, faces down the left, results between."""
-    blank = torch.full_like(gallery.face_CCHW[0], 255)
-    rows = [[blank, *gallery.exemplar_SCHW]]
-    rows += [[face, *pictures] for face, pictures in zip(gallery.face_CCHW, results, strict=True)]
+    blank = torch.full_like(eval_set.face_CCHW[0], 255)
+    rows = [[blank, *eval_set.exemplar_SCHW]]
+    rows += [[face, *pictures] for face, pictures in zip(eval_set.face_CCHW, results, strict=True)]
     return make_grid([evaluate.to_picture(x) for row in rows for x in row], len(rows[0]))
 
 
-def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: str) -> None:
+def write_board(
+    folder: Path, entries: Sequence[MethodResult], eval_set: EvalSet, lede: str
+) -> None:
     """leaderboard.json, leaderboard.html, and the diagonal of each grid for the report.
 
     `pictures/METHOD/STYLE.png` has the face that `pairs` of leaderboard.json names.
@@ -93,18 +97,18 @@ def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: 
     Args:
         folder: written whole.
         entries: the methods, measured; the first is the one to be judged.
-        gallery: the faces and exemplars that they share.
+        eval_set: the faces and exemplars that they share.
         lede: what was compared, in a sentence.
     """
     rows = rank(entries)
-    faces, styles = gallery.contents, gallery.styles
+    faces, styles = eval_set.contents, eval_set.styles
     diagonal = [(column % len(faces), column) for column in range(len(styles))]
     with atomic_directory(folder) as out:
         for number, entry in enumerate(entries):
             for row, column in diagonal:
                 shown = evaluate.to_picture(entry.results[row, column])
                 write_png(out / "pictures" / str(number) / f"{styles[column]}.png", shown)
-        grids = {entry.name: grid(gallery, entry.results) for entry in entries}
+        grids = {entry.name: grid(eval_set, entry.results) for entry in entries}
         write_text(out / PAGE, render(rows, grids, lede))
         facts = {
             "lede": lede,
@@ -114,20 +118,20 @@ def write_board(folder: Path, entries: Sequence[Entry], gallery: Gallery, lede: 
         write_json(out / FACTS, facts)
 
 
-def run(settings: Settings) -> list[Entry]:
+def run(settings: Settings) -> list[MethodResult]:
     """Measure all methods and write the page."""
     plan = evaluate.plan_of(settings)
-    model, gallery = open_gallery(settings.leaderboard, settings)
-    ours = evaluate.read_rendered(gallery.contents, gallery.styles, plan.size)
+    model, eval_set = open_eval_set(settings.leaderboard, settings)
+    ours = evaluate.read_rendered(eval_set.contents, eval_set.styles, plan.size)
     compared = methods(model, ours, settings)
-    natural = render_natural(model, gallery, plan)
-    probe = evaluate.open_probe(plan, model.device)
-    entries = compare(compared, gallery, natural, probe, plan, parts_shown())
+    natural = render_natural(model, eval_set, plan)
+    extractor = evaluate.open_extractor(plan, model.device)
+    entries = measure_methods(compared, eval_set, natural, extractor, plan, parts_shown())
     lede = (
-        f"{len(gallery.contents)} held-out faces in the styles of {len(gallery.styles)} exemplars; "
-        "the same codes, the same exemplars and the same adapted generator for all."
+        f"{len(eval_set.contents)} held-out faces in the styles of {len(eval_set.styles)} "
+        "exemplars. All methods use the same codes, exemplars and adapted generator."
     )
-    write_board(OUT, entries, gallery, lede)
+    write_board(OUT, entries, eval_set, lede)
     return entries
 
 

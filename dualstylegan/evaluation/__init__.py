@@ -1,1 +1,1 @@
-"""Measures of a portrait-style model, each with a bootstrap interval and a line to beat."""
+"""Measures of a portrait-style model, each with a bootstrap interval and a reference value."""

@@ -1,9 +1,9 @@
-"""What DualStyleGAN has to be better than: simpler ways to restyle a face after one exemplar.
+"""Baselines: simpler methods of restyling a face after one exemplar.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
-All get the same faces, codes, exemplars and g' as DualStyleGAN itself; only the last one needs time
-for each picture.
+All use the same faces, codes, exemplars and g' as DualStyleGAN. Only pixel optimisation has to be
+run for each image.
 """
 
 from __future__ import annotations
@@ -14,29 +14,33 @@ import torch
 from torch import Tensor
 
 from dualstylegan.codes.inversion import at_size
-from dualstylegan.evaluation.gallery import Restyle, Sitters, Styles
+from dualstylegan.evaluation.eval_set import ExemplarBatch, FaceBatch, RestyleMethod
 from dualstylegan.losses import feature_matching
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg import Perceptual
 
-# Weights, rate and stages of optimisation on pixels (Gatys et al., 2016).
+# Weights, learning rate and VGG16 stages of pixel optimisation (Gatys et al., 2016).
 STYLE_WEIGHT, GRAM_WEIGHT, PIXEL_RATE = 1.0, 1.0, 0.03
 CONTENT_STAGES, STYLE_STAGES = slice(3, 4), slice(0, 4)
 
 
-def mixed(generator: Generator, size: int) -> Restyle:
-    """Style mixing: the face's rows of structure, the exemplar's rows of colour.
+def style_mixing(generator: Generator, size: int) -> RestyleMethod:
+    """Style mixing: structure rows of the face, colour rows of the exemplar.
 
-    On g this is what stage 1 starts from, colour transfer alone; on g' it is the fine-tuned
-    generator of the transfer-learning methods, told which exemplar by its colour rows.
+    On g this is colour transfer alone, where stage 1 starts. On g' it is the fine-tuned generator
+    of transfer-learning methods, conditioned on an exemplar by its colour rows.
+
+    Args:
+        generator: g or g'.
+        size: of the images, in pixels.
     """
 
     @torch.no_grad()
-    def restyle(sitters: Sitters, styles: Styles, truncation: float) -> Tensor:
-        face = generator.truncate(generator.map(sitters.code_NLD), truncation)
-        style = generator.map(styles.extrinsic_NLD)
+    def restyle(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> Tensor:
+        face = generator.truncate(generator.map(faces.code_NLD), truncation)
+        style = generator.map(exemplars.extrinsic_NLD)
         w_NLD = generator.mix(face, style, generator.structure_rows)
         return generator.synthesise(w_NLD, size=size).clamp(-1, 1)
 
@@ -44,10 +48,12 @@ def mixed(generator: Generator, size: int) -> Restyle:
 
 
 def layer_swap(natural: Generator, adapted: Generator) -> Generator:
-    """g up to 32 px, g' from there on (Pinkney and Adler, 2020): faces' shapes, the style's look.
+    """Layer swap (Pinkney and Adler, 2020): layers of g up to 32 px, layers of g' above.
+
+    Shapes are those of faces, textures and colours those of the style.
 
     Raises:
-        TypeError: a generator of another kind.
+        TypeError: a generator that is neither StyleGAN2 nor MobileStyleGAN.
     """
     coarse = tuple(_coarse_keys(natural))
     swapped = copy.deepcopy(adapted)
@@ -58,7 +64,7 @@ def layer_swap(natural: Generator, adapted: Generator) -> Generator:
 
 
 def _coarse_keys(generator: Generator) -> list[str]:
-    """Beginnings of the names of what makes the rows of structure, and of the mapping network."""
+    """Key prefixes of the layers that use structure rows, and of the mapping network."""
     rows = generator.structure_rows
     if isinstance(generator, MobileStyleGAN):
         blocks = [f"blocks.{i}." for i in range((rows - 1) // 2)]
@@ -72,52 +78,52 @@ def _coarse_keys(generator: Generator) -> list[str]:
 
 
 def gram(features_NCHW: Tensor) -> Tensor:
-    """Gram matrices (N, C, C) of feature maps, divided by their size."""
+    """Compute Gram matrices (N, C, C) of feature maps, divided by the maps' size."""
     flat = features_NCHW.float().flatten(2)
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def optimised(perceptual: Perceptual, steps: int, working_px: int) -> Restyle:
+def pixel_optimisation(perceptual: Perceptual, steps: int, working_px: int) -> RestyleMethod:
     """Style transfer by optimisation of the photo's pixels (Gatys et al., 2016).
 
-    The content is the photo's fourth feature map, the style the Gram matrices and means of the
-    exemplar's first four. There is no face generator in it, so that shapes stay.
+    The content target is the photo's fourth feature map, the style targets are the Gram matrices
+    and means of the exemplar's first four. It uses no face generator, so shapes stay as they are.
 
     Args:
-        perceptual: frozen.
+        perceptual: frozen VGG16.
         steps: of Adam.
-        working_px: what is optimised; the change is then enlarged onto the photo. At most the
-            photo's own size.
+        working_px: size of the optimised image, at most that of the photo; the change is enlarged
+            and added to the photo.
     """
 
-    def restyle(sitters: Sitters, styles: Styles, truncation: float) -> Tensor:
-        size = min(working_px, sitters.image_NCHW.shape[-1])
-        photo, exemplar = (at_size(x.image_NCHW, size) for x in (sitters, styles))
-        change = _optimise_pixels(perceptual, photo, exemplar, steps) - photo
-        return (sitters.image_NCHW + at_size(change, sitters.image_NCHW.shape[-1])).clamp(-1, 1)
+    def restyle(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> Tensor:
+        size = min(working_px, faces.image_NCHW.shape[-1])
+        photo, exemplar = (at_size(x.image_NCHW, size) for x in (faces, exemplars))
+        change = _optimise(perceptual, photo, exemplar, steps) - photo
+        return (faces.image_NCHW + at_size(change, faces.image_NCHW.shape[-1])).clamp(-1, 1)
 
     return restyle
 
 
-def _optimise_pixels(
+def _optimise(
     perceptual: Perceptual, photo_NCHW: Tensor, exemplar_NCHW: Tensor, steps: int
 ) -> Tensor:
     with torch.no_grad():
         content = perceptual.features(photo_NCHW, 4)[CONTENT_STAGES]
-        wanted = perceptual.features(exemplar_NCHW, 4)[STYLE_STAGES]
-        grams = [gram(x) for x in wanted]
+        targets = perceptual.features(exemplar_NCHW, 4)[STYLE_STAGES]
+        grams = [gram(x) for x in targets]
         scale = [g.square().mean() for g in grams]
     with torch.enable_grad():
         image = photo_NCHW.clone().requires_grad_(True)
         optimiser = torch.optim.Adam([image], lr=PIXEL_RATE)
         for _ in range(steps):
-            found = perceptual.features(image.clamp(-1, 1), 4)
+            features = perceptual.features(image.clamp(-1, 1), 4)
             loss = sum(
                 (a.float() - b.float()).square().mean() / b.float().square().mean()
-                for a, b in zip(found[CONTENT_STAGES], content, strict=True)
+                for a, b in zip(features[CONTENT_STAGES], content, strict=True)
             )
-            loss = loss + STYLE_WEIGHT * feature_matching(found[STYLE_STAGES], wanted).mean()
-            for a, b, s in zip(found[STYLE_STAGES], grams, scale, strict=True):
+            loss = loss + STYLE_WEIGHT * feature_matching(features[STYLE_STAGES], targets).mean()
+            for a, b, s in zip(features[STYLE_STAGES], grams, scale, strict=True):
                 loss = loss + GRAM_WEIGHT * (gram(a) - b).square().mean() / s
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

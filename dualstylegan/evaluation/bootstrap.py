@@ -1,8 +1,8 @@
-"""Bootstrap intervals that respect how the pictures were made.
+"""Two-way cluster bootstrap intervals (Owen and Eckles, 2012).
 
-Every result belongs to one content face and one exemplar, so results are not independent of each
-other. Faces and exemplars are therefore resampled, not results (two-way cluster bootstrap, Owen and
-Eckles, 2012): a result then counts as often as its face times as its exemplar was drawn.
+Every result depends on one content face and one exemplar, so results are not independent. Faces and
+exemplars are therefore resampled instead of results: the weight of a result is the product of how
+often its face and its exemplar were drawn.
 
 Legend of shape suffixes: R resample, A first axis (faces), B second axis (exemplars).
 """
@@ -25,12 +25,14 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A measured value and the bootstrap interval around it.
+    """Measured value with its bootstrap interval.
 
     Attributes:
-        resampled_R: the value of each resample, NaN where it does not exist; None of a constant
-            and of what was read from a file. Two values whose units were drawn with one seed are
-            drawn alike, so that their difference can be taken resample by resample.
+        value: of all units.
+        low, high: bounds of the interval.
+        resampled_R: value of each resample, NaN where it is undefined; None for a constant and
+            for values read from a file. Values of the same units and seed share their resamples,
+            so that their difference can be computed per resample.
     """
 
     value: float
@@ -39,38 +41,38 @@ class Interval:
     resampled_R: Array | None = field(default=None, compare=False, repr=False)
 
     def as_dict(self) -> dict[str, float]:
-        """The form in metrics.json: plain numbers, rounded to what they can carry."""
+        """Return the form stored in metrics.json: plain numbers rounded to 6 digits."""
         return {k: round(float(getattr(self, k)), 6) for k in ("value", "low", "high")}
 
 
 def draw_weights(sizes: Sequence[int], resamples: int, seed: int) -> list[Array]:
-    """How often each unit is drawn: one (R, size) table of counts for each axis."""
-    draw = np.random.default_rng(seed)
+    """Draw how often each unit counts in each resample: one (R, size) table per axis."""
+    rng = np.random.default_rng(seed)
     return [
-        draw.multinomial(size, np.full(size, 1 / size), resamples).astype(np.float64)
+        rng.multinomial(size, np.full(size, 1 / size), resamples).astype(np.float64)
         for size in sizes
     ]
 
 
 def percentile_interval(value: float, resampled_R: Array, level: float = LEVEL) -> Interval:
-    """Interval between the outer quantiles of the resampled statistic; NaN resamples are left out.
+    """Compute the interval between the outer quantiles of a resampled statistic.
 
-    A resample is NaN when it holds too few distinct units for the statistic to exist.
+    NaN resamples, which have too few distinct units for the statistic to be defined, are left out.
     """
-    kept = resampled_R[np.isfinite(resampled_R)]
-    if not len(kept):
+    defined = resampled_R[np.isfinite(resampled_R)]
+    if not len(defined):
         return Interval(value, value, value, resampled_R)
-    low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), resampled_R)
 
 
 def difference(first: Interval, second: Interval, level: float = LEVEL) -> Interval:
-    """First less second, drawn together: the interval is that of the difference in each resample.
+    """Compute first minus second by paired resampling: the difference within each resample.
 
-    Both must come from the same seed and the same units. A constant is drawn as itself.
+    Both must come from the same seed and units. A constant has its value in every resample.
     """
-    drawn = [x.value if x.resampled_R is None else x.resampled_R for x in (first, second)]
-    apart_R = np.atleast_1d(np.asarray(drawn[0] - drawn[1], np.float64))
+    resampled = [x.value if x.resampled_R is None else x.resampled_R for x in (first, second)]
+    apart_R = np.atleast_1d(np.asarray(resampled[0] - resampled[1], np.float64))
     return percentile_interval(first.value - second.value, apart_R, level)
 
 
@@ -87,15 +89,17 @@ def mean_interval(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Interval:
-    """Mean of a table with its interval.
+    """Compute the mean of a table with its interval.
 
     Args:
-        table: values of A units, or of (A, B) pairs; NaN marks a pair that does not count.
-        seed: of the resampling.
-        same_units: rows and columns are the same units, which are then drawn together.
+        table: values of A units, or of (A, B) pairs; NaN entries are left out.
+        seed: of the bootstrap.
+        same_units: True if rows and columns are the same units, which are then drawn once.
+        resamples: number of resamples.
+        level: of confidence.
 
     Raises:
-        DataError: nothing in the table counts.
+        DataError: the table holds nothing but NaN.
     """
     values = np.asarray(table, np.float64)
     counted = np.where(np.isfinite(values), 1.0, np.nan)
@@ -113,20 +117,21 @@ def ratio_interval(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Interval:
-    """Sum of one table divided by the sum of another of the same units, with its interval.
+    """Compute the sum of one table over the sum of another of the same units, with its interval.
 
-    A ratio of sums, unlike a mean of ratios, is not ruled by the pairs that divide by little.
+    A ratio of sums, unlike a mean of ratios, is not dominated by pairs with small denominators.
 
     Args:
-        over, under: values of A units, or of (A, B) pairs; NaN marks a pair that does not count.
+        over, under: values of A units, or of (A, B) pairs; entries with a NaN in either are left
+            out.
         seed, same_units, resamples, level: see `mean_interval`.
 
     Raises:
-        DataError: nothing in the tables counts.
+        DataError: no entry is defined in both tables.
     """
     counts = np.isfinite(over) & np.isfinite(under)
     if not counts.any():
-        raise DataError("nothing to measure", value=f"table of shape {over.shape}")
+        raise DataError("no values to average", value=f"table of shape {over.shape}")
     filled = [np.where(counts, table, 0.0) for table in (over, under)]
     filled = [table[:, None] if table.ndim == 1 else table for table in filled]
     rows_RA, columns_RB = draw_weights(filled[0].shape, resamples, seed)
@@ -143,11 +148,12 @@ def statistic_interval(
     *,
     level: float = LEVEL,
 ) -> Interval:
-    """Interval of any weighted statistic.
+    """Compute the interval of any weighted statistic.
 
     Args:
-        statistic: takes one weight vector an axis; all ones give the value.
-        weights: (R, size) tables of `draw_weights`, one an axis.
+        statistic: takes one weight vector per axis; all ones give the value itself.
+        weights: (R, size) tables of `draw_weights`, one per axis.
+        level: of confidence.
     """
     value = statistic(*(np.ones(w.shape[1]) for w in weights))
     resampled = np.array([statistic(*row) for row in zip(*weights, strict=True)])

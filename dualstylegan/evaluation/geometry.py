@@ -1,11 +1,11 @@
-"""Geometry of a face from its 68 landmarks: structure, pose and expression, each on its own.
+"""Geometry of a face from its 68 landmarks: structure, pose and expression, separated.
 
 Legend of shape suffixes: N face, K landmark, 2 x and y in pixels (y points down), P figure of pose,
 X figure of expression.
 
-A turn of the head (yaw) moves landmarks sideways by their depth, which is alike on both sides of a
-face. It is therefore antisymmetric to first order: averaged with its mirror image, a face shows its
-structure, whatever way it looks. A nod (pitch) stays in it.
+Yaw moves landmarks sideways in proportion to their depth, which is the same on both sides of a
+face, so its effect is antisymmetric to first order. The average of a face and its mirror image is
+therefore its structure, independent of yaw. Pitch is not removed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 LANDMARKS = 68
 CHIN = 8
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]
-# By how much two of 80 generated faces (psi 0.7) differ on average: yaw and pitch; opening and
-# width of the mouth, opening of the eyes. Units of a set's own would depend on its few faces.
+# Mean differences between two of 80 generated faces (psi 0.7): yaw and pitch; opening and width of
+# the mouth, opening of the eyes. Units measured on the evaluation set would depend on its few
+# faces.
 POSE_UNITS = (0.170, 0.101)
 EXPRESSION_UNITS = (0.0905, 0.1138, 0.0635)
 # Upper lid, lower lid twice, and corners of each eye.
 _LIDS = (((37, 41), (38, 40), (36, 39)), ((43, 47), (44, 46), (42, 45)))
-# The landmark on the other side of each: jaw, brows, nose, eyes, lips.
+# Index of each landmark's mirror image: jaw, brows, nose, eyes, lips.
 MIRRORED = np.array(
     [
         *range(16, -1, -1),
@@ -43,32 +44,32 @@ Complex = NDArray[np.complex128]
 
 
 def upright(shapes_NK2: Array) -> Complex:
-    """Shapes as x + iy, centred and turned until their own axis of symmetry is vertical, (N, K).
+    """Centre shapes and rotate them until their axis of symmetry is vertical, (N, K) as x + iy.
 
-    The rotation that brings the mirror image onto the shape (ordinary Procrustes analysis) is twice
-    the roll of the head.
+    The rotation that fits the mirror image to the shape (ordinary Procrustes analysis) is twice the
+    roll of the head.
     """
     shape_NK = shapes_NK2[..., 0] + 1j * shapes_NK2[..., 1]
     shape_NK = shape_NK - shape_NK.mean(1, keepdims=True)
     onto_N = (shape_NK * np.conj(mirror(shape_NK))).sum(1)
     turned = shape_NK * np.exp(-0.5j * np.angle(onto_N))[:, None]
-    # half a rotation is known up to half a turn: the chin is below
+    # halving the angle leaves an ambiguity of half a turn: the chin belongs at the bottom
     upside_down = turned[:, CHIN].imag < 0
     result: Complex = np.where(upside_down[:, None], -turned, turned)
     return result
 
 
 def mirror(shape_NK: Complex) -> Complex:
-    """Shapes in a vertical mirror, each landmark named after the side that it is on then."""
+    """Reflect shapes (N, K) left to right, and reorder landmarks to match their new sides."""
     mirrored: Complex = -np.conj(shape_NK[:, MIRRORED])
     return mirrored
 
 
 def structures(shapes_NK2: Array) -> Array:
-    """The symmetric part of each shape, free of shift, size, roll and (to first order) yaw.
+    """Compute the symmetric part of each shape, without shift, size, roll and first-order yaw.
 
     Returns:
-        (N, K, 2), centred, of unit norm; NaN where the shape is.
+        (N, K, 2), centred, of unit norm; NaN where the shape is NaN.
     """
     shape_NK = upright(shapes_NK2)
     symmetric = (shape_NK + mirror(shape_NK)) / 2
@@ -78,10 +79,10 @@ def structures(shapes_NK2: Array) -> Array:
 
 
 def poses(shapes_NK2: Array) -> Array:
-    """Yaw and pitch as shares of distances in the face, (N, P).
+    """Compute yaw and pitch as ratios of distances in the face, (N, P).
 
-    Yaw: tip of the nose beside the middle of the eyes, over the distance of the eyes. Pitch: tip of
-    the nose below the eyes, over the height from eyes to mouth.
+    Yaw: horizontal offset of the nose tip from the midpoint of the eyes, over the distance between
+    the eyes. Pitch: height of the nose tip below the eyes, over the height from eyes to mouth.
     """
     shape_NK = upright(shapes_NK2)
     left, right = shape_NK[:, LEFT_EYE].mean(1), shape_NK[:, RIGHT_EYE].mean(1)
@@ -93,8 +94,10 @@ def poses(shapes_NK2: Array) -> Array:
 
 
 def expressions(shapes_NK2: Array) -> Array:
-    """Opening and width of the mouth over the distance of the eyes, opening of the eyes over their
-    own width, (N, X)."""
+    """Compute opening and width of the mouth and opening of the eyes, (N, X).
+
+    The mouth is measured in distances between the eyes, the eyes' opening in their own width.
+    """
     shape_NK = shapes_NK2[..., 0] + 1j * shapes_NK2[..., 1]
     apart = np.abs(shape_NK[:, LEFT_EYE].mean(1) - shape_NK[:, RIGHT_EYE].mean(1))
     gap = np.abs(shape_NK[:, UPPER_LIP] - shape_NK[:, LOWER_LIP]).mean(1)

@@ -1,4 +1,4 @@
-"""Held-out exemplars: how close one that is enrolled at run time comes to those of the training.
+"""Held-out exemplars: results in styles added at run time, next to those in trained styles.
 
 Legend of shape suffixes: C content face, S trained exemplar, H held-out exemplar.
 """
@@ -8,42 +8,46 @@ from __future__ import annotations
 import numpy as np
 
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
-from dualstylegan.evaluation.measures import nearness, similarities
-from dualstylegan.evaluation.shape_measures import lost
-from dualstylegan.evaluation.subjects import Subjects
+from dualstylegan.evaluation.descriptions import ResultDescriptions
+from dualstylegan.evaluation.measures import exemplar_distances, similarities
+from dualstylegan.evaluation.shape_measures import face_missing
 from dualstylegan.networks.style_embedding import Description, join
 
 
-def measure_enrolled(
-    trained: Subjects, enrolled: Subjects, *, seed: int, resamples: int
+def measure_added_styles(
+    trained: ResultDescriptions, added: ResultDescriptions, *, seed: int, resamples: int
 ) -> dict[str, Interval]:
-    """Figures of the H enrolled exemplars, beside the same figures of the S trained ones.
+    """Measure the H added styles, and the S trained ones for reference.
 
-    All are held against all S + H exemplars, so that both have as many to be mistaken for.
+    Both are compared with all S + H exemplars, so that they have the same number of rivals.
 
     Args:
-        trained, enrolled: what was seen of the results of the same faces in either.
+        trained, added: results of the same faces in trained and in added styles.
+        seed, resamples: of the bootstrap.
+
+    Returns:
+        `enrolled_*` for added styles and `enrolled_*_trained_line` for trained ones.
     """
-    exemplars = join([trained.backdrop.exemplars, enrolled.backdrop.exemplars])
-    count = len(trained.backdrop.styles)
-    sides = {
-        "": (enrolled, range(count, len(exemplars))),
+    exemplars = join([trained.references.exemplars, added.references.exemplars])
+    count = len(trained.references.styles)
+    groups = {
+        "": (added, range(count, len(exemplars))),
         "_trained_line": (trained, range(count)),
     }
     figures = {}
-    for ending, (subjects, own) in sides.items():
-        for name, table in _tables(subjects, exemplars, own).items():
-            figures[f"enrolled_{name}{ending}"] = mean_interval(
+    for suffix, (results, own) in groups.items():
+        for name, table in _tables(results, exemplars, own).items():
+            figures[f"enrolled_{name}{suffix}"] = mean_interval(
                 table, seed=seed, resamples=resamples
             )
     return figures
 
 
-def _tables(subjects: Subjects, exemplars: Description, own: range) -> dict[str, Array]:
-    """What each figure is the mean of: (C, S) or (S,) tables by the figure's name."""
-    count = len(subjects.backdrop.contents)
-    near, other, rank = nearness(subjects.results, exemplars, count, own)
-    similar_CSC = similarities(subjects.identities, subjects.backdrop.face_identities).reshape(
+def _tables(results: ResultDescriptions, exemplars: Description, own: range) -> dict[str, Array]:
+    """Tables (C, S) or (S,) that the measures are means of, by the measure's name."""
+    count = len(results.references.contents)
+    near, other, rank = exemplar_distances(results.results, exemplars, count, own)
+    similar_CSC = similarities(results.identities, results.references.face_identities).reshape(
         count, len(own), count
     )
     faces = np.arange(count)
@@ -52,6 +56,6 @@ def _tables(subjects: Subjects, exemplars: Description, own: range) -> dict[str,
         "style_nearer_than_mean": (near < other).astype(np.float64),
         "style_distance": near,
         "identity_same": similar_CSC[faces, :, faces],
-        "reconstruction_lpips": subjects.reconstruction_S,
-        "artefact_rate": lost(subjects.results_NK2).reshape(count, len(own)),
+        "reconstruction_lpips": results.reconstruction_S,
+        "artefact_rate": face_missing(results.landmarks_NK2).reshape(count, len(own)),
     }

@@ -1,9 +1,10 @@
-"""Kernel distance between two sets of pictures (Binkowski et al., 2018), on VGG16 features.
+"""Kernel distance of two sets of images (KID, Binkowski et al., 2018) on VGG16 features.
 
-The published KID uses Inception features. Ours are the means of VGG16's relu5_3 maps, so figures
-compare only among themselves; every name that a figure carries says so. Never call it FID.
+The published KID uses Inception features. Here the features are means of VGG16's relu5_3 maps, so
+values are comparable only with each other, and are labelled with these features wherever they are
+shown. They are no FID.
 
-Legend of shape suffixes: N picture of the first set, M of the second, F feature.
+Legend of shape suffixes: N image of the first set, M of the second, F feature.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from dualstylegan.evaluation.bootstrap import (
     statistic_interval,
 )
 
-FEATURES = "VGG16 relu5_3, mean over the picture"
+FEATURES = "means of VGG16 relu5_3"
 SPLITS = 100
 
 
 def polynomial_kernel(x_NF: Array, y_MF: Array) -> Array:
-    """Cubic kernel (x.y / F + 1)^3 of KID (section 4), as an (N, M) table."""
+    """Compute the cubic kernel (x.y / F + 1)^3 of KID (section 4), as an (N, M) table."""
     cubed: Array = (x_NF @ y_MF.T / x_NF.shape[1] + 1.0) ** 3
     return cubed
 
 
 def _within(kernel_NN: Array, weights_N: Array) -> float:
-    """Weighted mean of the kernel over pairs of *different* pictures: the unbiased term.
+    """Weighted mean of the kernel over pairs of *different* images: the unbiased term.
 
-    A picture that was drawn twice is no pair of different pictures, so a resample is not biased
-    towards similarity.
+    An image that was drawn twice forms no pair with itself, so resamples are not biased towards
+    similarity.
     """
     products = np.outer(weights_N, weights_N)
     np.fill_diagonal(products, 0.0)
@@ -50,7 +51,7 @@ def _between(kernel_NM: Array, weights_N: Array, weights_M: Array) -> float:
 def _check(x: Array, y: Array) -> None:
     if min(len(x), len(y)) < 2:
         raise DataError(
-            "too few pictures for the kernel distance",
+            "too few images for the kernel distance",
             value=f"{len(x)} and {len(y)}",
             limit="at least 2 in each set",
             fix="add portraits",
@@ -58,7 +59,13 @@ def _check(x: Array, y: Array) -> None:
 
 
 def kid(x_NF: Array, y_MF: Array) -> float:
-    """Unbiased squared kernel distance; zero in expectation for two samples of one thing."""
+    """Compute the unbiased squared kernel distance of two sets of features.
+
+    Its expectation is zero for two samples of one distribution.
+
+    Raises:
+        DataError: fewer than two images in a set.
+    """
     _check(x_NF, y_MF)
     ones_N, ones_M = np.ones(len(x_NF)), np.ones(len(y_MF))
     return (
@@ -68,36 +75,37 @@ def kid(x_NF: Array, y_MF: Array) -> float:
     )
 
 
-def results_against_styles(
+def kid_of_results(
     results_NF: Array,
-    styles_MF: Array,
+    exemplars_MF: Array,
     contents: int,
     *,
     seed: int,
     resamples: int = RESAMPLES,
     level: float = LEVEL,
 ) -> Interval:
-    """Distance of the results to the style set.
+    """Compute the kernel distance of results to exemplars, with its interval.
 
     Args:
-        results_NF: N = contents x M, content by content, one result for each exemplar.
-        styles_MF: the exemplars, in the same order.
-        contents: number of content faces. Faces and exemplars are resampled together with all
-            the results that they are in.
+        results_NF: N = contents x M, face by face, one result per exemplar.
+        exemplars_MF: the exemplars, in the same order.
+        contents: number of content faces. Faces and exemplars are resampled, each together with
+            all results made from it.
+        seed, resamples, level: of the bootstrap.
 
     Raises:
-        DataError: the sets do not fit, or are too small.
+        DataError: the sets do not match, or are too small.
     """
-    _check(results_NF, styles_MF)
-    if len(results_NF) != contents * len(styles_MF):
+    _check(results_NF, exemplars_MF)
+    if len(results_NF) != contents * len(exemplars_MF):
         raise DataError(
-            "results do not fit the faces and the exemplars",
+            "the number of results does not match the faces and exemplars",
             value=len(results_NF),
-            limit=f"{contents} x {len(styles_MF)}",
+            limit=f"{contents} x {len(exemplars_MF)}",
         )
     inner = polynomial_kernel(results_NF, results_NF)
-    outer = polynomial_kernel(styles_MF, styles_MF)
-    cross = polynomial_kernel(results_NF, styles_MF)
+    outer = polynomial_kernel(exemplars_MF, exemplars_MF)
+    cross = polynomial_kernel(results_NF, exemplars_MF)
 
     def statistic(faces: Array, exemplars: Array) -> float:
         pairs = np.outer(faces, exemplars).ravel()
@@ -107,14 +115,18 @@ def results_against_styles(
             - 2 * _between(cross, pairs, exemplars)
         )
 
-    weights = draw_weights((contents, len(styles_MF)), resamples, seed)
+    weights = draw_weights((contents, len(exemplars_MF)), resamples, seed)
     return statistic_interval(statistic, weights, level=level)
 
 
-def sets_apart(
+def kid_of_sets(
     x_NF: Array, y_MF: Array, *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
 ) -> Interval:
-    """Distance of two independent sets, such as the untouched faces and the style set."""
+    """Compute the kernel distance of two independent sets, with its interval.
+
+    Raises:
+        DataError: fewer than two images in a set.
+    """
     _check(x_NF, y_MF)
     inner, outer = polynomial_kernel(x_NF, x_NF), polynomial_kernel(y_MF, y_MF)
     cross = polynomial_kernel(x_NF, y_MF)
@@ -126,21 +138,21 @@ def sets_apart(
     return statistic_interval(statistic, weights, level=level)
 
 
-def half_against_half(
+def kid_of_halves(
     x_NF: Array, *, seed: int, splits: int = SPLITS, level: float = LEVEL
 ) -> Interval:
-    """Sanity line: one half of a set against the other, over random splits. Around zero.
+    """Compute the kernel distance of two halves of a set over random splits: around zero.
 
     Raises:
-        DataError: fewer than four pictures.
+        DataError: fewer than four images.
     """
     if len(x_NF) < 4:
-        raise DataError("too few pictures to halve", value=len(x_NF), limit="at least 4")
-    draw = np.random.default_rng(seed)
+        raise DataError("too few images to split in halves", value=len(x_NF), limit="at least 4")
+    rng = np.random.default_rng(seed)
     half = len(x_NF) // 2
-    found = []
+    distances = []
     for _ in range(splits):
-        order = draw.permutation(len(x_NF))
-        found.append(kid(x_NF[order[:half]], x_NF[order[half:]]))
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(np.mean(found)), float(low), float(high))
+        order = rng.permutation(len(x_NF))
+        distances.append(kid(x_NF[order[:half]], x_NF[order[half:]]))
+    low, high = np.quantile(distances, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.mean(distances)), float(low), float(high))

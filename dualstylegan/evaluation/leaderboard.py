@@ -1,4 +1,4 @@
-"""Methods of restyling on the same faces, exemplars and codes, measured the same way."""
+"""Leaderboard: methods of style transfer on the same faces, exemplars and codes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from typing import Any
 from torch import Tensor
 
 from dualstylegan.evaluation.bootstrap import Interval, difference
-from dualstylegan.evaluation.gallery import Gallery, Progress, Restyle
+from dualstylegan.evaluation.descriptions import (
+    Renderings,
+    describe_references,
+    describe_results,
+)
+from dualstylegan.evaluation.eval_set import EvalSet, Progress, RestyleMethod, ring_pairs
+from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.measures import measure, pair_table
-from dualstylegan.evaluation.probe import Probe, ring_pairs
-from dualstylegan.evaluation.run import Plan
-from dualstylegan.evaluation.subjects import Rendered, look_at, look_behind
+from dualstylegan.evaluation.run import EvaluationPlan
 
 FIRST, TIED, BEHIND = "first", "tied", "behind"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A measure of the table: its key in the figures, its heading, and which end is better."""
+    """Measure of the table.
+
+    Attributes:
+        key: in the figures.
+        title: its heading.
+        higher: True if higher values are better.
+    """
 
     key: str
     title: str
@@ -33,7 +43,7 @@ COLUMNS = (
     Column("style_distance", "style distance", False),
     Column("structure_own", "structure towards own exemplar", True),
     Column("identity_same", "identity", True),
-    Column("identity_recognised", "person recognised", True),
+    Column("identity_recognised", "identity recognised", True),
     Column("pose_change", "change of pose", False),
     Column("expression_change", "change of expression", False),
     Column("artefact_rate", "faces lost", False),
@@ -43,8 +53,8 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A method with its figures and its pictures, uint8 (C, S, 3, H, W)."""
+class MethodResult:
+    """Figures and images, uint8 (C, S, 3, H, W), of a method."""
 
     name: str
     figures: Mapping[str, Interval]
@@ -52,12 +62,13 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a method stands by a measure.
+class Comparison:
+    """Comparison of a method with all others by one measure.
 
     Attributes:
-        verdict: `first`: better than every other; `tied`: it or the best one might be; `behind`.
-        gap: how much better (above zero) than the best of the others, drawn together.
+        verdict: `first` if better than every other method, `tied` if not distinguishable from the
+            best one, else `behind`.
+        gap: lead (above zero) over the best of the other methods, by paired resampling.
     """
 
     verdict: str
@@ -66,115 +77,117 @@ class Place:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's line of the table, fit for a file.
+    """Row of the leaderboard in a form that can be stored.
 
     Attributes:
-        figures: all its figures by key.
-        places: where it stands, by the columns' keys.
+        name: of the method.
+        figures: all its figures, by key.
+        comparisons: with the other methods, by the columns' keys.
     """
 
     name: str
     figures: Mapping[str, Interval]
-    places: Mapping[str, Place] = field(default_factory=dict)
+    comparisons: Mapping[str, Comparison] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The form in leaderboard.json."""
+        """Return the form stored in leaderboard.json."""
         return {
             "name": self.name,
             "figures": {key: figure.as_dict() for key, figure in self.figures.items()},
             "places": {
-                key: {"verdict": place.verdict, "gap": place.gap.as_dict()}
-                for key, place in self.places.items()
+                key: {"verdict": comparison.verdict, "gap": comparison.gap.as_dict()}
+                for key, comparison in self.comparisons.items()
             },
         }
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Row:
-        """What `as_dict` gave."""
+    def from_dict(cls, stored: Mapping[str, Any]) -> Row:
+        """Restore a row from the form that `as_dict` returns."""
         return cls(
-            found["name"],
-            {key: Interval(**figure) for key, figure in found["figures"].items()},
+            stored["name"],
+            {key: Interval(**figure) for key, figure in stored["figures"].items()},
             {
-                key: Place(place["verdict"], Interval(**place["gap"]))
-                for key, place in found["places"].items()
+                key: Comparison(comparison["verdict"], Interval(**comparison["gap"]))
+                for key, comparison in stored["places"].items()
             },
         )
 
 
-def compare(
-    methods: Mapping[str, Restyle | Rendered],
-    gallery: Gallery,
+def measure_methods(
+    methods: Mapping[str, RestyleMethod | Renderings],
+    eval_set: EvalSet,
     natural_SCHW: Tensor,
-    probe: Probe,
-    plan: Plan,
+    extractor: FeatureExtractor,
+    plan: EvaluationPlan,
     progress: Progress,
-) -> list[Entry]:
-    """Measure every method.
+) -> list[MethodResult]:
+    """Measure every method on the same evaluation set.
 
     Args:
-        methods: by name; or the pictures of one that has been at work already.
-        gallery: faces and exemplars.
+        methods: by name; or the images of a method that has been run before.
+        eval_set: faces and exemplars.
         natural_SCHW: g(z_i+) of every exemplar, uint8.
-        probe, plan: how it is measured.
-        progress: told what is done of each method.
+        extractor: the measuring networks.
+        plan: number of pairs, seed and resamples.
+        progress: called with a description, the steps done and their total.
     """
-    pairs = ring_pairs(len(gallery.styles), plan.diversity_pairs, plan.seed)
-    backdrop = look_behind(probe, gallery, natural_SCHW, pairs)
-    entries = []
+    pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
+    references = describe_references(extractor, eval_set, natural_SCHW, pairs)
+    measured = []
     for name, method in methods.items():
 
-        def told(what: str, done: int, total: int, name: str = name) -> None:
+        def report(what: str, done: int, total: int, name: str = name) -> None:
             progress(f"{name}: {what}", done, total)
 
-        if isinstance(method, Rendered):
-            rendered = method
+        if isinstance(method, Renderings):
+            renderings = method
         else:
-            own = gallery.reconstruct(method, natural_SCHW)
-            rendered = Rendered(gallery.restyle(method, told), own)
-        subjects = look_at(probe, gallery, backdrop, rendered, told)
-        table = pair_table(subjects)
-        figures = measure(subjects, table, seed=plan.seed, resamples=plan.resamples)
-        entries.append(Entry(name, figures, rendered.results))
-    return entries
+            reconstructions = eval_set.reconstruct(method, natural_SCHW)
+            renderings = Renderings(eval_set.restyle(method, report), reconstructions)
+        results = describe_results(extractor, eval_set, references, renderings, report)
+        table = pair_table(results)
+        figures = measure(results, table, seed=plan.seed, resamples=plan.resamples)
+        measured.append(MethodResult(name, figures, renderings.results))
+    return measured
 
 
-def rank(entries: Sequence[Entry], columns: Sequence[Column] = COLUMNS) -> list[Row]:
-    """Where every method stands by every measure that could be taken of all.
+def rank(methods: Sequence[MethodResult], columns: Sequence[Column] = COLUMNS) -> list[Row]:
+    """Compare the methods by every measure that all of them have.
 
-    Methods are told apart by the interval of their difference on the same resampled faces and
-    exemplars, which is much narrower than their own intervals suggest.
+    Comparisons use the interval of the difference of two methods on the same resampled faces and
+    exemplars. It is much narrower than the methods' own intervals suggest.
     """
-    shared = [c for c in columns if all(c.key in entry.figures for entry in entries)]
-    places = {column.key: standing(entries, column) for column in shared}
+    shared = [c for c in columns if all(c.key in method.figures for method in methods)]
+    by_column = {column.key: compare(methods, column) for column in shared}
     return [
-        Row(entry.name, entry.figures, {key: place[i] for key, place in places.items()})
-        for i, entry in enumerate(entries)
+        Row(method.name, method.figures, {key: rows[i] for key, rows in by_column.items()})
+        for i, method in enumerate(methods)
     ]
 
 
-def standing(entries: Sequence[Entry], column: Column) -> list[Place]:
-    """Where each method stands by a measure.
+def compare(methods: Sequence[MethodResult], column: Column) -> list[Comparison]:
+    """Compare each method with all others by one measure.
 
-    A method is behind when the interval of its difference to the best one lies beside zero; first
-    when it is the best one and all others are behind; else tied.
+    A method is behind if the interval of its difference to the best one excludes zero; first if it
+    is the best one and all others are behind; else tied.
     """
     sign = 1.0 if column.higher else -1.0
-    figures = [entry.figures[column.key] for entry in entries]
+    figures = [method.figures[column.key] for method in methods]
     values = [sign * figure.value for figure in figures]
     best = max(range(len(values)), key=values.__getitem__)
     behind = [
-        i != best and _ahead(difference(figures[best], figure), sign)
+        i != best and _is_ahead(difference(figures[best], figure), sign)
         for i, figure in enumerate(figures)
     ]
-    alone = sum(behind) == len(entries) - 1
-    places = []
+    best_alone = sum(behind) == len(methods) - 1
+    comparisons = []
     for i, figure in enumerate(figures):
         others = [k for k in range(len(values)) if k != i]
         rival = max(others, key=values.__getitem__, default=i)
         gap = _signed(difference(figure, figures[rival]), sign)
-        verdict = BEHIND if behind[i] else FIRST if alone else TIED
-        places.append(Place(verdict, gap))
-    return places
+        verdict = BEHIND if behind[i] else FIRST if best_alone else TIED
+        comparisons.append(Comparison(verdict, gap))
+    return comparisons
 
 
 def _signed(gap: Interval, sign: float) -> Interval:
@@ -183,6 +196,6 @@ def _signed(gap: Interval, sign: float) -> Interval:
     return Interval(sign * gap.value + 0.0, low, high)
 
 
-def _ahead(gap: Interval, sign: float) -> bool:
-    """Whether a difference is above zero, whichever end is better."""
+def _is_ahead(gap: Interval, sign: float) -> bool:
+    """Return True if a signed difference lies above zero with its whole interval."""
     return _signed(gap, sign).low > 0

@@ -1,4 +1,4 @@
-"""The measures, from descriptions of pictures to figures with intervals and lines to beat.
+"""Measures computed from descriptions of images, with intervals and reference values.
 
 Legend of shape suffixes: C content face, S exemplar (style), T exemplar compared with, E identity
 width, N, M descriptor.
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
-from dualstylegan.evaluation.kid import half_against_half, results_against_styles, sets_apart
-from dualstylegan.evaluation.shape_measures import Shapes, measure_shapes
-from dualstylegan.evaluation.subjects import Backdrop, Subjects
+from dualstylegan.evaluation.descriptions import References, ResultDescriptions
+from dualstylegan.evaluation.kid import kid_of_halves, kid_of_results, kid_of_sets
+from dualstylegan.evaluation.shape_measures import LandmarkTables, measure_shapes
 from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
 from dualstylegan.networks.style_embedding import (
     Description,
@@ -24,12 +24,22 @@ from dualstylegan.networks.style_embedding import (
     style_distances,
 )
 
-ACCEPTED = 0.5  # similarity at dlib's own limit for "same person"
+ACCEPTANCE_SIMILARITY = 0.5  # similarity at dlib's threshold for "same person"
 
 
 @dataclass(frozen=True)
 class PairTable:
-    """One row a result: what the figures are means of. Each field is a (C, S) table."""
+    """Values of each result, from which figures are averaged. Each field is a (C, S) table.
+
+    Attributes:
+        identity: identity similarity to the result's own face.
+        impostor: mean identity similarity to all other faces.
+        recognised: 1 if the result's own face is the most similar one, else 0.
+        own_distance: style distance to the result's own exemplar.
+        other_distance: mean style distance to all other exemplars.
+        face_distance: style distance of the untouched face to the exemplar.
+        rank: rank of the own exemplar by style distance; 1 is the nearest.
+    """
 
     identity: Array
     impostor: Array
@@ -40,56 +50,58 @@ class PairTable:
     rank: Array
 
     def columns(self) -> dict[str, Array]:
-        """The fields by name."""
+        """Return the fields by name."""
         return dict(vars(self))
 
 
-def pair_table(subjects: Subjects) -> PairTable:
-    """Measure every result against its own face and exemplar, and against all the others.
+def pair_table(results: ResultDescriptions) -> PairTable:
+    """Compare every result with its own face and exemplar, and with all others.
 
     Raises:
         DataError: fewer than two faces or exemplars, so that there are no others.
     """
-    backdrop = subjects.backdrop
-    shape = (len(backdrop.contents), len(backdrop.styles))
+    references = results.references
+    shape = (len(references.contents), len(references.styles))
     if min(shape) < 2:
         raise DataError(
-            "too few pictures to evaluate",
-            value=f"{shape[0]} contents and {shape[1]} exemplars",
+            "too few images to evaluate",
+            value=f"{shape[0]} content faces and {shape[1]} exemplars",
             limit="at least 2 of each",
             fix="add portraits, or raise evaluate.contents and evaluate.styles",
         )
-    similar = similarities(subjects.identities, backdrop.face_identities)
+    similar = similarities(results.identities, references.face_identities)
     similar_CSC = similar.reshape(*shape, shape[0])
     own_face = np.arange(shape[0])
     identity = similar_CSC[own_face, :, own_face]
     impostor = (similar_CSC.sum(2) - identity) / (shape[0] - 1)
-    own, other, rank = nearness(subjects.results, backdrop.exemplars, shape[0], range(shape[1]))
+    own, other, rank = exemplar_distances(
+        results.results, references.exemplars, shape[0], range(shape[1])
+    )
     return PairTable(
         identity=identity,
         impostor=impostor,
         recognised=(similar_CSC.argmax(2) == own_face[:, None]).astype(np.float64),
         own_distance=own,
         other_distance=other,
-        face_distance=style_distances(backdrop.faces, backdrop.exemplars),
+        face_distance=style_distances(references.faces, references.exemplars),
         rank=rank,
     )
 
 
-def nearness(
+def exemplar_distances(
     results: Description, exemplars: Description, contents: int, own: Sequence[int]
 ) -> tuple[Array, Array, Array]:
-    """How near each result is to its exemplar among T exemplars.
+    """Compute style distances of results to T exemplars, and the rank of their own exemplar.
 
     Args:
-        results: C x S pictures, content by content.
-        exemplars: T of them.
-        contents: C.
-        own: the number among the T of each of the S exemplars.
+        results: C x S results, face by face.
+        exemplars: T exemplars.
+        contents: number of faces C.
+        own: index among the T exemplars of each of the S own ones.
 
     Returns:
-        Style distance to the own exemplar, mean distance to the others, and the own one's place
-        by distance (1: nearest), each (C, S).
+        Distance to the own exemplar, mean distance to the others, and rank of the own exemplar
+        (1 is the nearest), each (C, S).
     """
     distances_CST = style_distances(results, exemplars).reshape(contents, len(own), -1)
     near = distances_CST[:, np.arange(len(own)), list(own)]
@@ -98,28 +110,33 @@ def nearness(
 
 
 def similarities(first_NE: Array, second_ME: Array) -> Array:
-    """Identity similarity of every descriptor to every other, (N, M); see `networks.identity`.
+    """Compute the identity similarity of each pair of descriptors, (N, M).
 
-    1 for the same descriptor, 0.5 where dlib still says "same person".
+    1 for equal descriptors, 0.5 at dlib's threshold for "same person"; see `networks.identity`.
     """
     apart = np.sqrt(squared_distances(first_NE, second_ME))
     similar: Array = 1 - apart / (2 * SAME_PERSON_DISTANCE)
     return similar
 
 
-def different_people(face_identities: Array) -> Array:
-    """Similarity of every face to every other, (C, C), NaN on the diagonal."""
+def face_similarities(face_identities: Array) -> Array:
+    """Compute the similarity of each face to every other, (C, C), NaN on the diagonal."""
     similar = similarities(face_identities, face_identities)
     np.fill_diagonal(similar, np.nan)
     return similar
 
 
 def measure(
-    subjects: Subjects, table: PairTable, *, seed: int, resamples: int
+    results: ResultDescriptions, table: PairTable, *, seed: int, resamples: int
 ) -> dict[str, Interval]:
-    """All figures by the names that metrics.json uses. See `docs/evaluation.md` for each.
+    """Compute all figures by the names that metrics.json uses; see `docs/evaluation.md`.
 
-    Names ending in `_line` are what a figure is to be held against.
+    Figures whose names end in `_line` are reference values.
+
+    Args:
+        results: descriptions of results and references.
+        table: of the same results.
+        seed, resamples: of the bootstrap.
     """
 
     def mean(values: Array, *, same_units: bool = False) -> Interval:
@@ -128,71 +145,75 @@ def measure(
     def share(holds: NDArray[np.bool_]) -> Interval:
         return mean(holds.astype(np.float64))
 
-    backdrop = subjects.backdrop
-    results, exemplars = subjects.results.pooled_NF, backdrop.exemplars.pooled_NF
-    count = len(backdrop.contents)
-    people = different_people(backdrop.face_identities)
-    accepted = np.where(np.isnan(people), np.nan, (people > ACCEPTED).astype(np.float64))
-    faces = backdrop.faces.pooled_NF
+    references = results.references
+    pooled, exemplars = results.results.pooled_NF, references.exemplars.pooled_NF
+    count = len(references.contents)
+    between_faces = face_similarities(references.face_identities)
+    accepted = np.where(
+        np.isnan(between_faces),
+        np.nan,
+        (between_faces > ACCEPTANCE_SIMILARITY).astype(np.float64),
+    )
+    faces = references.faces.pooled_NF
     figures = {
-        "kid_results": results_against_styles(
-            results, exemplars, count, seed=seed, resamples=resamples
-        ),
-        "kid_faces_line": sets_apart(faces, exemplars, seed=seed, resamples=resamples),
+        "kid_results": kid_of_results(pooled, exemplars, count, seed=seed, resamples=resamples),
+        "kid_faces_line": kid_of_sets(faces, exemplars, seed=seed, resamples=resamples),
         "identity_same": mean(table.identity),
         "identity_impostor_line": mean(table.impostor),
-        "identity_people_line": mean(people, same_units=True),
+        "identity_people_line": mean(between_faces, same_units=True),
         "identity_recognised": mean(table.recognised),
-        "identity_accepted": share(table.identity > ACCEPTED),
+        "identity_accepted": share(table.identity > ACCEPTANCE_SIMILARITY),
         "identity_accepted_people_line": mean(accepted, same_units=True),
-        "reconstruction_lpips": mean(subjects.reconstruction_S),
-        "reconstruction_intrinsic_line": mean(backdrop.intrinsic_S),
+        "reconstruction_lpips": mean(results.reconstruction_S),
+        "reconstruction_intrinsic_line": mean(references.intrinsic_S),
         "style_nearer_than_mean": share(table.own_distance < table.other_distance),
         "style_nearest": share(table.rank == 1),
-        "style_nearest_chance_line": _constant(1 / len(backdrop.styles)),
+        "style_nearest_chance_line": _constant(1 / len(references.styles)),
         "style_distance": mean(table.own_distance),
         "style_distance_other_line": mean(table.other_distance),
         "style_distance_face_line": mean(table.face_distance),
-        "diversity_lpips": mean(subjects.spread_CP),
-        "diversity_exemplars_line": mean(backdrop.exemplar_spread_P),
+        "diversity_lpips": mean(results.spread_CP),
+        "diversity_exemplars_line": mean(references.exemplar_spread_P),
     }
     if len(exemplars) >= 4:
-        figures["kid_halves_line"] = half_against_half(exemplars, seed=seed)
-    ratio = _share(figures["kid_results"], figures["kid_faces_line"])
+        figures["kid_halves_line"] = kid_of_halves(exemplars, seed=seed)
+    ratio = _ratio(figures["kid_results"], figures["kid_faces_line"])
     if ratio is not None:
         figures["kid_ratio"] = ratio
-    landmarks = subjects.results_NK2
-    shapes = Shapes(
-        backdrop.faces_CK2,
-        backdrop.exemplars_SK2,
+    landmarks = results.landmarks_NK2
+    tables = LandmarkTables(
+        references.faces_CK2,
+        references.exemplars_SK2,
         landmarks.reshape(count, -1, *landmarks.shape[1:]),
     )
-    return figures | measure_shapes(shapes, seed=seed, resamples=resamples)
+    return figures | measure_shapes(tables, seed=seed, resamples=resamples)
 
 
 def measure_realism(
-    backdrop: Backdrop, fresh: Description, *, seed: int, resamples: int
+    references: References, random_faces: Description, *, seed: int, resamples: int
 ) -> dict[str, Interval]:
-    """Destylization: are the g(z_i+) faces like any other of the generator?
+    """Measure the realism of destylization: the kernel distance of g(z_i+) to random faces of g.
 
     Args:
-        fresh: faces of random codes.
+        references: with descriptions of g(z_i+) and of the exemplars.
+        random_faces: faces of random codes.
+        seed, resamples: of the bootstrap.
     """
-    natural, exemplars = backdrop.natural.pooled_NF, backdrop.exemplars.pooled_NF
-    faces = fresh.pooled_NF
+    natural, exemplars = references.natural.pooled_NF, references.exemplars.pooled_NF
+    faces = random_faces.pooled_NF
     figures = {
-        "natural_kid": sets_apart(natural, faces, seed=seed, resamples=resamples),
-        "natural_exemplars_line": sets_apart(exemplars, faces, seed=seed, resamples=resamples),
+        "natural_kid": kid_of_sets(natural, faces, seed=seed, resamples=resamples),
+        "natural_exemplars_line": kid_of_sets(exemplars, faces, seed=seed, resamples=resamples),
     }
     if len(faces) >= 4:
-        figures["natural_halves_line"] = half_against_half(faces, seed=seed)
+        figures["natural_halves_line"] = kid_of_halves(faces, seed=seed)
     return figures
 
 
-def _share(ours: Interval, line: Interval) -> Interval | None:
-    """What is left of a line, with the widest interval that the two intervals allow.
+def _ratio(ours: Interval, line: Interval) -> Interval | None:
+    """Ratio of two intervals, with the widest bounds that both allow.
 
-    None when the line is not above zero, so that there is nothing to take a share of.
+    None if the reference value is not positive, so that the ratio means nothing.
     """
     if line.value <= 0:
         return None

@@ -1,9 +1,9 @@
-"""Evaluation of a portrait model: render every face in every style, measure, keep the pictures.
+"""Evaluation of a portrait model: render every face in every style, describe, measure.
 
-Legend of shape suffixes: C content face, S exemplar, H, W, N picture, L row, D style width.
+Legend of shape suffixes: C content face, S exemplar, H, W, N image, L row, D style width.
 
-Held-out exemplars, which no training has seen and the model got at run time, are rendered and
-measured as the others are, and stand beside them.
+Held-out exemplars, which no training has seen, are added to the model as styles beforehand. They
+are rendered and measured like the others, and reported next to them.
 """
 
 from __future__ import annotations
@@ -18,39 +18,43 @@ from torch import Tensor
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
-from dualstylegan.evaluation.gallery import Gallery, Progress, dualstylegan
-from dualstylegan.evaluation.held_out import measure_enrolled
-from dualstylegan.evaluation.large import measure_large
+from dualstylegan.evaluation.descriptions import (
+    Renderings,
+    describe_references,
+    describe_results,
+)
+from dualstylegan.evaluation.eval_set import EvalSet, Progress, dualstylegan, ring_pairs
+from dualstylegan.evaluation.extractor import FeatureExtractor, to_bytes
+from dualstylegan.evaluation.full_size import measure_full_size
+from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
-from dualstylegan.evaluation.probe import Probe, ring_pairs, to_bytes
-from dualstylegan.evaluation.subjects import Rendered, look_at, look_behind
 from dualstylegan.io.images import image_to_tensor
 from dualstylegan.portrait.model import PortraitModel
 
 Portrait = tuple[str, Image.Image]
 
-SWEEP_STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)
-FRESH_TRUNCATION = 0.7  # psi of faces of random codes, as destylization truncates
+SWEEP_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured, and at what cost.
+class EvaluationPlan:
+    """Settings of the evaluation.
 
     Attributes:
-        size: pixels of the results.
-        measure_size: pixels that VGG16 sees; 128 costs a quarter of 256.
-        contents, styles: at most so many faces and exemplars, spread evenly over those given;
+        size: of the results, in pixels.
+        measure_size: image size for VGG16, in pixels; 128 takes a quarter of the time of 256.
+        contents, styles: maximum numbers of faces and exemplars, evenly spaced over those given;
             None takes all.
-        diversity_pairs: pairs of exemplars whose results are compared, for each face.
-        structure, color: weights of the results; the model's own when None.
-        batch: pictures rendered or looked at together.
+        diversity_pairs: pairs of exemplars whose results are compared, per face.
+        structure, color: style weights of the results; None takes the model's defaults.
+        batch: images per forward pass.
         seed: of the bootstrap and of the choice of pairs.
         resamples: of the bootstrap.
-        natural_faces: faces of random codes that g(z_i+) are held against.
-        large_pairs: pairs rendered as large as the model can; 0: none.
-        bfloat16: render in bfloat16, twice as fast on CPUs that have it; results differ by half a
-            grey level. The measuring networks stay in float32.
+        natural_faces: number of faces from random codes that g(z_i+) is compared with.
+        large_pairs: pairs rendered at the model's full size; 0 turns these measures off.
+        bfloat16: render in bfloat16, twice as fast on CPUs that support it; results differ by half
+            a grey level. The measuring networks stay in float32.
     """
 
     size: int = 256
@@ -70,12 +74,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures, the table they come from, and the pictures that the report shows.
+    """Measures, the table that they are computed from, and all images.
 
     Attributes:
         contents, styles, held_out: names of faces, exemplars and held-out exemplars.
-        rendered: of the exemplars; enrolled: of the held-out ones, None without them.
-        sweep: uint8 (structure, color, 3, H, W) over SWEEP_STEPS of the first pair.
+        figures: measures by the names that metrics.json uses.
+        table: one row per face and exemplar.
+        renderings: images of the exemplars' styles.
+        held_out_renderings: images of the held-out exemplars' styles; None without any.
+        sweep: uint8 (structure, color, 3, H, W) over SWEEP_WEIGHTS, for the first pair.
         reconstruction_S: LPIPS of each reconstruction.
     """
 
@@ -84,45 +91,45 @@ class Evaluation:
     held_out: tuple[str, ...]
     figures: dict[str, Interval]
     table: PairTable
-    rendered: Rendered
-    enrolled: Rendered | None
+    renderings: Renderings
+    held_out_renderings: Renderings | None
     sweep: Tensor
     reconstruction_S: Array = field(repr=False)
 
 
 def spread_evenly(items: Sequence[Portrait], limit: int | None) -> list[Portrait]:
-    """At most `limit` items, evenly spread over the sequence, in order."""
+    """Choose at most `limit` items, evenly spaced over the sequence, in order."""
     if limit is None or limit >= len(items):
         return list(items)
     return [items[i * len(items) // limit] for i in range(limit)]
 
 
 def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
-    """Aligned portraits as uint8 (N, 3, size, size)."""
+    """Stack aligned portraits as uint8 (N, 3, size, size)."""
     return to_bytes(torch.stack([image_to_tensor(image, size) for _, image in portraits]))
 
 
 @contextmanager
 def rendering_dtype(model: PortraitModel, dtype: torch.dtype) -> Iterator[None]:
-    """Let the generator's feature maps have `dtype` for a while."""
-    usual = model.generator.compute_dtype
+    """Set the precision of the generator's feature maps within a block."""
+    before = model.generator.compute_dtype
     model.generator.compute_dtype = dtype
     try:
         yield
     finally:
-        model.generator.compute_dtype = usual
+        model.generator.compute_dtype = before
 
 
 def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
-    """One face in one style under each pair of weights, uint8 (steps, steps, 3, H, W)."""
+    """Render one face in one style at each pair of weights, uint8 (steps, steps, 3, H, W)."""
     rows = []
     extrinsic = model.styles.extrinsic_of([style])
-    for structure in SWEEP_STEPS:
-        pictures = [
+    for structure in SWEEP_WEIGHTS:
+        images = [
             model.render(code_LD[None], extrinsic, structure=structure, color=color, size=size)
-            for color in SWEEP_STEPS
+            for color in SWEEP_WEIGHTS
         ]
-        rows.append(to_bytes(torch.cat(pictures)))
+        rows.append(to_bytes(torch.cat(images)))
     return torch.stack(rows)
 
 
@@ -133,56 +140,62 @@ def evaluate(
     codes: Mapping[str, Tensor],
     exemplars: Sequence[Portrait],
     held_out: Sequence[Portrait],
-    probe: Probe,
-    plan: Plan,
+    extractor: FeatureExtractor,
+    plan: EvaluationPlan,
     progress: Progress = lambda what, done, total: None,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
     Args:
-        model: with the held-out exemplars enrolled.
-        contents: held-out aligned faces, named.
-        codes: their Z+ codes (L, D) by name.
-        exemplars: aligned exemplars of the training; each name must be a style of the model.
-        held_out: aligned exemplars that the training has not seen; may be none.
-        probe: the measuring networks.
+        model: packaged model to which the held-out exemplars have been added as styles.
+        contents: held-out aligned faces, by name.
+        codes: their Z+ codes (L, D), by name.
+        exemplars: aligned training exemplars; each name must be a style of the model.
+        held_out: aligned exemplars that no training has seen; may be empty.
+        extractor: the measuring networks.
+        plan: settings of the evaluation.
+        progress: called with a description, the steps done and their total.
 
     Raises:
-        DataError: too few pictures, or an exemplar that the model does not know.
+        DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
     """
     contents = spread_evenly(contents, plan.contents)
     exemplars = spread_evenly(exemplars, plan.styles)
     _check_known(model, [*exemplars, *held_out])
-    gallery = hang(model, contents, codes, exemplars, plan)
-    drawn = {"seed": plan.seed, "resamples": plan.resamples}
+    eval_set = build_eval_set(model, contents, codes, exemplars, plan)
+    bootstrap = {"seed": plan.seed, "resamples": plan.resamples}
     with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
-        rendered, natural = render(model, gallery, plan, progress)
-        sweep = render_sweep(model, gallery.code_CLD[0], gallery.styles[0], plan.size)
-        fresh = render_fresh(model, plan)
-        large = measure_large(model, gallery, probe, plan.large_pairs, plan.size, **drawn)
-        extra = hang(model, contents, codes, held_out, plan) if held_out else None
-        enrolled = render(model, extra, plan, progress, "held out: ") if extra else None
-    pairs = ring_pairs(len(gallery.styles), plan.diversity_pairs, plan.seed)
-    backdrop = look_behind(probe, gallery, natural, pairs)
-    subjects = look_at(probe, gallery, backdrop, rendered, progress)
-    table = pair_table(subjects)
-    figures = measure(subjects, table, **drawn)
-    figures |= measure_realism(backdrop, probe.look(fresh)[0], **drawn)
-    figures |= large
-    if extra and enrolled:
-        behind = look_behind(probe, extra, enrolled[1], [])
-        others = look_at(probe, extra, behind, enrolled[0], progress)
-        figures |= measure_enrolled(subjects, others, **drawn)
+        renderings, natural = render(model, eval_set, plan, progress)
+        sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
+        random_faces = render_random_faces(model, plan)
+        full_size = measure_full_size(
+            model, eval_set, extractor, plan.large_pairs, plan.size, **bootstrap
+        )
+        added = build_eval_set(model, contents, codes, held_out, plan) if held_out else None
+        added_images = render(model, added, plan, progress, "held out: ") if added else None
+    pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
+    references = describe_references(extractor, eval_set, natural, pairs)
+    results = describe_results(extractor, eval_set, references, renderings, progress)
+    table = pair_table(results)
+    figures = measure(results, table, **bootstrap)
+    figures |= measure_realism(references, extractor.describe(random_faces)[0], **bootstrap)
+    figures |= full_size
+    if added and added_images:
+        added_references = describe_references(extractor, added, added_images[1], [])
+        added_results = describe_results(
+            extractor, added, added_references, added_images[0], progress
+        )
+        figures |= measure_added_styles(results, added_results, **bootstrap)
     return Evaluation(
-        contents=gallery.contents,
-        styles=gallery.styles,
-        held_out=extra.styles if extra else (),
+        contents=eval_set.contents,
+        styles=eval_set.styles,
+        held_out=added.styles if added else (),
         figures=figures,
         table=table,
-        rendered=rendered,
-        enrolled=enrolled[0] if enrolled else None,
+        renderings=renderings,
+        held_out_renderings=added_images[0] if added_images else None,
         sweep=sweep,
-        reconstruction_S=subjects.reconstruction_S,
+        reconstruction_S=results.reconstruction_S,
     )
 
 
@@ -193,20 +206,28 @@ def _check_known(model: PortraitModel, exemplars: Sequence[Portrait]) -> None:
             "exemplars are not styles of the model",
             value=", ".join(unknown[:5]),
             limit=f"{len(model.styles.names)} styles",
-            fix="package the model anew",
+            fix="package the model again",
         )
 
 
-def hang(
+def build_eval_set(
     model: PortraitModel,
     contents: Sequence[Portrait],
     codes: Mapping[str, Tensor],
     exemplars: Sequence[Portrait],
-    plan: Plan,
-) -> Gallery:
-    """The faces and exemplars with their codes."""
+    plan: EvaluationPlan,
+) -> EvalSet:
+    """Combine faces and exemplars with the codes that the model and the code table have for them.
+
+    Args:
+        model: packaged model whose styles include all exemplars.
+        contents: aligned faces, by name.
+        codes: Z+ codes (L, D) of the faces, by name.
+        exemplars: aligned exemplars, by name.
+        plan: image size and batch.
+    """
     names = [name for name, _ in exemplars]
-    return Gallery(
+    return EvalSet(
         contents=tuple(name for name, _ in contents),
         styles=tuple(names),
         code_CLD=torch.stack([codes[name] for name, _ in contents]).to(model.device),
@@ -219,37 +240,49 @@ def hang(
     )
 
 
-def render_natural(model: PortraitModel, gallery: Gallery, plan: Plan) -> Tensor:
-    """g(z_i+) of every exemplar, uint8 (S, 3, H, W)."""
+def render_natural(model: PortraitModel, eval_set: EvalSet, plan: EvaluationPlan) -> Tensor:
+    """Render g(z_i+) of every exemplar, uint8 (S, 3, H, W)."""
     parts = [
         to_bytes(model.render(codes, None, truncation=1.0, size=plan.size))
-        for codes in torch.split(gallery.intrinsic_SLD, plan.batch)
+        for codes in torch.split(eval_set.intrinsic_SLD, plan.batch)
     ]
     return torch.cat(parts)
 
 
-def render_fresh(model: PortraitModel, plan: Plan) -> Tensor:
-    """Faces of random codes, uint8 (N, 3, H, W): what the generator makes by itself."""
-    draw = torch.Generator().manual_seed(plan.seed)
+def render_random_faces(model: PortraitModel, plan: EvaluationPlan) -> Tensor:
+    """Render faces of random codes with g, uint8 (N, 3, H, W)."""
+    rng = torch.Generator().manual_seed(plan.seed)
     generator = model.generator
-    z_ND = torch.randn(plan.natural_faces, generator.style_dim, generator=draw).to(model.device)
+    z_ND = torch.randn(plan.natural_faces, generator.style_dim, generator=rng).to(model.device)
     z_NLD = z_ND[:, None].expand(-1, generator.rows, -1)
     parts = [
-        to_bytes(model.render(codes, None, truncation=FRESH_TRUNCATION, size=plan.size))
+        to_bytes(model.render(codes, None, truncation=RANDOM_FACE_TRUNCATION, size=plan.size))
         for codes in torch.split(z_NLD, plan.batch)
     ]
     return torch.cat(parts)
 
 
 def render(
-    model: PortraitModel, gallery: Gallery, plan: Plan, progress: Progress, prefix: str = ""
-) -> tuple[Rendered, Tensor]:
-    """Results and reconstructions of DualStyleGAN, and g(z_i+) of every exemplar."""
-    natural = render_natural(model, gallery, plan)
+    model: PortraitModel,
+    eval_set: EvalSet,
+    plan: EvaluationPlan,
+    progress: Progress,
+    prefix: str = "",
+) -> tuple[Renderings, Tensor]:
+    """Render results and reconstructions of DualStyleGAN, and g(z_i+) of every exemplar.
+
+    Args:
+        model: packaged model.
+        eval_set: faces and exemplars.
+        plan: image size, batch and style weights.
+        progress: called with a description, the faces done and their number.
+        prefix: of the description.
+    """
+    natural = render_natural(model, eval_set, plan)
     method = dualstylegan(model, plan.size, plan.structure, plan.color)
-    # a reconstruction takes all of its exemplar, whatever the results are measured at
-    whole = dualstylegan(model, plan.size, 1.0, 1.0)
-    results = gallery.restyle(
+    # reconstructions always use full style weights, whatever weights the results have
+    full_weights = dualstylegan(model, plan.size, 1.0, 1.0)
+    results = eval_set.restyle(
         method, lambda what, done, total: progress(prefix + what, done, total)
     )
-    return Rendered(results, gallery.reconstruct(whole, natural)), natural
+    return Renderings(results, eval_set.reconstruct(full_weights, natural)), natural

@@ -1,10 +1,10 @@
-"""Measures of shapes: structure that follows the exemplar, content that stays, faces that are lost.
+"""Measures of face shape: structure taken from the exemplar, pose and expression kept, faces lost.
 
 Legend of shape suffixes: C content face, S exemplar, T exemplar compared with, K landmark, F figure
 of pose or expression, V flattened landmarks (2 K).
 
-Pictures without a plausible face have NaN for landmarks and are left out, all but of the share of
-faces that are lost.
+Images without a plausible face have NaN landmarks. They count in the share of faces lost, and are
+left out of all other measures.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from dualstylegan.evaluation.geometry import (
 
 
 @dataclass(frozen=True)
-class Shapes:
+class LandmarkTables:
     """Landmarks of C faces, S exemplars and their results.
 
     Attributes:
-        faces_CK2, exemplars_SK2, results_CSK2: in pixels; NaN where there is no plausible face.
+        faces_CK2, exemplars_SK2, results_CSK2: in pixels; NaN without a plausible face.
     """
 
     faces_CK2: Array
@@ -44,95 +44,100 @@ class Shapes:
     results_CSK2: Array
 
 
-def lost(shapes: Array) -> Array:
-    """1 where a picture shows no plausible face, 0 where it does; landmarks (..., K, 2)."""
-    missing: Array = np.asarray(np.isnan(shapes).any((-1, -2)), np.float64)
+def face_missing(landmarks: Array) -> Array:
+    """Return 1 for images without a plausible face, else 0; landmarks (..., K, 2)."""
+    missing: Array = np.asarray(np.isnan(landmarks).any((-1, -2)), np.float64)
     return missing
 
 
-def moved(shapes: Shapes) -> tuple[Array, Array]:
-    """How far results went from their face towards each exemplar, as (C, S, T) tables.
+def structure_progress(tables: LandmarkTables) -> tuple[Array, Array]:
+    """Compute how far results moved from their face towards each exemplar, as (C, S, T) tables.
 
-    The share of the way is <r - f, e - f> / |e - f|^2 of the structures r of a result, f of its
-    face and e of an exemplar: 0 where the face stands, 1 where the exemplar does.
+    With the structures r of a result, f of its face and e of an exemplar, the progress is
+    <r - f, e - f> / |e - f|^2: 0 at the face, 1 at the exemplar.
 
     Returns:
-        <r - f, e - f> and |e - f|^2.
+        Numerator <r - f, e - f> and denominator |e - f|^2.
     """
-    counts = shapes.results_CSK2.shape[:2]
-    flat = shapes.results_CSK2.reshape(-1, *shapes.results_CSK2.shape[2:])
-    face_CV = structures(shapes.faces_CK2).reshape(counts[0], -1)
-    exemplar_TV = structures(shapes.exemplars_SK2).reshape(counts[1], -1)
-    gone_CSV = structures(flat).reshape(*counts, -1) - face_CV[:, None]
-    way_CTV = exemplar_TV[None] - face_CV[:, None]
-    over_CST = np.einsum("csv,ctv->cst", gone_CSV, way_CTV)
-    under_CT = (way_CTV**2).sum(-1)
+    counts = tables.results_CSK2.shape[:2]
+    flat = tables.results_CSK2.reshape(-1, *tables.results_CSK2.shape[2:])
+    face_CV = structures(tables.faces_CK2).reshape(counts[0], -1)
+    exemplar_TV = structures(tables.exemplars_SK2).reshape(counts[1], -1)
+    shift_CSV = structures(flat).reshape(*counts, -1) - face_CV[:, None]
+    target_CTV = exemplar_TV[None] - face_CV[:, None]
+    over_CST = np.einsum("csv,ctv->cst", shift_CSV, target_CTV)
+    under_CT = (target_CTV**2).sum(-1)
     return over_CST, np.broadcast_to(under_CT[:, None], over_CST.shape)
 
 
-def changes(
+def attribute_changes(
     faces_CF: Array, results_CSF: Array, units_F: Sequence[float], *, typical: bool
 ) -> tuple[Array, Array, Array]:
-    """Change of figures of pose or expression, in units of what two different faces differ by.
+    """Compute the change of pose or expression, in mean differences between two faces.
 
     Args:
-        faces_CF, results_CSF: the figures of the faces and of the results.
-        units_F: the unit of each figure.
-        typical: take out what an exemplar does to all faces alike: large eyes are its structure.
+        faces_CF, results_CSF: pose or expression of the faces and of the results.
+        units_F: mean difference between two faces, per figure.
+        typical: subtract the mean change of all faces by an exemplar, which is part of its
+            structure (large eyes, for instance).
 
     Returns:
-        Result against its own face (C, S), against the mean other face (C, S), and face against
-        face (C, C) with NaN on the diagonal.
+        Change from the result's own face (C, S), mean change from the other faces (C, S), and
+        change from face to face (C, C) with NaN on the diagonal.
     """
     apart_CCF = np.abs(faces_CF[:, None] - faces_CF[None])
     apart_CCF[np.eye(len(faces_CF), dtype=bool)] = np.nan
     # result of face c in style s against face d
-    gone_CSDF = results_CSF[:, :, None] - faces_CF[None, None]
+    shift_CSDF = results_CSF[:, :, None] - faces_CF[None, None]
     if typical:
-        own = np.einsum("cscf->csf", gone_CSDF)
-        gone_CSDF = gone_CSDF - _mean_known(own, 0)[None, :, None]
-    change_CSD = np.abs(gone_CSDF / np.asarray(units_F)).mean(-1)
+        own = np.einsum("cscf->csf", shift_CSDF)
+        shift_CSDF = shift_CSDF - _mean_defined(own, 0)[None, :, None]
+    change_CSD = np.abs(shift_CSDF / np.asarray(units_F)).mean(-1)
     own_CS = np.einsum("csc->cs", change_CSD)
     others = change_CSD.copy()
     others[np.arange(len(faces_CF)), :, np.arange(len(faces_CF))] = np.nan
-    return own_CS, _mean_known(others, -1), (apart_CCF / np.asarray(units_F)).mean(-1)
+    return own_CS, _mean_defined(others, -1), (apart_CCF / np.asarray(units_F)).mean(-1)
 
 
-def _mean_known(values: Array, axis: int) -> Array:
-    """Mean along an axis of what is no NaN; NaN where all is."""
-    known = np.isfinite(values)
-    count = known.sum(axis)
-    total = np.where(known, values, 0.0).sum(axis)
+def _mean_defined(values: Array, axis: int) -> Array:
+    """Mean along an axis without NaN entries; NaN where there are no others."""
+    defined = np.isfinite(values)
+    count = defined.sum(axis)
+    total = np.where(defined, values, 0.0).sum(axis)
     mean: Array = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean
 
 
-def measure_shapes(shapes: Shapes, *, seed: int, resamples: int) -> dict[str, Interval]:
-    """Structure fidelity, content retention and lost faces by the names of metrics.json.
+def measure_shapes(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, Interval]:
+    """Measure structure, pose, expression and lost faces, by the names that metrics.json uses.
 
-    Without two faces, an exemplar and a result of each that can be measured, lost faces alone.
+    Too few images with landmarks leave the share of lost faces as the only measure.
+
+    Args:
+        tables: landmarks of faces, exemplars and results.
+        seed, resamples: of the bootstrap.
     """
-    sides = {
-        "artefact_rate": shapes.results_CSK2,
-        "artefact_faces_line": shapes.faces_CK2,
-        "artefact_exemplars_line": shapes.exemplars_SK2,
+    tables_by_figure = {
+        "artefact_rate": tables.results_CSK2,
+        "artefact_faces_line": tables.faces_CK2,
+        "artefact_exemplars_line": tables.exemplars_SK2,
     }
     figures = {
-        name: mean_interval(lost(side), seed=seed, resamples=resamples)
-        for name, side in sides.items()
+        name: mean_interval(face_missing(landmarks), seed=seed, resamples=resamples)
+        for name, landmarks in tables_by_figure.items()
     }
     try:
         return {
             **figures,
-            **_structure(shapes, seed=seed, resamples=resamples),
-            **_content(shapes, seed=seed, resamples=resamples),
+            **_structure(tables, seed=seed, resamples=resamples),
+            **_content(tables, seed=seed, resamples=resamples),
         }
     except DataError:
         return figures
 
 
-def _structure(shapes: Shapes, *, seed: int, resamples: int) -> dict[str, Interval]:
-    over_CST, under_CST = moved(shapes)
+def _structure(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, Interval]:
+    over_CST, under_CST = structure_progress(tables)
     own = np.arange(over_CST.shape[1])
     missing = ~(np.isfinite(over_CST) & np.isfinite(under_CST))
     over, under = (np.where(missing, 0.0, table) for table in (over_CST, under_CST))
@@ -141,31 +146,33 @@ def _structure(shapes: Shapes, *, seed: int, resamples: int) -> dict[str, Interv
     def ratio(over_CS: Array, under_CS: Array) -> Interval:
         return ratio_interval(over_CS * known, under_CS, seed=seed, resamples=resamples)
 
-    towards = ratio(over[:, own, own], under[:, own, own])
-    others = ratio(
+    to_own = ratio(over[:, own, own], under[:, own, own])
+    to_others = ratio(
         over.sum(2) - over[:, own, own],
         under.sum(2) - under[:, own, own],
     )
     return {
-        "structure_moved": towards,
-        "structure_moved_other_line": others,
-        "structure_own": difference(towards, others),
+        "structure_moved": to_own,
+        "structure_moved_other_line": to_others,
+        "structure_own": difference(to_own, to_others),
         "structure_measured": mean_interval(
             (~missing[:, own, own]).astype(np.float64), seed=seed, resamples=resamples
         ),
     }
 
 
-def _content(shapes: Shapes, *, seed: int, resamples: int) -> dict[str, Interval]:
-    counts = shapes.results_CSK2.shape[:2]
-    flat = shapes.results_CSK2.reshape(-1, *shapes.results_CSK2.shape[2:])
+def _content(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, Interval]:
+    counts = tables.results_CSK2.shape[:2]
+    flat = tables.results_CSK2.reshape(-1, *tables.results_CSK2.shape[2:])
     figures: dict[str, Interval] = {}
     for name, of, units_F, typical in (
         ("pose", poses, POSE_UNITS, False),
         ("expression", expressions, EXPRESSION_UNITS, True),
     ):
         results_CSF = of(flat).reshape(*counts, -1)
-        own, others, people = changes(of(shapes.faces_CK2), results_CSF, units_F, typical=typical)
+        own, others, people = attribute_changes(
+            of(tables.faces_CK2), results_CSF, units_F, typical=typical
+        )
         figures |= {
             f"{name}_change": mean_interval(own, seed=seed, resamples=resamples),
             f"{name}_impostor_line": mean_interval(others, seed=seed, resamples=resamples),

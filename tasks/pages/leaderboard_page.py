@@ -31,7 +31,7 @@ READING = (
 
 
 def _cell(row: Row, column: Column) -> str:
-    found, place = row.figures[column.key], row.places.get(column.key)
+    found, place = row.figures[column.key], row.comparisons.get(column.key)
     verdict = place.verdict if place else ""
     value = tag("b", number(found.value)) if verdict in (FIRST, TIED) else number(found.value)
     mark = tag("span", verdict, class_=f"mark {verdict}") if verdict in (FIRST, TIED) else ""
@@ -61,7 +61,7 @@ def sentence(row: Row, columns: Sequence[Column] = COLUMNS) -> str:
         named = [
             column.title
             for column in columns
-            if column.key in row.places and row.places[column.key].verdict == verdict
+            if column.key in row.comparisons and row.comparisons[column.key].verdict == verdict
         ]
         if named:
             parts.append(f"{words} {', '.join(named)}")

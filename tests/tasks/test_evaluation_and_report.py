@@ -13,16 +13,16 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.baselines import mixed
-from dualstylegan.evaluation.leaderboard import compare
-from dualstylegan.evaluation.run import SWEEP_STEPS, evaluate, hang, render_natural
+from dualstylegan.evaluation.baselines import style_mixing
+from dualstylegan.evaluation.leaderboard import measure_methods
+from dualstylegan.evaluation.run import SWEEP_WEIGHTS, build_eval_set, evaluate, render_natural
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import write_png
 from tasks import report
 from tasks.evaluate import portraits, read_rendered, write_evaluation
 from tasks.leaderboard import write_board
 from tasks.pages.page import render
-from tests.dualstylegan.evaluation.test_run import PLAN, probe
+from tests.support.measuring_networks import PLAN, extractor
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
 FACES = ("ada", "bo", "cy")
@@ -39,15 +39,15 @@ def write_leaderboard() -> None:
     model = tiny_model()
     faces = portraits(report.ALIGNED / "content")
     exemplars = portraits(report.ALIGNED / "style")
-    gallery = hang(model, faces, codes_of(faces), exemplars, PLAN)
+    eval_set = build_eval_set(model, faces, codes_of(faces), exemplars, PLAN)
     methods = {
-        "ours": read_rendered(gallery.contents, gallery.styles, PLAN.size),
-        "mixed": mixed(model.generator, PLAN.size),
+        "ours": read_rendered(eval_set.contents, eval_set.styles, PLAN.size),
+        "mixed": style_mixing(model.generator, PLAN.size),
     }
-    natural = render_natural(model, gallery, PLAN)
-    entries = compare(methods, gallery, natural, probe(), PLAN, lambda *_: None)
-    write_board(report.LEADERBOARD, entries, gallery, "Both on the same faces.")
-    write_board(report.ABLATIONS, entries[:1], gallery, "One part left out at a time.")
+    natural = render_natural(model, eval_set, PLAN)
+    entries = measure_methods(methods, eval_set, natural, extractor(), PLAN, lambda *_: None)
+    write_board(report.LEADERBOARD, entries, eval_set, "Both on the same faces.")
+    write_board(report.ABLATIONS, entries[:1], eval_set, "One part left out at a time.")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             codes_of(contents),
             portraits(report.ALIGNED / "style", TRAINED),
             portraits(report.ALIGNED / "held_out"),
-            probe(),
+            extractor(),
             PLAN,
         )
         write_evaluation(found)
@@ -107,7 +107,7 @@ def test_metrics_are_flat_with_value_and_interval(inside: Path) -> None:
 def test_every_result_is_on_disk(inside: Path) -> None:
     count = len(FACES) * len(STYLE_NAMES)
     assert len(list((report.EVALUATION / "results").glob("*/*.png"))) == count
-    assert len(list((report.EVALUATION / "sweep").glob("*.png"))) == len(SWEEP_STEPS) ** 2
+    assert len(list((report.EVALUATION / "sweep").glob("*.png"))) == len(SWEEP_WEIGHTS) ** 2
     assert len(list((report.EVALUATION / "reconstructions").glob("*.png"))) == len(STYLE_NAMES)
     pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
     assert len(pairs) == len(FACES) * len(TRAINED)

@@ -11,7 +11,7 @@ from dualstylegan.io.files import read_json
 from dualstylegan.portrait.add_style import EnrolmentPlan
 from tasks.shared import held_out as enrolment
 from tasks.shared.held_out import enrol_all
-from tests.dualstylegan.evaluation.test_run import faces
+from tests.support.measuring_networks import faces
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 from tests.support.settings import shipped
 

@@ -14,10 +14,10 @@ from dualstylegan.evaluation.bootstrap import (
     ratio_interval,
 )
 from dualstylegan.evaluation.kid import (
-    half_against_half,
     kid,
-    results_against_styles,
-    sets_apart,
+    kid_of_halves,
+    kid_of_results,
+    kid_of_sets,
 )
 
 
@@ -42,7 +42,7 @@ def test_interval_of_a_table_is_wider_than_that_of_its_cells_taken_as_independen
 def test_cells_that_do_not_count_leave_the_mean_alone() -> None:
     table = np.array([[np.nan, 1.0], [3.0, np.nan]])
     assert mean_interval(table, seed=0, same_units=True).value == 2.0
-    with pytest.raises(DataError, match="nothing to measure"):
+    with pytest.raises(DataError, match="no values to average"):
         mean_interval(np.full((2, 2), np.nan), seed=0)
 
 
@@ -106,11 +106,11 @@ def test_results_close_to_the_styles_beat_the_faces() -> None:
     styles = draw.normal(1.0, 0.3, (10, 16))
     faces = draw.normal(0.0, 0.3, (6, 16))
     results = (0.2 * faces[:, None] + 0.8 * styles[None]).reshape(60, 16)
-    ours = results_against_styles(results, styles, 6, seed=0, resamples=200)
-    line = sets_apart(faces, styles, seed=0, resamples=200)
+    ours = kid_of_results(results, styles, 6, seed=0, resamples=200)
+    line = kid_of_sets(faces, styles, seed=0, resamples=200)
     assert ours.low <= ours.value <= ours.high
     assert ours.high < line.low
-    floor = half_against_half(styles, seed=0)
+    floor = kid_of_halves(styles, seed=0)
     assert floor.low <= 0 <= floor.high
 
 
@@ -119,6 +119,6 @@ def test_sets_that_cannot_be_compared_are_refused_with_their_sizes() -> None:
     with pytest.raises(DataError, match="1 and 6"):
         kid(few, many)
     with pytest.raises(DataError, match="limit: 2 x 6"):
-        results_against_styles(np.zeros((11, 4)), many, 2, seed=0)
+        kid_of_results(np.zeros((11, 4)), many, 2, seed=0)
     with pytest.raises(DataError, match="at least 4"):
-        half_against_half(np.zeros((3, 4)), seed=0)
+        kid_of_halves(np.zeros((3, 4)), seed=0)

@@ -10,11 +10,16 @@ import torch
 
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.geometry import MIRRORED, expressions, poses, structures
-from dualstylegan.evaluation.shape_measures import Shapes, changes, measure_shapes, moved
-from dualstylegan.evaluation.shapes import FaceShapes, disagreement
+from dualstylegan.evaluation.landmarks import PlausibleLandmarks, disagreement
+from dualstylegan.evaluation.shape_measures import (
+    LandmarkTables,
+    attribute_changes,
+    measure_shapes,
+    structure_progress,
+)
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import read_image
-from tests.support.standing_faces import standing
+from tests.support.made_up_landmarks import made_up_landmarks
 
 
 def tilted(shape_K2: Array, degrees: float, scale: float = 1.0, shift: float = 0.0) -> Array:
@@ -26,14 +31,14 @@ def tilted(shape_K2: Array, degrees: float, scale: float = 1.0, shift: float = 0
 def test_each_landmark_has_one_on_the_other_side() -> None:
     assert sorted(MIRRORED) == list(range(68))
     assert (MIRRORED[MIRRORED] == np.arange(68)).all()
-    shape = standing()
+    shape = made_up_landmarks()
     across = shape[MIRRORED] * [-1, 1] + [256, 0]
     assert np.allclose(across, shape)
 
 
 @pytest.mark.parametrize("degrees", [0, 20, -70, 120, 180])
 def test_place_size_and_tilt_do_not_matter(degrees: float) -> None:
-    shape = standing(1.1, 0.9, 0.2, yaw=0.2)
+    shape = made_up_landmarks(1.1, 0.9, 0.2, yaw=0.2)
     both = np.stack((shape, tilted(shape, degrees, 3.0, 40.0)))
     for of in (structures, poses, expressions):
         here, there = of(both)
@@ -41,8 +46,8 @@ def test_place_size_and_tilt_do_not_matter(degrees: float) -> None:
 
 
 def test_turning_the_head_is_pose_and_not_structure() -> None:
-    ahead, left, right = (standing(yaw=y) for y in (0, 0.15, -0.15))
-    wide = standing(1.2)
+    ahead, left, right = (made_up_landmarks(yaw=y) for y in (0, 0.15, -0.15))
+    wide = made_up_landmarks(1.2)
     shapes = np.stack((ahead, left, right, wide))
     turned = structures(shapes)
     apart = np.linalg.norm(turned - turned[0], axis=(1, 2))
@@ -54,20 +59,22 @@ def test_turning_the_head_is_pose_and_not_structure() -> None:
 
 
 def test_an_open_mouth_is_expression_and_not_pose() -> None:
-    shut, wide_open = np.stack((standing(open_=0.1), standing(open_=0.5)))[:, None]
+    shut, wide_open = np.stack((made_up_landmarks(open_=0.1), made_up_landmarks(open_=0.5)))[
+        :, None
+    ]
     assert expressions(wide_open)[0, 0] > expressions(shut)[0, 0] + 0.3
     assert poses(wide_open) == pytest.approx(poses(shut), abs=1e-6)
 
 
-def shapes_of(share: float, lost_exemplar: int | None = None) -> Shapes:
+def shapes_of(share: float, lost_exemplar: int | None = None) -> LandmarkTables:
     """Results that went a share of the way from their face to their exemplar."""
     draw = np.random.default_rng(0)
-    faces = np.stack([standing() + draw.normal(0, 2, (68, 2)) for _ in range(3)])
-    exemplars = np.stack([standing(*draw.uniform(0.7, 1.4, 2)) for _ in range(5)])
+    faces = np.stack([made_up_landmarks() + draw.normal(0, 2, (68, 2)) for _ in range(3)])
+    exemplars = np.stack([made_up_landmarks(*draw.uniform(0.7, 1.4, 2)) for _ in range(5)])
     results = (1 - share) * faces[:, None] + share * exemplars[None]
     if lost_exemplar is not None:
         exemplars[lost_exemplar] = np.nan
-    return Shapes(faces, exemplars, results)
+    return LandmarkTables(faces, exemplars, results)
 
 
 def test_structure_moves_from_nothing_to_all_of_the_way() -> None:
@@ -82,7 +89,7 @@ def test_structure_moves_from_nothing_to_all_of_the_way() -> None:
 def test_moving_all_faces_alike_is_no_fidelity() -> None:
     given = shapes_of(0.0)
     exemplar = given.exemplars_SK2.mean(0)
-    alike = Shapes(
+    alike = LandmarkTables(
         given.faces_CK2,
         given.exemplars_SK2,
         np.broadcast_to(exemplar, given.results_CSK2.shape).copy(),
@@ -99,14 +106,14 @@ def test_what_cannot_be_measured_is_left_out_and_told() -> None:
     assert part["artefact_exemplars_line"].value == pytest.approx(0.2)
     assert part["artefact_rate"].value == 0
     assert part["structure_moved"].value == pytest.approx(0.5, abs=0.03)
-    nothing = Shapes(*(np.full_like(x, np.nan) for x in vars(shapes_of(0.5)).values()))
+    nothing = LandmarkTables(*(np.full_like(x, np.nan) for x in vars(shapes_of(0.5)).values()))
     found = measure_shapes(nothing, seed=0, resamples=50)
     assert found["artefact_rate"].value == 1
     assert "structure_moved" not in found
 
 
 def test_other_exemplars_are_those_that_can_be_measured() -> None:
-    over_CST, under_CST = moved(shapes_of(1.0, 2))
+    over_CST, under_CST = structure_progress(shapes_of(1.0, 2))
     assert over_CST.shape == under_CST.shape == (3, 5, 5)
     assert np.isnan(over_CST[:, :, 2]).all()
     assert np.isfinite(over_CST[:, :, [0, 1, 3, 4]]).all()
@@ -118,24 +125,24 @@ UNITS = (1.0, 2.0)
 def test_change_is_none_for_the_same_and_that_of_another_face_for_another() -> None:
     faces_CF = np.random.default_rng(2).normal(size=(6, 2))
     kept = np.repeat(faces_CF[:, None], 4, 1)
-    own, others, people = changes(faces_CF, kept, UNITS, typical=False)
+    own, others, people = attribute_changes(faces_CF, kept, UNITS, typical=False)
     assert own == pytest.approx(0)
     assert np.nanmean(people) == pytest.approx(others.mean())
-    one_unit = changes(faces_CF, kept + np.array(UNITS), UNITS, typical=False)[0]
+    one_unit = attribute_changes(faces_CF, kept + np.array(UNITS), UNITS, typical=False)[0]
     assert one_unit == pytest.approx(1)
 
 
 def test_what_an_exemplar_does_to_all_faces_alike_is_no_change_of_expression() -> None:
     faces_CF = np.random.default_rng(2).normal(size=(6, 2))
     large_eyes = np.arange(4.0)[None, :, None] + faces_CF[:, None]
-    assert changes(faces_CF, large_eyes, UNITS, typical=True)[0] == pytest.approx(0)
-    assert changes(faces_CF, large_eyes, UNITS, typical=False)[0].mean() > 0.5
+    assert attribute_changes(faces_CF, large_eyes, UNITS, typical=True)[0] == pytest.approx(0)
+    assert attribute_changes(faces_CF, large_eyes, UNITS, typical=False)[0].mean() > 0.5
     same = np.zeros_like(large_eyes)
-    assert changes(faces_CF, same, UNITS, typical=True)[0].mean() > 0.4
+    assert attribute_changes(faces_CF, same, UNITS, typical=True)[0].mean() > 0.4
 
 
 def test_two_witnesses_of_a_face_agree_or_not() -> None:
-    shape = standing()
+    shape = made_up_landmarks()
     points = np.stack((shape[36:42].mean(0), shape[42:48].mean(0), shape[30], shape[48], shape[54]))
     assert disagreement(shape, points) == 0
     eyes = np.linalg.norm(points[1] - points[0])
@@ -143,7 +150,7 @@ def test_two_witnesses_of_a_face_agree_or_not() -> None:
 
 
 def test_landmarks_of_a_photo_and_none_of_what_is_no_face(weights: Path) -> None:
-    find = FaceShapes(weights)
+    find = PlausibleLandmarks(weights)
     photo = read_image(weights / "astronaut.png")
     face = align_face(photo, 128, weights_dir=weights).image
     picture = torch.from_numpy(np.array(face)).permute(2, 0, 1)

@@ -12,46 +12,46 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.evaluation.baselines import gram, layer_swap, mixed, optimised
+from dualstylegan.evaluation.baselines import gram, layer_swap, pixel_optimisation, style_mixing
 from dualstylegan.evaluation.bootstrap import Array, mean_interval
-from dualstylegan.evaluation.gallery import Gallery, Sitters, Styles, dualstylegan
+from dualstylegan.evaluation.descriptions import Renderings
+from dualstylegan.evaluation.eval_set import EvalSet, ExemplarBatch, FaceBatch, dualstylegan
 from dualstylegan.evaluation.leaderboard import (
     COLUMNS,
     Column,
-    Entry,
+    MethodResult,
     Row,
     compare,
+    measure_methods,
     rank,
-    standing,
 )
-from dualstylegan.evaluation.run import hang, render_natural
-from dualstylegan.evaluation.subjects import Rendered
+from dualstylegan.evaluation.run import build_eval_set, render_natural
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from tasks.pages.leaderboard_page import render, sentence
-from tests.dualstylegan.evaluation.test_run import PLAN, Features, faces, probe
+from tests.support.measuring_networks import PLAN, Features, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
 
-def pairs(count: int) -> tuple[Sitters, Styles]:
+def pairs(count: int) -> tuple[FaceBatch, ExemplarBatch]:
     model = tiny_model()
     draw = torch.Generator().manual_seed(1)
     shape = (count, model.generator.rows, model.generator.style_dim)
     images = torch.rand(2, count, 3, 32, 32, generator=draw) * 2 - 1
     codes = torch.randn(2, *shape, generator=draw)
-    return Sitters(codes[0], images[0]), Styles(codes[1], images[1])
+    return FaceBatch(codes[0], images[0]), ExemplarBatch(codes[1], images[1])
 
 
 def test_mixing_keeps_the_faces_rows_and_takes_the_exemplars_colours() -> None:
     g = tiny_model().generator
-    sitters, styles = pairs(2)
+    face_batch, exemplars = pairs(2)
     rows = g.structure_rows
-    made = mixed(g, 32)(sitters, styles, 1.0)
-    codes = torch.cat((sitters.code_NLD[:, :rows], styles.extrinsic_NLD[:, rows:]), 1)
+    made = style_mixing(g, 32)(face_batch, exemplars, 1.0)
+    codes = torch.cat((face_batch.code_NLD[:, :rows], exemplars.extrinsic_NLD[:, rows:]), 1)
     assert torch.allclose(made, g(codes, "z_plus", size=32).clamp(-1, 1), atol=1e-5)
-    same = Styles(sitters.code_NLD, styles.image_NCHW)
-    plain = g(sitters.code_NLD, "z_plus", size=32).clamp(-1, 1)
-    assert torch.allclose(mixed(g, 32)(sitters, same, 1.0), plain, atol=1e-5)
+    same = ExemplarBatch(face_batch.code_NLD, exemplars.image_NCHW)
+    plain = g(face_batch.code_NLD, "z_plus", size=32).clamp(-1, 1)
+    assert torch.allclose(style_mixing(g, 32)(face_batch, same, 1.0), plain, atol=1e-5)
 
 
 def maps(generator: StyleGAN2 | MobileStyleGAN, w_NLD: Tensor, size: int) -> list[Tensor]:
@@ -92,35 +92,37 @@ def test_a_layer_swap_has_the_features_of_g_up_to_32_px_and_the_layers_of_g_afte
 
 
 def test_optimised_pixels_come_nearer_to_the_exemplars_statistics() -> None:
-    sitters, styles = pairs(2)
+    face_batch, exemplars = pairs(2)
 
     class Maps(Features):
         def features(self, x: Tensor, stages: int | None = None) -> list[Tensor]:
             return super().features(x)[:stages]
 
     network = Maps()
-    made = optimised(network, 30, 32)(sitters, styles, 1.0)  # type: ignore[arg-type]
+    made = pixel_optimisation(network, 30, 32)(face_batch, exemplars, 1.0)  # type: ignore[arg-type]
 
     def apart(image: Tensor) -> float:
-        found, wanted = network.features(image), network.features(styles.image_NCHW)
+        found, wanted = network.features(image), network.features(exemplars.image_NCHW)
         return sum(
             float((gram(a) - gram(b)).square().mean()) for a, b in zip(found, wanted, strict=True)
         )
 
     assert made.abs().max() <= 1
-    assert apart(made) < 0.5 * apart(sitters.image_NCHW)
+    assert apart(made) < 0.5 * apart(face_batch.image_NCHW)
 
 
-def gallery() -> Gallery:
+def small_eval_set() -> EvalSet:
     exemplars = [(n, i) for n, (_, i) in zip(STYLE_NAMES, faces(4, 1), strict=True)]
-    return hang(tiny_model(), faces(3, 0), codes_of(faces(3, 0)), exemplars, PLAN)
+    return build_eval_set(tiny_model(), faces(3, 0), codes_of(faces(3, 0)), exemplars, PLAN)
 
 
-def compared() -> list[Entry]:
-    model, hung = tiny_model(), gallery()
+def compared() -> list[MethodResult]:
+    model, eval_set = tiny_model(), small_eval_set()
     ours = dualstylegan(model, 32)
-    methods = {"ours": ours, "mixed": mixed(model.generator, 32)}
-    return compare(methods, hung, render_natural(model, hung, PLAN), probe(), PLAN, lambda *_: None)
+    methods = {"ours": ours, "mixed": style_mixing(model.generator, 32)}
+    return measure_methods(
+        methods, eval_set, render_natural(model, eval_set, PLAN), extractor(), PLAN, lambda *_: None
+    )
 
 
 def test_every_method_is_measured_on_the_same_pictures() -> None:
@@ -133,12 +135,14 @@ def test_every_method_is_measured_on_the_same_pictures() -> None:
 
 
 def test_pictures_made_before_are_measured_as_those_made_now() -> None:
-    model, hung = tiny_model(), gallery()
-    natural = render_natural(model, hung, PLAN)
+    model, eval_set = tiny_model(), small_eval_set()
+    natural = render_natural(model, eval_set, PLAN)
     method = dualstylegan(model, 32)
-    made = Rendered(hung.restyle(method, lambda *_: None), hung.reconstruct(method, natural))
-    now, before = compare(
-        {"now": method, "before": made}, hung, natural, probe(), PLAN, lambda *_: None
+    made = Renderings(
+        eval_set.restyle(method, lambda *_: None), eval_set.reconstruct(method, natural)
+    )
+    now, before = measure_methods(
+        {"now": method, "before": made}, eval_set, natural, extractor(), PLAN, lambda *_: None
     )
     assert now.figures == before.figures
 
@@ -146,12 +150,12 @@ def test_pictures_made_before_are_measured_as_those_made_now() -> None:
 HIGHER = Column("x", "x", True)
 
 
-def entry(name: str, table: Array, seed: int = 0) -> Entry:
-    return Entry(name, {"x": mean_interval(table, seed=seed)}, torch.zeros(0))
+def entry(name: str, table: Array, seed: int = 0) -> MethodResult:
+    return MethodResult(name, {"x": mean_interval(table, seed=seed)}, torch.zeros(0))
 
 
-def verdicts(*entries: Entry, column: Column = HIGHER) -> list[str]:
-    return [place.verdict for place in standing(entries, column)]
+def verdicts(*entries: MethodResult, column: Column = HIGHER) -> list[str]:
+    return [comparison.verdict for comparison in compare(entries, column)]
 
 
 def test_methods_are_told_apart_by_their_difference_on_the_same_pictures() -> None:
@@ -161,7 +165,7 @@ def test_methods_are_told_apart_by_their_difference_on_the_same_pictures() -> No
     assert ours.figures["x"].low < other.figures["x"].high
     assert verdicts(ours, other) == ["first", "behind"]
     assert verdicts(ours, other, column=Column("x", "x", False)) == ["behind", "first"]
-    gap = standing([ours, other], HIGHER)[0].gap
+    gap = compare([ours, other], HIGHER)[0].gap
     assert gap.value == pytest.approx(0.1)
     assert gap.high - gap.low < 1e-9
 
@@ -188,14 +192,16 @@ def test_a_file_gives_the_rows_back_and_the_page_shows_them() -> None:
     shared = [c for c in COLUMNS if c.key in rows[0].figures]
     for column in shared:
         assert column.title in page
-        assert "behind" in {row.places[column.key].verdict for row in rows} or page.count("tied")
+        assert "behind" in {row.comparisons[column.key].verdict for row in rows} or page.count(
+            "tied"
+        )
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]*"', page)
     assert "ours is" in sentence(again[0])
 
 
 def test_pairs_do_not_depend_on_the_batch() -> None:
-    hung = gallery()
+    eval_set = small_eval_set()
     method = dualstylegan(tiny_model(), 32)
-    whole = hung.restyle(method, lambda *_: None)
-    single = replace(hung, batch=1).restyle(method, lambda *_: None)
+    whole = eval_set.restyle(method, lambda *_: None)
+    single = replace(eval_set, batch=1).restyle(method, lambda *_: None)
     assert (whole.float() - single.float()).abs().max() <= 1

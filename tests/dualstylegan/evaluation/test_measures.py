@@ -9,18 +9,19 @@ import pytest
 import torch
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.held_out import measure_enrolled
+from dualstylegan.evaluation.descriptions import References, ResultDescriptions
+from dualstylegan.evaluation.eval_set import ring_pairs
+from dualstylegan.evaluation.extractor import FeatureExtractor, from_bytes, to_bytes
+from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.measures import (
     measure,
     measure_realism,
     pair_table,
     similarities,
 )
-from dualstylegan.evaluation.probe import Probe, from_bytes, ring_pairs, to_bytes
-from dualstylegan.evaluation.subjects import Backdrop, Subjects
 from dualstylegan.networks.style_embedding import Description, describe, style_distances, to_lab
-from tests.dualstylegan.evaluation.test_run import marks
-from tests.support.standing_faces import standing
+from tests.support.made_up_landmarks import made_up_landmarks
+from tests.support.measuring_networks import landmarks_of
 
 FACES, STYLES = 4, 6
 
@@ -29,7 +30,7 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
 
-def subjects(style_share: float, identity_share: float) -> Subjects:
+def results(style_share: float, identity_share: float) -> ResultDescriptions:
     """Results that take so much of their exemplar and of their person."""
     draw = np.random.default_rng(0)
 
@@ -41,31 +42,31 @@ def subjects(style_share: float, identity_share: float) -> Subjects:
     strangers = unit(draw.normal(size=(FACES * STYLES, 32)))
     mixed = (1 - style_share) * faces[:, None] + style_share * styles[None]
     own = identity_share * people.repeat(STYLES, 0) + (1 - identity_share) * strangers
-    backdrop = Backdrop(
+    references = References(
         contents=tuple(f"c{i}" for i in range(FACES)),
         styles=tuple(f"s{i}" for i in range(STYLES)),
         faces=description(faces),
         exemplars=description(styles),
         natural=description(draw.normal(0, 1, (STYLES, 12))),
         face_identities=people,
-        faces_CK2=np.stack([standing(1 + 0.01 * i) for i in range(FACES)]),
-        exemplars_SK2=np.stack([standing(1, 1.1 + 0.05 * i) for i in range(STYLES)]),
+        faces_CK2=np.stack([made_up_landmarks(1 + 0.01 * i) for i in range(FACES)]),
+        exemplars_SK2=np.stack([made_up_landmarks(1, 1.1 + 0.05 * i) for i in range(STYLES)]),
         intrinsic_S=np.full(STYLES, 0.5),
         pairs=((0, 1),) * 5,
         exemplar_spread_P=np.full(5, 0.6),
     )
-    return Subjects(
-        backdrop=backdrop,
+    return ResultDescriptions(
+        references=references,
         results=description(mixed.reshape(-1, 12)),
         identities=unit(own),
-        results_NK2=np.stack([standing()] * (FACES * STYLES)),
+        landmarks_NK2=np.stack([made_up_landmarks()] * (FACES * STYLES)),
         reconstruction_S=np.full(STYLES, 0.2),
         spread_CP=np.full((FACES, 5), 0.3),
     )
 
 
 def test_a_model_that_works_beats_every_line() -> None:
-    given = subjects(style_share=0.9, identity_share=0.8)
+    given = results(style_share=0.9, identity_share=0.8)
     found = measure(given, pair_table(given), seed=0, resamples=100)
     assert found["kid_results"].value < 0.5 * found["kid_faces_line"].value
     assert found["kid_ratio"].value < 0.5
@@ -78,7 +79,7 @@ def test_a_model_that_works_beats_every_line() -> None:
 
 
 def test_a_model_that_ignores_the_exemplar_is_found_out() -> None:
-    given = subjects(style_share=0.0, identity_share=0.0)
+    given = results(style_share=0.0, identity_share=0.0)
     found = measure(given, pair_table(given), seed=0, resamples=100)
     assert found["style_nearest"].value == pytest.approx(1 / STYLES)
     assert found["kid_ratio"].value > 0.9
@@ -94,7 +95,7 @@ def test_similarity_is_one_for_the_same_descriptor_and_a_half_at_the_limit() -> 
 
 
 def test_rank_counts_the_exemplars_that_are_nearer() -> None:
-    table = pair_table(subjects(0.9, 0.8))
+    table = pair_table(results(0.9, 0.8))
     assert table.rank.shape == (FACES, STYLES)
     assert (table.rank == 1).all()
     assert set(table.columns()) >= {"identity", "rank", "own_distance"}
@@ -145,16 +146,18 @@ class Pixels:
 
 
 def test_probe_looks_at_each_picture_once() -> None:
-    probe = Probe(Pixels(), lambda x: x.flatten(1), marks, 16, 2, torch.device("cpu"))
+    extractor = FeatureExtractor(
+        Pixels(), lambda x: x.flatten(1), landmarks_of, 16, 2, torch.device("cpu")
+    )
     pictures = to_bytes(torch.rand(5, 3, 32, 32) * 2 - 1)
     Pixels.looked = 0
     pairs = [(0, 1), (1, 4), (2, 3)]
-    description, spread = probe.look(pictures, pairs)
+    description, spread = extractor.describe(pictures, pairs)
     assert Pixels.looked == 5
     assert len(description) == 5
     first, second = pictures[[a for a, _ in pairs]], pictures[[b for _, b in pairs]]
-    assert spread == pytest.approx(probe.distances(first, second))
-    assert probe.identities(pictures).shape == (5, 3 * 32 * 32)
+    assert spread == pytest.approx(extractor.lpips(first, second))
+    assert extractor.identities(pictures).shape == (5, 3 * 32 * 32)
 
 
 def test_bytes_round_trip() -> None:
@@ -170,32 +173,32 @@ def test_ring_pairs_use_every_exemplar_equally() -> None:
 
 
 def test_share_of_a_line_that_is_none_is_left_out() -> None:
-    given = subjects(style_share=0.5, identity_share=0.5)
-    behind = replace(given.backdrop, faces=given.backdrop.exemplars)
-    found = measure(replace(given, backdrop=behind), pair_table(given), seed=0, resamples=20)
+    given = results(style_share=0.5, identity_share=0.5)
+    behind = replace(given.references, faces=given.references.exemplars)
+    found = measure(replace(given, references=behind), pair_table(given), seed=0, resamples=20)
     assert found["kid_faces_line"].value <= 0
     assert "kid_ratio" not in found
 
 
 def test_too_few_pictures_are_refused() -> None:
-    given = subjects(0.5, 0.5)
-    with pytest.raises(DataError, match="1 contents and 6 exemplars"):
-        pair_table(replace(given, backdrop=replace(given.backdrop, contents=("only",))))
+    given = results(0.5, 0.5)
+    with pytest.raises(DataError, match="1 content faces and 6 exemplars"):
+        pair_table(replace(given, references=replace(given.references, contents=("only",))))
 
 
 def test_faces_behind_the_exemplars_are_held_against_faces_and_exemplars() -> None:
-    given = subjects(0.9, 0.8)
+    given = results(0.9, 0.8)
     draw = np.random.default_rng(5)
     table = draw.normal(0, 1, (40, 12))
     fresh = Description(table, (table,))
-    found = measure_realism(given.backdrop, fresh, seed=0, resamples=100)
+    found = measure_realism(given.references, fresh, seed=0, resamples=100)
     assert found["natural_kid"].high < found["natural_exemplars_line"].low
     assert found["natural_halves_line"].low <= 0 <= found["natural_halves_line"].high
 
 
 def test_enrolled_exemplars_are_judged_among_all_and_beside_the_trained() -> None:
     """Two exemplars that the results follow, beside six that they do not."""
-    trained, other = subjects(0.2, 0.8), subjects(0.9, 0.8)
+    trained, other = results(0.2, 0.8), results(0.9, 0.8)
     count = 2
     kept = [c * STYLES + s for c in range(FACES) for s in range(count)]
 
@@ -203,19 +206,19 @@ def test_enrolled_exemplars_are_judged_among_all_and_beside_the_trained() -> Non
         return Description(of.pooled_NF[index], tuple(g[index] + shift for g in of.style))
 
     behind = replace(
-        other.backdrop,
-        styles=other.backdrop.styles[:count],
-        exemplars=some(other.backdrop.exemplars, [0, 1], 9.0),
+        other.references,
+        styles=other.references.styles[:count],
+        exemplars=some(other.references.exemplars, [0, 1], 9.0),
     )
     enrolled = replace(
         other,
-        backdrop=behind,
+        references=behind,
         results=some(other.results, kept, 9.0),
         identities=other.identities[kept],
-        results_NK2=other.results_NK2[kept],
+        landmarks_NK2=other.landmarks_NK2[kept],
         reconstruction_S=other.reconstruction_S[:count],
     )
-    found = measure_enrolled(trained, enrolled, seed=0, resamples=100)
+    found = measure_added_styles(trained, enrolled, seed=0, resamples=100)
     assert found["enrolled_style_nearest"].value == 1
     assert found["enrolled_style_nearest_trained_line"].value < 0.6
     near, line = (found[f"enrolled_style_distance{end}"] for end in ("", "_trained_line"))

@@ -7,7 +7,9 @@ import numpy as np
 from dualstylegan.evaluation.bootstrap import Array
 
 
-def standing(wide: float = 1.0, high: float = 1.0, open_: float = 0.3, yaw: float = 0.0) -> Array:
+def made_up_landmarks(
+    wide: float = 1.0, high: float = 1.0, open_: float = 0.3, yaw: float = 0.0
+) -> Array:
     """Landmarks (68, 2) in pixels of a symmetric face, y down, seen from the front if `yaw` is 0.
 
     Args:

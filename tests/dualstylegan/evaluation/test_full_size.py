@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dualstylegan.evaluation.large import detail, measure_large
-from dualstylegan.evaluation.run import hang
-from tests.dualstylegan.evaluation.test_run import PLAN, faces, probe
+from dualstylegan.evaluation.full_size import fine_detail, measure_full_size
+from dualstylegan.evaluation.run import build_eval_set
+from tests.support.measuring_networks import PLAN, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 
 SIZE = 32
@@ -21,22 +21,22 @@ def model():
     return tiny_model(resolution=64)
 
 
-def gallery(model):
+def eval_set(model):
     codes = {name: torch.randn(model.generator.rows, 8) for name, _ in faces(3, 0)}
     exemplars = [(n, image) for n, (_, image) in zip(STYLE_NAMES, faces(4, 1), strict=True)]
-    return hang(model, faces(3, 0), codes, exemplars, PLAN)
+    return build_eval_set(model, faces(3, 0), codes, exemplars, PLAN)
 
 
 def test_detail_is_what_a_small_picture_cannot_hold():
     torch.manual_seed(0)
     sharp = torch.rand(2, 3, 64, 64) * 2 - 1
     soft = F.interpolate(F.avg_pool2d(sharp, 4), (64, 64), mode="bicubic", align_corners=False)
-    assert (detail(soft, SIZE) < 0.3 * detail(sharp, SIZE)).all()
-    assert detail(torch.full((1, 3, 64, 64), 0.3), SIZE) == pytest.approx(0, abs=1e-6)
+    assert (fine_detail(soft, SIZE) < 0.3 * fine_detail(sharp, SIZE)).all()
+    assert fine_detail(torch.full((1, 3, 64, 64), 0.3), SIZE) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_picture_agrees_with_itself_and_not_with_another_palette(model):
-    same = measure_large(model, gallery(model), probe(), 3, SIZE, **DRAWN)
+    same = measure_full_size(model, eval_set(model), extractor(), 3, SIZE, **DRAWN)
     assert same["large_detail"].value > 0
     render = model.render
 
@@ -44,12 +44,12 @@ def test_a_picture_agrees_with_itself_and_not_with_another_palette(model):
         return (render(*codes, size=size, **named) + (0.5 if size == 64 else 0)).clamp(-1, 1)
 
     model.render = drifting
-    drifted = measure_large(model, gallery(model), probe(), 3, SIZE, **DRAWN)
+    drifted = measure_full_size(model, eval_set(model), extractor(), 3, SIZE, **DRAWN)
     # what is left of it in the same picture is rounding to bytes, once at each size
     assert same["large_lpips"].value < 0.05 * drifted["large_lpips"].value
 
 
 def test_there_is_no_figure_without_a_larger_picture(model):
     small = tiny_model()
-    assert measure_large(small, gallery(small), probe(), 3, SIZE, **DRAWN) == {}
-    assert measure_large(model, gallery(model), probe(), 0, SIZE, **DRAWN) == {}
+    assert measure_full_size(small, eval_set(small), extractor(), 3, SIZE, **DRAWN) == {}
+    assert measure_full_size(model, eval_set(model), extractor(), 0, SIZE, **DRAWN) == {}

@@ -1,0 +1,144 @@
+"""Evaluation set: held-out faces, exemplars and their codes, restyled by any method.
+
+Legend of shape suffixes: N pair of a face and an exemplar, C content face, S exemplar, L row,
+D style width, H, W.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dualstylegan.evaluation.extractor import from_bytes, to_bytes
+from dualstylegan.portrait.model import PortraitModel
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class FaceBatch:
+    """Faces to restyle: Z+ codes (N, L, D) and aligned images (N, 3, H, W) in [-1, 1]."""
+
+    code_NLD: Tensor
+    image_NCHW: Tensor
+
+
+@dataclass(frozen=True)
+class ExemplarBatch:
+    """Exemplars: extrinsic Z+ codes (N, L, D) and aligned images (N, 3, H, W) in [-1, 1]."""
+
+    extrinsic_NLD: Tensor
+    image_NCHW: Tensor
+
+
+# A method of style transfer: N faces, an exemplar for each, and psi for the faces' codes, to N
+# images (N, 3, H, W) in [-1, 1].
+RestyleMethod = Callable[[FaceBatch, ExemplarBatch, float], Tensor]
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """Held-out faces and exemplars with their codes.
+
+    Attributes:
+        contents, styles: names of the C faces and S exemplars.
+        code_CLD: Z+ codes of the faces.
+        intrinsic_SLD, extrinsic_SLD: z_i+ and z_e+ of the exemplars.
+        face_CCHW, exemplar_SCHW: aligned images, uint8.
+        truncation: psi for the faces' codes; reconstructions use 1.
+        batch: pairs per forward pass.
+    """
+
+    contents: tuple[str, ...]
+    styles: tuple[str, ...]
+    code_CLD: Tensor
+    intrinsic_SLD: Tensor
+    extrinsic_SLD: Tensor
+    face_CCHW: Tensor
+    exemplar_SCHW: Tensor
+    truncation: float
+    batch: int
+
+    def restyle(self, method: RestyleMethod, progress: Progress) -> Tensor:
+        """Render every face in every style, uint8 (C, S, 3, H, W)."""
+        rows = []
+        for done, (code_LD, face_CHW) in enumerate(zip(self.code_CLD, self.face_CCHW, strict=True)):
+            count = len(self.styles)
+            code_SLD = code_LD.expand(count, *code_LD.shape)
+            face_SCHW = face_CHW.expand(count, *face_CHW.shape)
+            rows.append(self._all_styles(method, code_SLD, face_SCHW, self.truncation))
+            progress("faces restyled", done + 1, len(self.contents))
+        return torch.stack(rows)
+
+    def reconstruct(self, method: RestyleMethod, natural_SCHW: Tensor) -> Tensor:
+        """Render each exemplar from its own intrinsic and extrinsic codes, uint8 (S, 3, H, W).
+
+        Args:
+            natural_SCHW: uint8 images of g(z_i+), for methods that start from an image.
+        """
+        return self._all_styles(method, self.intrinsic_SLD, natural_SCHW, 1.0)
+
+    def _all_styles(
+        self, method: RestyleMethod, code_SLD: Tensor, face_SCHW: Tensor, truncation: float
+    ) -> Tensor:
+        device = code_SLD.device
+        parts = []
+        for start in range(0, len(self.styles), self.batch):
+            part = slice(start, start + self.batch)
+            faces = FaceBatch(code_SLD[part], from_bytes(face_SCHW[part].to(device)))
+            images = from_bytes(self.exemplar_SCHW[part].to(device))
+            exemplars = ExemplarBatch(self.extrinsic_SLD[part], images)
+            parts.append(to_bytes(method(faces, exemplars, truncation)))
+        return torch.cat(parts)
+
+
+def dualstylegan(
+    model: PortraitModel, size: int, structure: float | None = None, color: float | None = None
+) -> RestyleMethod:
+    """Return G(z_i+, z_e+, w) of a packaged model as a method of style transfer.
+
+    Args:
+        model: the packaged model.
+        size: of the images, in pixels.
+        structure, color: style weights; None takes the model's defaults.
+    """
+
+    def restyle(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> Tensor:
+        return model.render(
+            faces.code_NLD,
+            exemplars.extrinsic_NLD,
+            structure=structure,
+            color=color,
+            truncation=truncation,
+            size=size,
+        )
+
+    return restyle
+
+
+def ring_pairs(count: int, wanted: int, seed: int) -> list[tuple[int, int]]:
+    """Choose `wanted` pairs of `count` items: all pairs, or rings that use each item equally.
+
+    Args:
+        count: number of items.
+        wanted: number of pairs; fewer are returned if there are no more.
+        seed: of the order of the items in the rings.
+    """
+    every = [(a, b) for a in range(count) for b in range(a + 1, count)]
+    if wanted >= len(every):
+        return every
+    order = np.random.default_rng(seed).permutation(count)
+    pairs = []
+    for step in range(1, count // 2 + 1):
+        for position in range(count):
+            a, b = order[position], order[(position + step) % count]
+            pair = (int(min(a, b)), int(max(a, b)))
+            if pair not in pairs:
+                pairs.append(pair)
+            if len(pairs) == wanted:
+                return pairs
+    return pairs

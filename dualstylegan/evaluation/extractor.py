@@ -1,0 +1,126 @@
+"""Frozen measuring networks, run over images in batches.
+
+Legend of shape suffixes: N image, C channel, H, W, E identity width, P pair, K landmark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dualstylegan.evaluation.bootstrap import Array
+from dualstylegan.networks.style_embedding import Description, describe, join
+
+
+class PerceptualMetric(Protocol):
+    """Interface of LPIPS: VGG16 feature maps, and the distance of two sets of them."""
+
+    def features(self, x: Tensor) -> Sequence[Tensor]: ...
+
+    def distance(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor: ...
+
+
+class IdentityNetwork(Protocol):
+    """Interface of the identity network: aligned faces (N, 3, H, W) to descriptors (N, E)."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+class LandmarkModel(Protocol):
+    """Interface of the landmark model: uint8 image (3, H, W) to 68 landmarks (68, 2) in pixels.
+
+    All landmarks are NaN where there is no plausible face.
+    """
+
+    def __call__(self, image_CHW: Tensor, /) -> Array: ...
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """Measuring networks with their working size.
+
+    Attributes:
+        size: pixels to which images are resized for VGG16; a quarter of the pixels takes a
+            quarter of the time. The identity network and the landmark model see the full image.
+        batch: images per forward pass.
+        device: of the networks.
+    """
+
+    perceptual: PerceptualMetric
+    identity: IdentityNetwork
+    landmarks: LandmarkModel
+    size: int
+    batch: int
+    device: torch.device
+
+    def batches(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield uint8 images (N, 3, H, W) as float batches in [-1, 1] on the device."""
+        for start in range(0, len(images), self.batch):
+            yield from_bytes(images[start : start + self.batch].to(self.device))
+
+    def resize(self, x_NCHW: Tensor) -> Tensor:
+        """Resize images to the working size."""
+        if x_NCHW.shape[-1] == self.size:
+            return x_NCHW
+        return F.interpolate(x_NCHW, (self.size, self.size), mode="bilinear", antialias=True)
+
+    def describe(
+        self, images: Tensor, pairs: Sequence[tuple[int, int]] = ()
+    ) -> tuple[Description, Array]:
+        """Compute style descriptors of uint8 images (N, 3, H, W), and LPIPS (P,) of pairs of them.
+
+        Each image passes through VGG16 once. With pairs, the feature maps of all N images are held
+        in memory (8 MB per image at 128 px).
+        """
+        parts: list[Description] = []
+        cached: list[list[Tensor]] = []
+        for x in self.batches(images):
+            small = self.resize(x)
+            maps = self.perceptual.features(small)
+            parts.append(describe(maps, small))
+            if pairs:
+                cached += [[level[i : i + 1] for level in maps] for i in range(len(x))]
+        distances = [self.perceptual.distance(cached[a], cached[b]) for a, b in pairs]
+        return join(parts), _array(torch.cat(distances)) if distances else np.zeros(0)
+
+    def identities(self, images: Tensor) -> Array:
+        """Compute identity descriptors (N, E) of uint8 images (N, 3, H, W) at full size."""
+        return _array(torch.cat([self.identity(x) for x in self.batches(images)]))
+
+    def landmark_tables(self, images: Tensor) -> Array:
+        """Detect landmarks (N, K, 2) in pixels in uint8 images (N, 3, H, W) at full size.
+
+        Detector and landmark model use one core per image, so images are processed in parallel.
+        """
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return np.stack(list(pool.map(self.landmarks, images)))
+
+    def lpips(self, first: Tensor, second: Tensor) -> Array:
+        """Compute LPIPS (N,) of N pairs of uint8 images (N, 3, H, W)."""
+        distances = []
+        for a, b in zip(self.batches(first), self.batches(second), strict=True):
+            features_a = self.perceptual.features(self.resize(a))
+            features_b = self.perceptual.features(self.resize(b))
+            distances.append(self.perceptual.distance(features_a, features_b))
+        return _array(torch.cat(distances))
+
+
+def to_bytes(x_NCHW: Tensor) -> Tensor:
+    """Convert images in [-1, 1] to uint8, clipped, on the CPU."""
+    return (x_NCHW.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu()
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """Convert uint8 images to float in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def _array(x: Tensor) -> Array:
+    return x.float().cpu().numpy().astype(np.float64)
