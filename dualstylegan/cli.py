@@ -75,9 +75,12 @@ def build_app() -> typer.Typer:
         size: Annotated[int, typer.Option(help="256, 512 or 1024 pixels.")] = Size.SMALL,
         align: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
         paste: Annotated[bool, typer.Option("--paste", help="Put it back into the photo.")] = False,
-        refine: Annotated[
+        fit_steps: Annotated[
             int, typer.Option(min=0, max=1000, help="Optimisation steps for a better likeness.")
         ] = 24,
+        refine: Annotated[
+            int | None, typer.Option(min=0, max=1000, hidden=True, help="Old name of --fit-steps.")
+        ] = None,
         device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     ) -> None:
         """Restyle the face in PHOTO after a style and write the result."""
@@ -104,7 +107,7 @@ def build_app() -> typer.Typer:
                 size=size,
                 align=align,
                 paste=paste,
-                refine_steps=refine,
+                fit_steps=fit_steps if refine is None else refine,
             )
             _write(output, result)
             print(
@@ -123,16 +126,16 @@ def build_app() -> typer.Typer:
 
             print("\n".join(read_config(find_model(model)).styles))
 
-    add_style(app)
+    add_style_command(app)
     add_commands(app, reported)
     return app
 
 
-def add_style(app: typer.Typer) -> None:
+def add_style_command(app: typer.Typer) -> None:
     """Add the command `add-style`."""
 
     @app.command("add-style")
-    def enrol_style(
+    def add(
         portrait: Annotated[Path, typer.Argument(help="An artistic portrait.")],
         name: Annotated[str, typer.Option(help="Name of the new style.")],
         output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
@@ -148,15 +151,15 @@ def add_style(app: typer.Typer) -> None:
                 raise DataError("the folder is there already", file=output, fix="name another")
             started = time.perf_counter()
             from dualstylegan.io.images import read_image
-            from dualstylegan.portrait.add_style import enrol
+            from dualstylegan.portrait.add_style import add_style
             from dualstylegan.portrait.model import PortraitModel
 
             image = read_image(portrait)
             trained = PortraitModel.from_pretrained(find_model(model))
-            found = enrol(trained, name, image, align=align, progress=_show_steps)
-            found.model.save_pretrained(output)
+            added = add_style(trained, name, image, align=align, progress=_show_steps)
+            added.model.save_pretrained(output)
             passed = time.perf_counter() - started
-            losses = f"{found.loss_before:.3f} -> {found.loss_after:.3f}"
+            losses = f"{added.loss_before:.3f} -> {added.loss_after:.3f}"
             print(f"{output}  {name}  loss {losses}  {passed:.1f} s")
 
 

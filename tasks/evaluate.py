@@ -27,10 +27,10 @@ from dualstylegan.evaluation.run import (
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json
 from dualstylegan.io.images import list_images, read_image, write_png
 from dualstylegan.networks.loading import load_identity, load_perceptual
-from dualstylegan.portrait.add_style import EnrolmentPlan
+from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared import runner as common
-from tasks.shared.held_out import enrol_all
+from tasks.shared.held_out import add_styles
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import prepare
 
@@ -89,7 +89,7 @@ def read_rendered(contents: Sequence[str], styles: Sequence[str], size: int) -> 
 def write_pictures(found: Evaluation, out: Path) -> None:
     """Results, reconstructions and the weight sweep as PNG files.
 
-    `results` and `reconstructions` hold enrolled exemplars, too; `sweep/STRUCTURE_COLOR.png` is in
+    `results` and `reconstructions` hold added styles, too; `sweep/STRUCTURE_COLOR.png` is in
     percent.
     """
     write_rendered(found.renderings, found.contents, found.styles, out)
@@ -155,8 +155,8 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
     model = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=WEIGHTS)
     trained = model.styles.names
     held_out = portraits(HELD_OUT) if HELD_OUT.is_dir() else []
-    budget = EnrolmentPlan(chosen.held_out_invert_steps, chosen.held_out_refine_steps)
-    model = enrol_all(model, held_out, budget, settings.profile)
+    budget = AddStyleSettings(chosen.held_out_invert_steps, chosen.held_out_refine_steps)
+    model = add_styles(model, held_out, budget, settings.profile)
     codes = read_codes(CODES)
     found = evaluate(
         model,

@@ -19,7 +19,7 @@ WEIGHTS = Path("data/weights")
 BASE = Path("data/base")
 PHOTO = WEIGHTS / "astronaut.png"
 SIZES = (256, 1024)
-REFINE_STEPS = 24  # what `dualstylegan transfer` does by default
+FIT_STEPS = 24  # what `dualstylegan transfer` does by default
 EXEMPLARS = 16
 
 
@@ -36,20 +36,20 @@ def embedded_model() -> PortraitModel:
 def transfer_rows() -> list[Row]:
     """Transfer end to end, warm: a photo file in, a picture file out."""
 
-    def side(size: int, refine_steps: int) -> Cycle:
+    def side(size: int, fit_steps: int) -> Cycle:
         model = embedded_model()
         folder = Path(tempfile.mkdtemp())
 
         def run() -> None:
             image = read_image(PHOTO)
-            found = model.transfer(image, "drawn", size=size, refine_steps=refine_steps)
+            found = model.transfer(image, "drawn", size=size, fit_steps=fit_steps)
             write_png(folder / "out.png", found)
 
         return alone(run)
 
     rows = [Row(f"transfer, file to file, {px} px", lambda px=px: side(px, 0)) for px in SIZES]
-    name = f"transfer, file to file, {SIZES[0]} px, {REFINE_STEPS} steps on the face"
-    return [*rows, Row(name, lambda: side(SIZES[0], REFINE_STEPS))]
+    name = f"transfer, file to file, {SIZES[0]} px, {FIT_STEPS} fit steps"
+    return [*rows, Row(name, lambda: side(SIZES[0], FIT_STEPS))]
 
 
 def alignment_rows() -> list[Row]:

@@ -1,10 +1,10 @@
-"""A new exemplar at run time: one portrait becomes a style of a trained model, without training.
+"""Add one portrait to a trained model as a new style, without training.
 
-Legend of shape suffixes: N image, S style, L row, D style width, C channel, H height, W width.
+Legend of shape suffixes: S style, L row, D style width.
 
-The steps are those of the pipeline, on one portrait: z_e+ by inversion into Z+, z_i+ by rendering
-it truncated with g and encoding again (destylization with g in place of g', which the model does
-not carry), and refinement of z_e+ on the trained network.
+The steps are those of the pipeline, on one portrait: z_e+ by inversion into Z+; z_i+ by rendering
+z_e+ truncated with g and encoding the result (destylization with g in place of g', which the model
+folder does not hold); refinement of z_e+ on the trained network.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ FACE_PX = 256
 
 
 @dataclass(frozen=True)
-class EnrolmentPlan:
-    """How long the codes of a new exemplar are optimised.
+class AddStyleSettings:
+    """Optimisation of a new exemplar's codes.
 
     Attributes:
         invert_steps, refine_steps: steps of inversion and of refinement.
-        rate, pixel_weight: of inversion.
-        structure_rate, color_rate: of refinement.
+        rate, pixel_weight: learning rate and weight of the pixel loss of inversion.
+        structure_rate, color_rate: learning rates of refinement.
     """
 
     invert_steps: int = 60
@@ -51,12 +51,13 @@ class EnrolmentPlan:
 
 
 @dataclass(frozen=True)
-class Enrolled:
-    """What was found.
+class AddedStyle:
+    """Result of `add_style`.
 
     Attributes:
-        model: with one style more; networks and earlier styles are the given model's.
-        loss_before, loss_after: of the reconstruction G(z_i+, z_e+, 1), in refinement.
+        model: the given model with one more style; it shares the networks.
+        loss_before, loss_after: loss of the reconstruction G(z_i+, z_e+, 1) before and after
+            refinement.
     """
 
     model: PortraitModel
@@ -64,28 +65,30 @@ class Enrolled:
     loss_after: float
 
 
-def enrol(
+def add_style(
     model: PortraitModel,
     name: str,
     portrait: Image.Image,
     *,
     align: bool = True,
-    plan: EnrolmentPlan = EnrolmentPlan(),
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> Enrolled:
-    """Make a portrait a style of the model.
+    settings: AddStyleSettings = AddStyleSettings(),
+    progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
+) -> AddedStyle:
+    """Add a portrait to a model as a style; the given model does not change.
 
     Args:
-        model: trained.
-        name: of the new style.
+        model: a trained model.
+        name: name of the new style.
         portrait: an artistic portrait.
-        align: find the face and crop it as FFHQ does; off takes the centre square.
-        plan: how long.
-        progress: told what is done, and how many steps of how many.
+        align: find the face and crop it as FFHQ does; False takes the centre square.
+        settings: steps, rates and weights of the optimisation.
+        progress: called with the phase ("inversion" or "refinement"), the steps done and their
+            total.
 
     Raises:
-        SettingsError: the name is taken or no name.
+        SettingsError: the name is taken or not a valid name.
         FaceError: no usable face.
+        WeightsError: the face models or LPIPS weights are missing.
     """
     _check_name(model, name)
     face = _face(model, portrait, align)
@@ -100,11 +103,11 @@ def enrol(
         perceptual,
         target,
         encode(model.encoder, image),
-        DescentPlan(plan.invert_steps),
+        DescentPlan(settings.invert_steps),
         space="z_plus",
-        rate=plan.rate,
-        pixel_weight=plan.pixel_weight,
-        progress=lambda step: progress("inversion", step, plan.invert_steps),
+        rate=settings.rate,
+        pixel_weight=settings.pixel_weight,
+        progress=lambda step: progress("inversion", step, settings.invert_steps),
     ).latents[0]
     _, natural = naturalise(model.generator, model.encoder, fitted, fitted, size)
     refined = refine(
@@ -113,12 +116,12 @@ def enrol(
         target,
         natural,
         fitted,
-        DescentPlan(plan.refine_steps),
-        structure_rate=plan.structure_rate,
-        color_rate=plan.color_rate,
-        progress=lambda step: progress("refinement", step, plan.refine_steps),
+        DescentPlan(settings.refine_steps),
+        structure_rate=settings.structure_rate,
+        color_rate=settings.color_rate,
+        progress=lambda step: progress("refinement", step, settings.refine_steps),
     )
-    return Enrolled(
+    return AddedStyle(
         with_style(model, name, refined.latents[0], natural, face),
         float(refined.first_loss_N[0]),
         float(refined.loss_N[0]),
@@ -128,7 +131,7 @@ def enrol(
 def with_style(
     model: PortraitModel, name: str, extrinsic_1LD: Tensor, intrinsic_1LD: Tensor, face: Image.Image
 ) -> PortraitModel:
-    """The model with one style more; networks are shared."""
+    """Return the model with one more style of known codes; networks are shared."""
     styles = StyleLibrary(
         (*model.styles.names, name),
         torch.cat((model.styles.extrinsic_SLD, extrinsic_1LD.detach())),
@@ -148,10 +151,10 @@ def with_style(
 
 def _check_name(model: PortraitModel, name: str) -> None:
     if name in model.styles.names:
-        raise SettingsError("the style is there already", value=name, fix="give another name")
+        raise SettingsError("a style of this name exists", value=name, fix="give another name")
     if not NAME.fullmatch(name):
         raise SettingsError(
-            "no name for a style",
+            "not a valid name for a style",
             value=name,
             limit="letters, digits, blanks and _ . - ; at most 100",
         )

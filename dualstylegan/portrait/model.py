@@ -35,9 +35,9 @@ THUMBNAILS = "thumbnails"
 DEFAULT_WEIGHTS = Path("data/weights")
 SIZE_LIMITS = (64, 1024)
 ENCODER_PX = 256
-REFINE_PX = 128
-REFINE_RATE = 0.1
-REFINE_PIXEL_WEIGHT = 0.2
+FIT_PX = 128
+FIT_RATE = 0.1
+FIT_PIXEL_WEIGHT = 0.2
 
 
 class PortraitModel:
@@ -161,7 +161,7 @@ class PortraitModel:
         size: int = 256,
         align: bool = True,
         paste: bool = False,
-        refine_steps: int = 0,
+        fit_steps: int = 0,
     ) -> Image.Image:
         """Restyle the face of a photo.
 
@@ -176,14 +176,14 @@ class PortraitModel:
             size: pixels of the result, 64 to 1024.
             align: find the face and crop it as FFHQ does; off takes the centre square.
             paste: put the result back into the photo; needs `align`.
-            refine_steps: optimisation steps on the face's code after the encoder; better likeness
-                for more time.
+            fit_steps: steps of the fit, the optimisation of the code after the encoder; 0: the
+                encoder's code.
 
         Raises:
             SettingsError: an unknown style, or a value out of its bounds.
             FaceError: no usable face.
         """
-        check_options(structure, color, truncation, size, refine_steps)
+        check_options(structure, color, truncation, size, fit_steps)
         if paste and not align:
             raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
         extrinsic_LD = (
@@ -192,7 +192,7 @@ class PortraitModel:
         photo = image.convert("RGB")
         aligned = self._align(photo, max(size, 256)) if align else None
         face = aligned.image if aligned is not None else centre_square(photo)
-        code_LD = self._embed(face, refine_steps)
+        code_LD = self._fit(face, fit_steps)
         if preserve_color:
             rows = self.generator.structure_rows
             extrinsic_LD = torch.cat((extrinsic_LD[:rows], code_LD[rows:]))
@@ -226,28 +226,28 @@ class PortraitModel:
 
         return align_face(photo, size, weights_dir=self.weights_dir)
 
-    def _embed(self, face: Image.Image, refine_steps: int) -> Tensor:
-        """Z+ code (L, D) of an aligned face: the encoder's, refined by optimisation if asked for.
+    def _fit(self, face: Image.Image, fit_steps: int) -> Tensor:
+        """Fit a Z+ code (L, D) to an aligned face: the encoder's code, then inversion.
 
-        Refinement pulls the face that g renders towards the photo (LPIPS and pixels).
+        Inversion pulls the face that g renders towards the photo (LPIPS and pixels).
         """
         start_NLD = self.encode(image_to_tensor(face, ENCODER_PX)[None].to(self.device))
-        if refine_steps == 0:
+        if fit_steps == 0:
             return start_NLD[0]
         from dualstylegan.codes.inversion import DescentPlan, invert
         from dualstylegan.networks.loading import load_perceptual
 
         sizes = self.generator.output_sizes
-        size = max((px for px in sizes if px <= REFINE_PX), default=min(sizes))
+        size = max((px for px in sizes if px <= FIT_PX), default=min(sizes))
         found = invert(
             self.generator,
             load_perceptual(self.weights_dir).to(self.device),
             image_to_tensor(face, size)[None].to(self.device),
             start_NLD,
-            DescentPlan(refine_steps),
+            DescentPlan(fit_steps),
             space="z_plus",
-            rate=REFINE_RATE,
-            pixel_weight=REFINE_PIXEL_WEIGHT,
+            rate=FIT_RATE,
+            pixel_weight=FIT_PIXEL_WEIGHT,
         )
         return found.latents[0][0]
 
@@ -341,7 +341,7 @@ def check_options(
     color: float | None,
     truncation: float | None,
     size: int,
-    refine_steps: int,
+    fit_steps: int,
 ) -> None:
     """Refuse values out of their bounds (SettingsError)."""
     bounds = {
@@ -349,7 +349,7 @@ def check_options(
         "color": (color, 0, 1),
         "truncation": (truncation, 0, 1),
         "size": (size, *SIZE_LIMITS),
-        "refine_steps": (refine_steps, 0, 1000),
+        "fit_steps": (fit_steps, 0, 1000),
     }
     for name, (value, low, high) in bounds.items():
         if value is not None and not low <= value <= high:

@@ -17,24 +17,24 @@ from dualstylegan.codes.tables import digest
 from dualstylegan.evaluation.run import Portrait, rendering_dtype
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import png_bytes
-from dualstylegan.portrait.add_style import EnrolmentPlan, enrol, with_style
+from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key
 from tasks.shared.settings import Profile
 from tasks.shared.tensors import Tensors, Tick, keep_tensors
 
-# Raised by whoever changes enrolment, so that no older code is taken for a new one.
+# Raised by whoever changes how a style is added, so that no older code is taken for a new one.
 VERSION = 1
 # Seconds differ from run to run: they are no output of a stage, and stand beside its times.
 SECONDS = Paths.timings / "enrolment" / "seconds.json"
-WORKING_NAME = "enrolled"
+WORKING_NAME = "added"
 
 
-def enrol_all(
-    model: PortraitModel, portraits: Sequence[Portrait], plan: EnrolmentPlan, profile: Profile
+def add_styles(
+    model: PortraitModel, portraits: Sequence[Portrait], plan: AddStyleSettings, profile: Profile
 ) -> PortraitModel:
-    """The model with the portraits as styles of their names; each is enrolled once.
+    """The model with the portraits as styles of their names; each is added once.
 
     Args:
         model: packaged.
@@ -59,8 +59,8 @@ def enrol_all(
             tick(done + (plan.invert_steps if what == "refinement" else 0))
 
         _, image = portraits[index]
-        styles = enrol(
-            model, WORKING_NAME, image, align=False, plan=plan, progress=told
+        styles = add_style(
+            model, WORKING_NAME, image, align=False, settings=plan, progress=told
         ).model.styles
         return {
             "extrinsic": styles.extrinsic_of([WORKING_NAME]),

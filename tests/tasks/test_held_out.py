@@ -8,41 +8,41 @@ import pytest
 import torch
 
 from dualstylegan.io.files import read_json
-from dualstylegan.portrait.add_style import EnrolmentPlan
-from tasks.shared import held_out as enrolment
-from tasks.shared.held_out import enrol_all
+from dualstylegan.portrait.add_style import AddStyleSettings
+from tasks.shared import held_out
+from tasks.shared.held_out import add_styles
 from tests.support.measuring_networks import faces
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 from tests.support.settings import shipped
 
-PLAN = EnrolmentPlan(2, 2)
+PLAN = AddStyleSettings(2, 2)
 
 
-def test_each_is_enrolled_once_and_again_only_for_another_budget(
+def test_each_is_added_once_and_again_only_for_another_budget(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made: list[str] = []
-    real = enrolment.enrol
+    real = held_out.add_style
 
     def counted(*args: object, **kwargs: object) -> object:
         made.append("x")
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(enrolment, "enrol", counted)
+    monkeypatch.setattr(held_out, "add_style", counted)
     model = tiny_model(resolution=64)
     model.weights_dir = weights
     # a name that a person could not give at run time, but that a file may have
     portraits = [(f"né {name}", image) for name, image in faces(2, 7)]
-    first = enrol_all(model, portraits, PLAN, shipped().profile)
+    first = add_styles(model, portraits, PLAN, shipped().profile)
     assert first.styles.names == (*STYLE_NAMES, "né face-0", "né face-1")
     assert model.styles.names == STYLE_NAMES
     assert len(made) == 2
-    assert set(read_json(enrolment.SECONDS)) == {"né face-0", "né face-1"}
-    again = enrol_all(model, portraits, PLAN, shipped().profile)
+    assert set(read_json(held_out.SECONDS)) == {"né face-0", "né face-1"}
+    again = add_styles(model, portraits, PLAN, shipped().profile)
     assert len(made) == 2
     assert torch.equal(again.styles.extrinsic_SLD, first.styles.extrinsic_SLD)
     assert not torch.equal(first.styles.extrinsic_SLD[-1], first.styles.extrinsic_SLD[-2])
-    enrol_all(model, portraits[:1], EnrolmentPlan(2, 3), shipped().profile)
+    add_styles(model, portraits[:1], AddStyleSettings(2, 3), shipped().profile)
     assert len(made) == 3
-    assert enrol_all(model, [], PLAN, shipped().profile) is model
+    assert add_styles(model, [], PLAN, shipped().profile) is model

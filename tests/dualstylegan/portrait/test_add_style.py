@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from dualstylegan.errors import FaceError, SettingsError
-from dualstylegan.portrait.add_style import EnrolmentPlan, enrol
+from dualstylegan.portrait.add_style import AddStyleSettings, add_style
 from dualstylegan.portrait.model import PortraitModel
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 
-PLAN = EnrolmentPlan(invert_steps=4, refine_steps=4, structure_rate=0.05)
+SETTINGS = AddStyleSettings(invert_steps=4, refine_steps=4, structure_rate=0.05)
 
 
 @pytest.fixture
@@ -31,8 +31,13 @@ def painting() -> Image.Image:
 
 def test_a_portrait_becomes_a_style(model: PortraitModel, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    found = enrol(
-        model, "new one", painting(), align=False, plan=PLAN, progress=lambda *x: told.append(x)
+    found = add_style(
+        model,
+        "new one",
+        painting(),
+        align=False,
+        settings=SETTINGS,
+        progress=lambda *x: told.append(x),
     )
     assert found.loss_after <= found.loss_before
     assert found.model.styles.names == (*STYLE_NAMES, "new one")
@@ -52,9 +57,9 @@ def test_a_portrait_becomes_a_style(model: PortraitModel, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["stone", "", "../up", "a/b", ".hidden", "x" * 101])
 def test_names_that_are_taken_or_none_are_refused(model: PortraitModel, name: str) -> None:
     with pytest.raises(SettingsError, match="name"):
-        enrol(model, name, painting(), align=False, plan=PLAN)
+        add_style(model, name, painting(), align=False, settings=SETTINGS)
 
 
 def test_a_portrait_without_a_face_is_refused(model: PortraitModel) -> None:
     with pytest.raises(FaceError, match="no face"):
-        enrol(model, "new", painting(), plan=PLAN)
+        add_style(model, "new", painting(), settings=SETTINGS)

@@ -120,7 +120,7 @@ def test_unknown_style_lists_the_close_ones(model: PortraitModel) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("structure", 1.1), ("color", -0.1), ("truncation", 2), ("size", 4000), ("refine_steps", -1)],
+    [("structure", 1.1), ("color", -0.1), ("truncation", 2), ("size", 4000), ("fit_steps", -1)],
 )
 def test_values_out_of_bounds_are_named(model: PortraitModel, option: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"{option} is out of bounds.*limit"):
