@@ -1,6 +1,6 @@
-"""The graph that DVC resolved, as steps: what needs what, and what is stale.
+"""DVC's resolved graph as steps: dependencies and staleness of each stage.
 
-The order stands in dvc.yaml alone.
+dvc.yaml alone states the order.
 """
 
 from __future__ import annotations
@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from dualstylegan.errors import SettingsError
+from tasks.shared.sections import read_yaml
+
+GRAPH_FILE = "dvc.yaml"
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Step:
         name: as DVC addresses it.
         needs: names of the stages whose outputs it reads.
         outs: its outputs, relative to the project.
-        due: whether it, or something that it reads, is stale.
+        due: True if it, or something that it reads, is stale.
     """
 
     name: str
@@ -27,22 +32,45 @@ class Step:
     due: bool
 
 
+def check_targets(targets: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse targets that are no stages.
+
+    Raises:
+        SettingsError: the first unknown target, and the stages that there are.
+    """
+    known = sorted(names)
+    for target in targets:
+        if target not in known:
+            raise SettingsError(
+                "no such stage", file=GRAPH_FILE, value=target, limit=", ".join(known)
+            )
+
+
+def stage_names(folder: Path | str) -> list[str]:
+    """Return the names of the stages in dvc.yaml, without importing DVC.
+
+    Raises:
+        SettingsError: the folder has no dvc.yaml, or one that is not valid YAML.
+    """
+    return list(read_yaml(Path(folder) / GRAPH_FILE).get("stages") or {})
+
+
 def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
-    """Stages in an order in which they can run, from one status pass over the project.
+    """Return stages in an order in which they can run, from one status pass over the project.
 
     Args:
         folder: of the DVC project.
-        targets: only these stages and what they need; all when empty.
+        targets: only these stages and their dependencies; all when empty.
 
     Raises:
+        SettingsError: a target is no stage.
         dvc.exceptions.DvcException: no project here, or its graph is not valid.
     """
     from dvc.repo import Repo
 
     with Repo(str(folder)) as repo:
         root = Path(repo.root_dir)
-        own = root / "dvc.yaml"  # other pipelines of the project, such as data/base, stand alone
-        graph = repo.index.graph.subgraph(s for s in repo.index.graph if Path(s.path) == own)
+        graph = repo.index.graph
         needs = {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in graph}
         outs = {
             s.addressing: tuple(str(Path(o.fs_path).relative_to(root)) for o in s.outs)
@@ -58,13 +86,14 @@ def plan(
     stale: Iterable[str],
     targets: Iterable[str] = (),
 ) -> list[Step]:
-    """Order stages so that each comes after what it needs; staleness spreads to what depends on it.
+    """Order stages by their dependencies; staleness spreads to what depends on it.
 
     Raises:
-        KeyError: a target is no stage.
+        SettingsError: a target is no stage.
     """
+    targets, stale = list(targets), set(stale)
+    check_targets(targets, needs)
     ordered: dict[str, Step] = {}
-    stale = set(stale)
 
     def visit(name: str) -> Step:
         if name not in ordered:
@@ -73,6 +102,6 @@ def plan(
             ordered[name] = Step(name, needs[name], outs[name], due)
         return ordered[name]
 
-    for name in list(targets) or sorted(needs):
+    for name in targets or sorted(needs):
         visit(name)
     return list(ordered.values())

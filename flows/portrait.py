@@ -1,13 +1,17 @@
-"""The flow `portrait`: DVC's graph, a task a stage, independent branches side by side.
+"""The flow `portrait`: DVC's graph, a task per stage, independent branches in parallel.
 
-`python -m flows.portrait` runs it with a temporary Prefect server, `prefect deployment run
-portrait/embedded` with one that is up. Stages are executed by DVC either way, so cache and lock are
-those of `dvc repro`.
+`python -m flows.portrait` runs it on a temporary Prefect server, `prefect deployment run
+portrait/embedded` on a running one. DVC executes the stages either way, so cache and lock are those
+of `dvc repro`.
 """
 
 from __future__ import annotations
 
-import argparse
+from flows.arguments import Arguments, parse
+
+# Parsed before Prefect is imported, which takes seconds: a wrong stage is refused at once.
+ARGUMENTS = parse() if __name__ == "__main__" else Arguments()
+
 import base64
 import io
 import os
@@ -29,26 +33,25 @@ from flows.graph import Step, read_graph
 
 PARALLEL = 2
 REGISTER = "register"
-RETRIES = 1
-PICTURE_PX = 512
-# Any: Prefect declares runners invariant in the kind of their futures.
+IMAGE_PX = 512
+# Any: Prefect declares runners as invariant in the type of their futures.
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=PARALLEL)
 
 
 class StageFailed(RuntimeError):
-    """A stage did not end well; its last lines say why."""
+    """Failure of a stage; the message ends with its last lines."""
 
 
 def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
-    """Run a module with every line of its output in the log; returns the output.
+    """Run a module, log every line of its output, and return the output.
 
     Raises:
-        StageFailed: it ended with another code than 0.
+        StageFailed: its exit code is not 0.
     """
     log = get_run_logger()
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     lines: list[str] = []
-    # Its own process group, so that a cancelled flow takes the whole stage with it.
+    # A process group of its own, so that cancelling the flow ends the whole stage.
     with subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=folder,
@@ -75,55 +78,55 @@ def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=1)
 def run_stage(name: str, outs: tuple[str, ...], folder: str) -> None:
-    """Bring one stage up to date and show its last picture."""
+    """Bring one stage up to date and publish its newest image as an artifact."""
     run_module("dvc", ["--wait-for-lock", "repro", "--single-item", name], Path(folder))
-    picture = last_picture([Path(folder) / out for out in outs])
-    if picture is not None:
-        text = f"### {picture.name}\n\n![{name}]({data_address(picture)})"
+    image = newest_image([Path(folder) / out for out in outs])
+    if image is not None:
+        text = f"### {image.name}\n\n![{name}]({data_url(image)})"
         key = "stage-" + "".join(c if c.isalnum() else "-" for c in name.lower())
-        create_markdown_artifact(text, key=key, description=f"the last picture of {name}")
+        create_markdown_artifact(text, key=key, description=f"newest image of {name}")
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=2)
 def push(remote: str, folder: str) -> None:
-    """Copy what the remote lacks to it, run cache included; by content, so twice is once."""
+    """Push what the remote lacks, run cache included; idempotent, as objects go by content."""
     arguments = ["--wait-for-lock", "push", "--run-cache", "--remote", remote]
     run_module("dvc", arguments, Path(folder))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def ensure_registered(folder: str) -> None:
-    """Register the packaged model where the store lacks it, after a pull; by content, so once."""
+    """Register the packaged model if the registry lacks it, as after a pull; idempotent."""
     run_module("tasks.register", ["--ensure"], Path(folder))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def notify(stages: Sequence[str], folder: str) -> None:
-    """Say what was made and what it measures, as an artifact; the same measures say the same."""
+    """Publish the stages that ran and the model's measures as an artifact."""
     measures = run_module("dvc", ["metrics", "show", "--md"], Path(folder))
-    text = f"Made: {', '.join(stages)}\n\n{measures}"
+    text = f"Stages run: {', '.join(stages)}\n\n{measures}"
     create_markdown_artifact(text, key="portrait-measures", description="measures of the model")
 
 
-def last_picture(outs: Sequence[Path]) -> Path | None:
-    """The newest PNG file among outputs, the last by name of equally new ones."""
-    found = [path for out in outs if out.is_dir() for path in out.rglob("*.png")]
-    return max(found, key=lambda path: (path.stat().st_mtime, str(path)), default=None)
+def newest_image(outs: Sequence[Path]) -> Path | None:
+    """Return the newest PNG file among outputs, the last by name of equally new ones."""
+    images = [path for out in outs if out.is_dir() for path in out.rglob("*.png")]
+    return max(images, key=lambda path: (path.stat().st_mtime, str(path)), default=None)
 
 
-def data_address(picture: Path) -> str:
-    """A picture as a data: address, reduced to a size fit for a page."""
+def data_url(path: Path) -> str:
+    """Return an image as a data: URL, reduced to a size fit for a page."""
     from dualstylegan.io.images import read_image
 
-    image = read_image(picture)
-    image.thumbnail((PICTURE_PX, PICTURE_PX))
+    image = read_image(path)
+    image.thumbnail((IMAGE_PX, IMAGE_PX))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def submit(steps: Sequence[Step], folder: str, retries: int) -> dict[str, PrefectFuture[None]]:
-    """Submit a task for each step that is due, after those that it needs."""
+    """Submit a task for each due step, to run after those that it needs."""
     log = get_run_logger()
     stage = run_stage.with_options(retries=retries)
     futures: dict[str, PrefectFuture[None]] = {}
@@ -146,7 +149,7 @@ def submit(steps: Sequence[Step], folder: str, retries: int) -> dict[str, Prefec
 )
 def portrait(
     targets: list[str] | None = None,
-    retries: int = RETRIES,
+    retries: int = Arguments.retries,
     remote: str | None = None,
     folder: str | None = None,
 ) -> None:
@@ -154,45 +157,41 @@ def portrait(
 
     Args:
         targets: stages to reach; all when None.
-        retries: how often a failed stage is tried again.
-        remote: DVC remote to push to afterwards.
-        folder: of the project; by default where the flow runs.
+        retries: attempts after a failed one, per stage.
+        remote: DVC remote to push to afterwards; none when None.
+        folder: of the project; by default the working folder.
 
     Raises:
-        StageFailed: some stage failed after its retries; independent ones have been finished.
+        SettingsError: a target is no stage.
+        StageFailed: a stage failed after its retries; independent ones have been finished.
     """
-    place = str(Path(folder or ".").resolve())
-    steps = read_graph(place, targets or ())
-    futures = submit(steps, place, retries)
+    project = str(Path(folder or ".").resolve())
+    steps = read_graph(project, targets or ())
+    futures = submit(steps, project, retries)
     states: dict[str, State[None]] = {}
     for name, future in futures.items():
         future.wait()
         states[name] = future.state
     failed = [name for name, state in states.items() if state.is_failed() or state.is_crashed()]
-    left = [name for name, state in states.items() if not state.is_completed()]
-    if left:
-        raise StageFailed(f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(left)}")
+    undone = [name for name, state in states.items() if not state.is_completed()]
+    if undone:
+        raise StageFailed(f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(undone)}")
     if any(step.name == REGISTER and not step.due for step in steps):
-        ensure_registered(place)
+        ensure_registered(project)
     if futures:
-        notify(list(futures), place)
+        notify(list(futures), project)
     if remote is not None:
-        push(remote, place)
+        push(remote, project)
 
 
-def main() -> None:
-    """`python -m flows.portrait [STAGE ...] [--retries N] [--remote NAME]`."""
-    parser = argparse.ArgumentParser(description="Bring the pipeline up to date, watched.")
-    parser.add_argument("targets", nargs="*", metavar="STAGE", help="stages to reach; default all")
-    parser.add_argument("--retries", type=int, default=RETRIES)
-    parser.add_argument("--remote", help="DVC remote to push to afterwards")
-    given = parser.parse_args()
+def main(given: Arguments) -> None:
+    """Run the flow; a failed stage ends the process with its message and code 1."""
     try:
-        portrait(given.targets or None, given.retries, given.remote)
+        portrait(list(given.targets) or None, given.retries, given.remote)
     except StageFailed as error:
         print(f"portrait: {error}", file=sys.stderr)
         sys.exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    main(ARGUMENTS)

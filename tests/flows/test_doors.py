@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.graph import plan
+from dualstylegan.errors import SettingsError
+from flows.graph import plan, read_graph
 from tests.support.standin import HERE, Project, free_port
 
 FLOW = ("-m", "flows.portrait")
@@ -52,6 +53,18 @@ def test_flow_and_repro_share_cache_and_retries_are_a_stages_own(project: Projec
     assert project.result() == "seed1;left1;seed1;right1;join1;"
 
 
+def test_an_unknown_stage_is_refused_before_prefect_starts(project: Project) -> None:
+    start = time.monotonic()
+    said = project.run(*FLOW, "join", "nosuch", code=2)
+    assert "portrait: SettingsError: dvc.yaml: no such stage; found: nosuch" in said
+    assert "limit: join, left, right, seed" in said
+    assert time.monotonic() - start < 2
+    assert not (project.folder.parent / "prefect").exists()
+    assert project.ran() == []
+    with pytest.raises(SettingsError, match="nosuch"):  # a deployment comes by the graph alone
+        read_graph(project.folder, ["nosuch"])
+
+
 def test_failing_stage_leaves_independent_branches_done(project: Project) -> None:
     (project.folder / "fail-left").touch()
     said = project.run(*FLOW, "--retries", "0", code=1)
@@ -80,7 +93,7 @@ def test_deployment_runs_on_a_worker(project: Project) -> None:
     port = free_port()
     project.env["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     (project.folder / "flows").mkdir()
-    for name in ("__init__.py", "graph.py", "portrait.py"):
+    for name in ("__init__.py", "arguments.py", "graph.py", "portrait.py"):
         shutil.copy(HERE / "flows" / name, project.folder / "flows" / name)
     shutil.copy(HERE / "prefect.yaml", project.folder)
     prefect = ("-m", "prefect")
