@@ -29,7 +29,6 @@ from dualstylegan.io.images import tensor_to_image, write_png
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.loading import EMBEDDED, EmbeddedNetworks
 from tasks.shared.paths import Paths
-from tasks.shared.training import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("portraits", "align", "invert", "destylize", "finetune", "refine")
@@ -74,7 +73,7 @@ def prepare() -> None:
     for folder in (Paths.base, Paths.weights):
         folder.symlink_to(ROOT / folder)
     networks = EmbeddedNetworks(Paths.weights, Paths.base)
-    adapted = OUTPUTS["adapt"]
+    adapted = Paths.adapted
     adapted.mkdir(parents=True)
     save_tensors(adapted / MODEL_FILE, networks.generator().state_dict())
     write_json(adapted / CONFIG_FILE, EMBEDDED.generator.model_dump(mode="json"))

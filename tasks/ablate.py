@@ -25,11 +25,12 @@ from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.finetune import Lessons, style_training
 from tasks.leaderboard import FACTS, open_eval_set, write_board
+from tasks.shared.curves import step_progress
+from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, parts_shown, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import open_networks, place
-from tasks.shared.training import run_plan, step_progress
+from tasks.shared.training import run_plan
 
 OUT = Paths.reports / "ablations"
 KEPT = Paths.cache / "ablate"

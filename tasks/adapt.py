@@ -6,10 +6,11 @@ from dualstylegan.codes.tables import digest, read_codes
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
 from dualstylegan.finetuning.discriminator import Adversary
 from dualstylegan.io.files import sha256_file
+from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import open_networks, place, prepare, read_portraits
+from tasks.shared.tensors import read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 

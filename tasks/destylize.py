@@ -11,8 +11,9 @@ from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.io.images import make_grid, tensor_to_image, write_png
 from dualstylegan.networks.loading import load_trained_generator
+from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     PortraitSet,
@@ -20,13 +21,9 @@ from tasks.shared.tensors import (
     Tick,
     keep_tensors,
     losses,
-    open_networks,
-    place,
-    prepare,
     read_portraits,
     to_pixels,
 )
-from tasks.shared.training import OUTPUTS
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
@@ -48,7 +45,7 @@ class Destylizer:
         profile = self.profile
         networks = open_networks(profile)
         self.generator = place(networks.generator(), profile, self.device)
-        self.adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile, self.device)
+        self.adapted = place(load_trained_generator(Paths.adapted), profile, self.device)
         self.encoder = networks.encoder().to(self.device)
         self.lpips = place(networks.lpips(), profile, self.device)
         self.identity = place(networks.identity(), profile, self.device)

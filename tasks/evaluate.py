@@ -31,8 +31,8 @@ from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared import runner as common
 from tasks.shared.held_out import add_styles
+from tasks.shared.runner import prepare
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import prepare
 
 MODEL = Path("data/models/portrait")
 CONTENTS = Path("data/aligned/content")

@@ -11,10 +11,11 @@ from dualstylegan.finetuning.discriminator import Adversary
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import Networks
+from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Finetune, Profile, Settings
-from tasks.shared.tensors import PortraitSet, open_networks, place, prepare, read_portraits
+from tasks.shared.tensors import PortraitSet, read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
 

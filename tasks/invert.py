@@ -7,20 +7,11 @@ from pathlib import Path
 from dualstylegan.codes.inversion import DescentPlan, at_size, encode, invert
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
 from dualstylegan.networks.encoder import INPUT_PX
+from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import (
-    PortraitSet,
-    Tensors,
-    Tick,
-    keep_tensors,
-    losses,
-    open_networks,
-    place,
-    prepare,
-    read_portraits,
-)
+from tasks.shared.tensors import PortraitSet, Tensors, Tick, keep_tensors, losses, read_portraits
 
 # Raised by whoever changes what a code is, so that no older one is taken for a new one.
 VERSION = 1

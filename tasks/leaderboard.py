@@ -26,11 +26,10 @@ from dualstylegan.networks.loading import load_perceptual, load_trained_generato
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.pages.leaderboard_page import render
+from tasks.shared.networks import place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import load_settings, parts_shown, run_stage
+from tasks.shared.runner import load_settings, parts_shown, prepare, run_stage
 from tasks.shared.settings import Ablate, Leaderboard, Settings
-from tasks.shared.tensors import place, prepare
-from tasks.shared.training import OUTPUTS
 
 OUT = Paths.reports / "leaderboard"
 FACTS = "leaderboard.json"
@@ -43,7 +42,7 @@ def methods(
 ) -> dict[str, RestyleMethod | Renderings]:
     """DualStyleGAN and everything it is compared with."""
     profile, chosen, size = settings.profile, settings.leaderboard, settings.evaluate.size
-    adapted = place(load_trained_generator(OUTPUTS["adapt"]), profile, model.device)
+    adapted = place(load_trained_generator(Paths.adapted), profile, model.device)
     perceptual = place(load_perceptual(Paths.weights), profile, model.device)
     place(model.network, profile, model.device)
     swapped = layer_swap(model.generator, adapted)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dualstylegan.codes.sampling import SAMPLER_FILE
 from dualstylegan.codes.tables import CodeTable, read_codes
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json
@@ -14,10 +15,10 @@ from dualstylegan.io.images import read_image, thumbnail
 from dualstylegan.networks.loading import Networks, load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
-from dualstylegan.portrait.model import SAMPLER_FILE, PortraitModel
+from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
+from tasks.shared.networks import open_networks
 from tasks.shared.runner import load_settings, run_stage
-from tasks.shared.tensors import open_networks
 
 FINETUNED = Path("data/models/finetuned")
 SAMPLER = Path("data/models/sampler")

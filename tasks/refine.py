@@ -6,20 +6,11 @@ from dualstylegan.codes.inversion import DescentPlan
 from dualstylegan.codes.refinement import refine
 from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.networks.loading import load_trained_dualstylegan
+from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, run_stage
+from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import (
-    Tensors,
-    Tick,
-    keep_tensors,
-    losses,
-    open_networks,
-    place,
-    prepare,
-    read_portraits,
-)
-from tasks.shared.training import OUTPUTS
+from tasks.shared.tensors import Tensors, Tick, keep_tensors, losses, read_portraits
 
 STYLES = Paths.aligned / "style"
 VERSION = 1
@@ -33,7 +24,7 @@ def refine_codes(settings: Settings) -> CodeTable:
     names = portraits.names
     extrinsic = read_codes(Paths.codes / "exstyle.parquet").select(names).to(device)
     intrinsic = read_codes(Paths.codes / "instyle.parquet").select(names).to(device)
-    network = place(load_trained_dualstylegan(OUTPUTS["finetune"])[0], profile, device)
+    network = place(load_trained_dualstylegan(Paths.finetuned)[0], profile, device)
     lpips = place(open_networks(profile).lpips(), profile, device)
     digests = [digest(network), digest(lpips)]
     keys = [

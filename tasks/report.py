@@ -290,7 +290,9 @@ def main() -> None:
 
     def write() -> None:
         chosen = ReportChoice(**settings.report.model_dump())
-        write_text(PAGE, render(collect(chosen, settings.model_dump(mode="json"))))
+        write_text(
+            PAGE, render(collect(chosen, settings.model_dump(mode="json", exclude={"runtime"})))
+        )
 
     run_stage("report", write)
 

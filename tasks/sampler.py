@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
+from dualstylegan.codes.sampling import SAMPLER_FILE, SamplerPlan, fit_sampler
 from dualstylegan.codes.tables import read_codes
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.networks.generator import STRUCTURE_PX, row_resolutions
-from dualstylegan.portrait.model import SAMPLER_FILE
+from tasks.shared.curves import write_curves
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, load_settings, run_stage
+from tasks.shared.runner import Progress, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import prepare
-from tasks.shared.training import write_curves
 
 REFINED = Paths.codes / "refined.parquet"
 OUT = Paths.models / "sampler"

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from dualstylegan.errors import CheckpointError
 from dualstylegan.io.checkpoints import fill, read_tensors, save_tensors
 
+SAMPLER_FILE = "sampler.safetensors"
 NOISE = 128
 HIDDEN = 128
 DRAWN_SHARE = 2  # codes drawn for each code that is matched

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
@@ -22,14 +23,12 @@ from dualstylegan.portrait.config import PortraitConfig, read_config
 from dualstylegan.portrait.styles import StyleLibrary
 
 if TYPE_CHECKING:
-    from dualstylegan.codes.sampling import StyleSampler
     from dualstylegan.faces.align import AlignedFace
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
 
 ENCODER_FILE = "encoder.safetensors"
 STYLES_FILE = "styles.safetensors"
-SAMPLER_FILE = "sampler.safetensors"
 CARD_FILE = "MODEL_CARD.md"
 THUMBNAILS = "thumbnails"
 DEFAULT_WEIGHTS = Path("data/weights")
@@ -365,6 +364,4 @@ def channels_last(network: nn.Module) -> nn.Module:
 def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:
     if not config.has_sampler:
         return None
-    from dualstylegan.codes.sampling import StyleSampler
-
     return StyleSampler.load(folder / SAMPLER_FILE)

@@ -23,6 +23,16 @@ from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.generator import Generator
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.published.layout import (
+    ADAPTED_FILE,
+    DISCRIMINATOR_FILE,
+    ENCODER_FILE,
+    ENCODER_W_PLUS_FILE,
+    FOLDER,
+    GENERATOR_FILE,
+    IDENTITY_FILE,
+    MANIFEST,
+    STYLES_FILE,
+    VGG19_FILE,
     State,
     check_state,
     generator_config,
@@ -34,16 +44,6 @@ from dualstylegan.published.pickles import Namespace
 from dualstylegan.published.reader import PublishedFile, read_published
 from dualstylegan.published.trees import Place, TreePath, freeze
 
-GENERATOR_FILE = "stylegan2.safetensors"
-ADAPTED_FILE = "adapted.safetensors"
-DISCRIMINATOR_FILE = "discriminator.safetensors"
-ENCODER_FILE = "encoder.safetensors"
-ENCODER_W_PLUS_FILE = "encoder_wplus.safetensors"
-IDENTITY_FILE = "identity.safetensors"
-VGG19_FILE = "vgg19.safetensors"
-STYLES_FILE = "styles.safetensors"
-FOLDER = "published"
-MANIFEST = "published/manifest.json"
 MEAN_SAMPLES = 16_384
 MAX_STYLES = 100_000
 # Weights and truncation of the published inference script.

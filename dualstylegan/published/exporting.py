@@ -16,8 +16,8 @@ from dualstylegan.io.checkpoints import load_tensors
 from dualstylegan.io.files import atomic_directory, atomic_write, read_json
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.portrait.config import read_config
-from dualstylegan.published.adapter import FOLDER, MANIFEST, STYLES_FILE, plain_name
-from dualstylegan.published.layout import OWN_KEYS, State
+from dualstylegan.published.adapter import plain_name
+from dualstylegan.published.layout import FOLDER, MANIFEST, OWN_KEYS, STYLES_FILE, State
 from dualstylegan.published.pickles import Namespace
 from dualstylegan.published.trees import thaw
 

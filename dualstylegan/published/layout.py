@@ -23,6 +23,18 @@ from dualstylegan.networks.psp import GradualStyleEncoder
 from dualstylegan.networks.stylegan2 import channels_at
 from dualstylegan.networks.vgg19 import VGG19
 
+# Files of an imported folder.
+GENERATOR_FILE = "stylegan2.safetensors"
+ADAPTED_FILE = "adapted.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
+ENCODER_FILE = "encoder.safetensors"
+ENCODER_W_PLUS_FILE = "encoder_wplus.safetensors"
+IDENTITY_FILE = "identity.safetensors"
+VGG19_FILE = "vgg19.safetensors"
+STYLES_FILE = "styles.safetensors"
+FOLDER = "published"
+MANIFEST = "published/manifest.json"
+
 State = dict[str, Tensor]
 # Our own addition to a generator's state: the mean of W, which the published files leave out.
 OWN_KEYS = ("mean_w", "generator.mean_w")

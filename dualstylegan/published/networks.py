@@ -25,14 +25,17 @@ from dualstylegan.networks.psp import PublishedEncoder
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg import LPIPS, Perceptual, at_most
 from dualstylegan.networks.vgg19 import INPUT_PX, STAGE_2_WEIGHTS, TAPS, VGG19
-from dualstylegan.published.adapter import (
+from dualstylegan.published.layout import (
     DISCRIMINATOR_FILE,
     ENCODER_FILE,
     GENERATOR_FILE,
     IDENTITY_FILE,
     VGG19_FILE,
+    State,
+    discriminator_of,
+    generator_config,
+    network_config,
 )
-from dualstylegan.published.layout import State, discriminator_of, generator_config, network_config
 
 
 class PublishedPerceptual(Perceptual):

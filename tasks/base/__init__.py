@@ -1,1 +1,1 @@
-"""The base models' own pipeline, data/base/dvc.yaml: each stage is `python -m tasks.base NAME`."""
+"""Training of the base models: a DVC project of its own, each stage `python -m tasks.base NAME`."""

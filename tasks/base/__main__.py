@@ -1,4 +1,4 @@
-"""`python -m tasks.base heads|encoder|structure|measure|ship`: one stage of data/base/dvc.yaml."""
+"""`python -m tasks.base heads|encoder|structure|measure|ship`: one stage of tasks/base/dvc.yaml."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from tasks.base.heads import train_heads
 from tasks.base.measure import measure
 from tasks.base.settings import BaseSettings
 from tasks.base.structure import train_structure
-from tasks.shared.runner import run_stage
-from tasks.shared.tensors import prepare
+from tasks.shared.runner import prepare, run_stage
 
 STAGES: dict[str, Callable[[BaseSettings], None]] = {
     "heads": train_heads,

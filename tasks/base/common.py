@@ -21,13 +21,13 @@ from dualstylegan.networks.loading import (
     EmbeddedNetworks,
 )
 from tasks.base.settings import BaseSettings
-from tasks.shared.paths import Paths
+from tasks.shared.curves import step_progress, write_curves
+from tasks.shared.networks import Module, place
+from tasks.shared.paths import STATE_FILE, Paths
 from tasks.shared.runner import choose_device
 from tasks.shared.sections import read_settings
-from tasks.shared.tensors import Module, place
-from tasks.shared.training import STATE_FILE, step_progress, write_curves
 
-SETTINGS = Paths.base / "params.yaml"
+SETTINGS = Path("tasks/base/params.yaml")
 BUILD = Paths.cache / "base"
 SHIPPED = (HEADS_FILE, ENCODER_FILE, EXTRINSIC_FILE, DISCRIMINATOR_FILE)
 SAVE_SECONDS = 60.0
@@ -39,7 +39,7 @@ HELD_OUT_FILE = "held_out.json"
 
 
 def load_base_settings() -> BaseSettings:
-    """data/base/params.yaml (SettingsError)."""
+    """Read tasks/base/params.yaml (SettingsError)."""
     return read_settings(BaseSettings, SETTINGS)
 
 

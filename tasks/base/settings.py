@@ -1,4 +1,4 @@
-"""Settings of the base models' training: the schema of data/base/params.yaml."""
+"""Settings of the base models' training: the schema of tasks/base/params.yaml."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Budget(Section):
 
 
 class BaseSettings(Section):
-    """All of data/base/params.yaml."""
+    """All of tasks/base/params.yaml."""
 
     profile: Profile
     runtime: Machine

@@ -30,8 +30,8 @@ from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, placed, run
 from tasks.base.measures import Judge, structure_figures
 from tasks.base.settings import BaseSettings, Structure
+from tasks.shared.networks import open_networks
 from tasks.shared.runner import item_key
-from tasks.shared.tensors import open_networks
 
 TRUNCATION = 0.9
 FEATURE_DECAY = 0.99

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
+# State of an unfinished training, in the folder of its run.
+STATE_FILE = "state.safetensors"
 
 
 class Paths:
@@ -17,6 +19,9 @@ class Paths:
     aligned = data / "aligned"
     codes = data / "codes"
     models = data / "models"
+    adapted = models / "adapted"
+    finetuned = models / "finetuned"
+    trained = {"adapt": adapted, "finetune": finetuned}  # noqa: RUF012
     portrait = models / "portrait"
     reports = data / "reports"
     cache = data / "cache"

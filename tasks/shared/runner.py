@@ -14,7 +14,7 @@ from typing import TextIO, TypeVar
 from dualstylegan.errors import DualStyleGANError
 from dualstylegan.io.files import atomic_write, read_json, write_json
 from tasks.shared.paths import Paths
-from tasks.shared.settings import Settings, load
+from tasks.shared.settings import Machine, Settings, load
 
 FAULT = 2
 PLAIN_SECONDS = 5.0
@@ -194,3 +194,12 @@ def set_threads(threads: int) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def prepare(runtime: Machine) -> str:
+    """Configure torch's threads and memory; returns the device."""
+    from dualstylegan.io.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    set_threads(runtime.threads)
+    return choose_device(runtime.device)

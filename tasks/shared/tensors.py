@@ -9,26 +9,18 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from dualstylegan.errors import SettingsError
-from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.io.images import image_to_tensor, list_images, read_image
-from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks, Networks
-from dualstylegan.published.adapter import MANIFEST
-from dualstylegan.published.networks import ImportedFolder
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, cached_items, choose_device, set_threads
-from tasks.shared.settings import Machine, Profile
+from tasks.shared.runner import Progress, cached_items
 
 Tensors = dict[str, Tensor]
 Tick = Callable[[int], None]
-Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -70,43 +62,6 @@ def read_portraits(folder: Path, size: int) -> PortraitSet:
 def to_pixels(image: Tensor) -> Tensor:
     """Images in [-1, 1] as uint8."""
     return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def prepare(runtime: Machine) -> str:
-    """Configure torch's threads and memory; returns the device."""
-    keep_freed_memory()
-    set_threads(runtime.threads)
-    return choose_device(runtime.device)
-
-
-def open_networks(profile: Profile) -> Networks:
-    """The networks that the profile asks for; each is loaded when it is taken.
-
-    Raises:
-        SettingsError: the embedded discriminator does not judge the working size.
-    """
-    folder = Path(profile.networks)
-    if (folder / MANIFEST).is_file():
-        return ImportedFolder(folder, Paths.weights)
-    if profile.working_size != DISCRIMINATOR_PX:
-        raise SettingsError(
-            "profile.working_size is not that of the discriminator",
-            file=folder,
-            value=f"{profile.working_size} px",
-            limit=f"{DISCRIMINATOR_PX} px",
-            fix=f"set it to {DISCRIMINATOR_PX}; results may be larger (evaluate.size)",
-        )
-    return EmbeddedNetworks(Paths.weights, folder)
-
-
-def place(network: Module, profile: Profile, device: str | torch.device) -> Module:
-    """Move a network to a device and set its convolutions to the profile's precision."""
-    network.to(device)
-    dtype = torch.bfloat16 if profile.bfloat16 else torch.float32
-    for module in network.modules():
-        if hasattr(module, "compute_dtype"):
-            setattr(module, "compute_dtype", dtype)  # noqa: B010
-    return network
 
 
 def keep_tensors(

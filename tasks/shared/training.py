@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-import pandas as pd
 from PIL import Image
 from torch import Tensor
 
@@ -18,17 +17,14 @@ from dualstylegan.finetuning.step import Lazy
 from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.io.checkpoints import save_tensors
-from dualstylegan.io.files import atomic_directory, atomic_write, write_json
+from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.io.images import write_png
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.loading import Networks
-from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress
+from tasks.shared.curves import step_progress, write_curves
+from tasks.shared.paths import STATE_FILE, Paths
 from tasks.shared.settings import Adapt, Finetune, Profile
-from tasks.shared.tracking import CURVES_FILE, FINGERPRINT, RUN_FILE, SAMPLES, Live
-
-STATE_FILE = "state.safetensors"
-
+from tasks.shared.tracking import FINGERPRINT, RUN_FILE, SAMPLES, Live
 
 Plan = TypeVar("Plan", AdaptPlan, StylePlan)
 
@@ -82,26 +78,6 @@ def run_plan(
     )
 
 
-def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Scalars of each step as a table; what a step did not measure is left empty."""
-    with atomic_write(folder / CURVES_FILE) as handle:
-        pd.DataFrame(list(history)).to_parquet(handle)
-
-
-def step_progress(name: str, steps: int) -> Callable[[int, Mapping[str, float]], None]:
-    """Shows each step's scalars, and the time left by the steps that this process does."""
-    progress = Progress(f"{name}: steps", steps)
-    first = True
-
-    def show(step: int, scalars: Mapping[str, float]) -> None:
-        nonlocal first
-        if first:
-            progress.done_before, first = step - 1, False
-        progress(step, " ".join(f"{key} {value:.3f}" for key, value in scalars.items()))
-
-    return show
-
-
 def train(
     stage: str, training: Training, plan: RunPlan, config: object, live: Live | None = None
 ) -> None:
@@ -137,13 +113,10 @@ def train(
     trainer = Trainer(training, plan, waiting / STATE_FILE, on_metrics, on_picture)
     trainer.run()
     averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
-    write_result(OUTPUTS[stage], averaged, config, trainer.history, samples, facts)
+    write_result(Paths.trained[stage], averaged, config, trainer.history, samples, facts)
     if live is not None:
         live.end(trainer.history)
     shutil.rmtree(Paths.cache / stage, ignore_errors=True)
-
-
-OUTPUTS = {"adapt": Paths.models / "adapted", "finetune": Paths.models / "finetuned"}
 
 
 def write_result(

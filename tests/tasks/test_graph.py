@@ -1,17 +1,175 @@
-"""dvc.yaml fits the project: modules, settings and code agree with it."""
+"""dvc.yaml as DVC reads it: resolved under every profile, and true to settings and code."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
 
+from dualstylegan.errors import SettingsError
+from tasks.base.settings import BaseSettings
+from tasks.shared.sections import read_settings
 from tasks.shared.settings import Settings
+from tests.support.closure import ROOT, closure
+from tests.support.settings import PROFILES, with_profile
 
-ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+BASE: dict[str, Any] = yaml.safe_load((ROOT / "tasks/base/dvc.yaml").read_text())["stages"]
+# Code that cannot change a result: what reads, refuses, times, reports and finds files.
+WITHOUT_EFFECT = frozenset(
+    map(
+        Path,
+        (
+            "dualstylegan/__init__.py",
+            "dualstylegan/errors.py",
+            "dualstylegan/published/__init__.py",
+            "tasks/__init__.py",
+            "tasks/base/__init__.py",
+            "tasks/base/settings.py",
+            "tasks/shared/__init__.py",
+            "tasks/shared/paths.py",
+            "tasks/shared/profile.py",
+            "tasks/shared/runner.py",
+            "tasks/shared/sections.py",
+            "tasks/shared/settings.py",
+            "tasks/shared/tracking.py",
+        ),
+    )
+)
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what the graph and its settings are made of; data is left out."""
+    for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def stages_of(repo: Repo) -> Iterator[PipelineStage]:
+    """The stages of a repository."""
+    return (stage for stage in repo.index.stages if isinstance(stage, PipelineStage))
+
+
+def locked(repo: Repo) -> None:
+    """Write dvc.lock as if every stage had just run with the present settings."""
+    lock: dict[str, Any] = {"schema": "2.0", "stages": {}}
+    for stage in stages_of(repo):
+        entry: dict[str, Any] = {"cmd": stage.cmd}
+        for dep in stage.deps:
+            if isinstance(dep, ParamsDependency):
+                dep.save()
+                entry.setdefault("params", {})[dep.def_path] = dict(dep.hash_info.value)
+        lock["stages"][stage.name] = entry
+    (Path(repo.root_dir) / "dvc.lock").write_text(yaml.safe_dump(lock))
+
+
+def changed_params(folder: Path) -> set[str]:
+    """Names of the stages that `dvc status` takes for stale on account of a setting."""
+    with Repo(str(folder)) as repo:
+        status: dict[str, list[Any]] = repo.status()
+    return {
+        name.rsplit(":")[-1]
+        for name, entries in status.items()
+        for entry in entries
+        if isinstance(entry, dict) and "params.yaml" in entry.get("changed deps", {})
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project, every stage up to date with the shipped settings."""
+    folder = copy_project(tmp_path)
+    with Repo.init(str(folder), no_scm=True, force=True) as repo:
+        locked(repo)
+    assert changed_params(folder) == set()
+    return folder
+
+
+def settings_by_name(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from settings_by_name(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def change(folder: Path, names: set[str]) -> None:
+    """Change settings of params.yaml, whatever their kind."""
+    path = folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    for name in names:
+        *parents, last = name.split(".")
+        section = content
+        for parent in parents:
+            section = section[parent]
+        value = section[last]
+        section[last] = value + 1 if isinstance(value, int | float) else f"{value}-changed"
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize("name", ["", *PROFILES])
+def test_dvc_resolves_graph_and_settings_under_every_profile(name: str, tmp_path: Path) -> None:
+    folder = copy_project(tmp_path)
+    if name:
+        with_profile(name, folder)
+    with Repo.init(str(folder), no_scm=True, force=True) as repo:
+        assert {stage.name for stage in stages_of(repo)} == set(STAGES)
+        repo.status()
+        for stage in stages_of(repo):
+            for dep in stage.deps:
+                if isinstance(dep, ParamsDependency):
+                    dep.save()  # MissingParamsError where a setting is not there
+        networks = yaml.safe_load((folder / "params.yaml").read_text())["profile"]["networks"]
+        adapt = next(stage for stage in stages_of(repo) if stage.name == "adapt")
+        assert networks in {dep.def_path for dep in adapt.deps}
+
+
+def test_the_runtime_makes_no_stage_stale(project: Path) -> None:
+    runtime = yaml.safe_load((project / "params.yaml").read_text())["runtime"]
+    names = {f"runtime.{name}" for name, _ in settings_by_name(runtime)}
+    assert len(names) >= 7
+    change(project, names)
+    assert changed_params(project) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "stale"),
+    [
+        ("align.held_out", {"align"}),
+        ("diagnose.min_exemplars", {"align", "diagnose"}),
+        ("profile.seed", {"adapt", "finetune", "sampler", "ablate"}),
+        ("evaluate.large_pairs", {"evaluate"}),
+        ("evaluate.size", {"evaluate", "leaderboard", "ablate"}),
+        ("finetune.patience", {"finetune", "ablate"}),
+    ],
+)
+def test_a_setting_makes_those_stages_stale_that_read_it(
+    project: Path, name: str, stale: set[str]
+) -> None:
+    """The report, which lists the settings, is renewed as well."""
+    change(project, {name})
+    assert changed_params(project) == stale | {"report"}
+
+
+def test_every_other_setting_makes_a_stage_stale(project: Path) -> None:
+    """The report aside, which names them all; the folder of networks is a dependency itself."""
+    values = dict(settings_by_name(yaml.safe_load((project / "params.yaml").read_text())))
+    named = {"report"}
+    for name, stage in STAGES.items():
+        named |= set(stage.get("params", [])) if name != "report" else set()
+    silent = {key for key in values if not {key, key.split(".")[0]} & named}
+    assert {key for key in silent if not key.startswith("runtime.")} == {"profile.networks"}
+    reported = {name.split(".")[0] for name in values} - {"runtime"}
+    assert set(STAGES["report"]["params"]) == reported
 
 
 def test_every_section_is_a_stages_or_shared() -> None:
@@ -20,57 +178,100 @@ def test_every_section_is_a_stages_or_shared() -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_stage_runs_its_module_and_depends_on_it(name: str) -> None:
+def test_stage_runs_its_module_and_says_what_it_makes(name: str) -> None:
     stage = STAGES[name]
     assert stage["cmd"] == f"python -m tasks.{name}"
-    code = [dep for dep in stage["deps"] if not dep.startswith(("data/", "${"))]
-    assert f"tasks/{name}.py" in code
-    assert [path for path in code if not (ROOT / path).exists()] == []
+    assert stage["desc"]
     assert name == "download" or name in stage["params"]
 
 
-def test_deps_that_are_data_are_made_by_a_stage_or_ship() -> None:
-    made = {"data/base"}
-    for stage in STAGES.values():
-        for out in [*stage["outs"], *stage.get("metrics", [])]:
+def dependencies(stage: dict[str, Any]) -> set[Path]:
+    """Code that a stage names as its dependencies."""
+    return {Path(dep) for dep in stage["deps"] if not dep.startswith(("data/", "${"))}
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "module"),
+    [(name, stage, f"tasks.{name}") for name, stage in STAGES.items()]
+    + [
+        (f"base {name}", stage, f"tasks.base.{name}")
+        for name, stage in BASE.items()
+        if name != "ship"
+    ],
+)
+def test_stages_depend_on_the_code_that_they_run(
+    name: str, stage: dict[str, Any], module: str
+) -> None:
+    named = dependencies(stage)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    files = closure(module, WITHOUT_EFFECT)
+    assert len(files) > 3
+    assert {str(file) for file in files if not named & {file, *file.parents}} == set()
+    idle = [path for path in named if not any(path in {file, *file.parents} for file in files)]
+    # the served model's code is copied, and MLflow is imported late
+    allowed = {"register": {"tasks/serving/model.py", "tasks/shared/tracking.py"}}
+    assert {str(path) for path in idle} <= allowed.get(name, set())
+
+
+def test_code_without_effect_exists() -> None:
+    assert [str(path) for path in WITHOUT_EFFECT if not (ROOT / path).is_file()] == []
+
+
+def outs(stages: dict[str, Any]) -> set[str]:
+    """Outputs of stages, metrics included."""
+    made = set()
+    for stage in stages.values():
+        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
             made.add(out if isinstance(out, str) else next(iter(out)))
+    return made
+
+
+def test_deps_that_are_data_are_made_by_a_stage_or_ship() -> None:
     used = {dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith("data/")}
-    assert used <= made
+    assert used <= outs(STAGES) | {"data/base"}
+    used = {dep for stage in BASE.values() for dep in stage["deps"] if dep.startswith("data/")}
+    theirs = {dep for dep in used if dep.startswith("data/cache")}
+    assert theirs <= outs(BASE)
+    assert {str(Path(*Path(dep).parts[:2])) for dep in used - theirs} <= outs(STAGES)
 
 
-BASE: dict[str, Any] = yaml.safe_load((ROOT / "data/base/dvc.yaml").read_text())["stages"]
+def test_plots_show_files_that_stages_make() -> None:
+    shown = []
+    for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
+        if isinstance(plot, str):
+            shown.append(plot)
+        else:
+            (title, options), *_ = plot.items()
+            assert re.fullmatch(r"[\w ,()-]+", title), "titles are addresses in DVC's page"
+            shown += options["y"]
+    made = outs(STAGES)
+    assert [
+        path for path in shown if not any(Path(out) in Path(path).parents for out in made)
+    ] == []
 
 
-def test_the_base_models_have_a_pipeline_whose_stages_all_run() -> None:
+def test_the_base_models_are_a_project_of_their_own() -> None:
+    """Neither the pipeline's graph nor its status has them; their own has all of their stages."""
+    from flows.graph import read_graph
     from tasks.base.__main__ import STAGES as COMMANDS
 
-    assert set(BASE) == set(COMMANDS)
-    made: set[str] = set()
-    for name, stage in BASE.items():
-        assert stage["cmd"] == f"python -m tasks.base {name}"
-        outs = [*stage.get("outs", []), *stage.get("metrics", [])]
-        made |= {next(iter(out)) for out in outs}
-        code = [dep for dep in stage["deps"] if not dep.startswith("data/")]
-        assert [path for path in code if not (ROOT / path).exists()] == []
-    used = {dep for stage in BASE.values() for dep in stage["deps"] if "cache" in dep}
-    assert used <= made
+    assert {step.name for step in read_graph(ROOT)} == set(STAGES)
+    with Repo(str(ROOT / "tasks/base")) as repo:
+        assert {stage.name for stage in stages_of(repo)} == set(COMMANDS) == set(BASE)
+        for stage in stages_of(repo):
+            assert stage.cmd == f"python -m tasks.base {stage.name}"
+            for dep in stage.deps:
+                if isinstance(dep, ParamsDependency):
+                    dep.save()
+    with Repo(str(ROOT)) as repo:
+        assert set(repo.status()) <= set(STAGES)
 
 
 def test_base_settings_are_read_and_bounded(tmp_path: Path) -> None:
-    from dualstylegan.errors import SettingsError
-    from tasks.base.settings import BaseSettings
-    from tasks.shared.settings import read_settings
-
-    path = ROOT / "data/base/params.yaml"
+    path = ROOT / "tasks/base/params.yaml"
     settings = read_settings(BaseSettings, path)
     assert settings.chosen is settings.cpu
     wrong = tmp_path / "params.yaml"
     wrong.write_text(path.read_text().replace("batch: 12", "batch: 0"))
     with pytest.raises(SettingsError, match=r"cpu\.encoder\.batch"):
         read_settings(BaseSettings, wrong)
-
-
-def test_the_main_graph_does_not_train_the_base_models() -> None:
-    from flows.graph import read_graph
-
-    assert {step.name for step in read_graph(ROOT)} == set(STAGES)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import Tensor, nn
 
@@ -28,7 +29,7 @@ from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, 
 from tasks.report import board
 from tasks.shared.settings import Settings, load
 from tasks.shared.tensors import read_portraits
-from tests.support.settings import write_params
+from tests.support.settings import ROOT, write_params
 
 SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS = {
@@ -120,6 +121,17 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     assert list(curves["step"]) == [1, 2, 3]
     assert curves["check/score"].notna().tolist() == [False, False, True]
     assert Path("data/models/adapted/samples/000002.png").is_file()
+    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    for name, folder in (("adapt", "adapted"), ("finetune", "finetuned")):
+        shown = [
+            column
+            for entry in plots
+            if isinstance(entry, dict)
+            for plot in entry.values()
+            for column in plot["y"].get(f"data/reports/plots/{name}.csv", [])
+        ]
+        table = pd.read_parquet(f"data/models/{folder}/curves.parquet")
+        assert sorted(shown) == sorted(set(table.columns) - {"step"})
     assert sorted(p.stem for p in Path("data/codes/destylization").iterdir()) == ["ann", "bob"]
 
 

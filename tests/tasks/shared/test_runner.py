@@ -10,9 +10,9 @@ import pytest
 
 from dualstylegan.errors import DataError, SettingsError
 from dualstylegan.io.files import read_json
+from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, cached_items, item_key, load_settings, run_stage
-from tasks.shared.tensors import open_networks
 from tests.support.settings import shipped
 
 

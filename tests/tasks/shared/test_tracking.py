@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from dualstylegan.finetuning.trainer import RunPlan, Training
 from dualstylegan.io.files import read_json
+from tasks.shared.paths import Paths
 from tasks.shared.tracking import Live, connect, find_run, training_run
-from tasks.shared.training import OUTPUTS, train
+from tasks.shared.training import train
 from tests.support.settings import shipped
 
-OUT = OUTPUTS["adapt"]
+OUT = Paths.adapted
 PLAN = RunPlan(
     steps=6, seed=0, average_decay=0.5, save_seconds=0, picture_steps=2, fingerprint="f" * 64
 )

@@ -1,0 +1,32 @@
+"""Curves of a training: a table of scalars per step, and progress on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dualstylegan.io.files import atomic_write
+from tasks.shared.runner import Progress
+from tasks.shared.tracking import CURVES_FILE
+
+
+def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write the scalars of each step as a table; a cell is empty where a step has no value."""
+    with atomic_write(folder / CURVES_FILE) as handle:
+        pd.DataFrame(list(history)).to_parquet(handle)
+
+
+def step_progress(name: str, steps: int) -> Callable[[int, Mapping[str, float]], None]:
+    """Return a function that shows each step's scalars and the time left."""
+    progress = Progress(f"{name}: steps", steps)
+    first = True
+
+    def show(step: int, scalars: Mapping[str, float]) -> None:
+        nonlocal first
+        if first:
+            progress.done_before, first = step - 1, False
+        progress(step, " ".join(f"{key} {value:.3f}" for key, value in scalars.items()))
+
+    return show
