@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.reference import published_formulation
 from dualstylegan.codes.inversion import Descending, DescentPlan
 from dualstylegan.codes.refinement import reconstruction
-from dualstylegan.finetuning.discriminator import Adversary, AdversaryPlan
+from dualstylegan.finetuning.discriminator import DiscriminatorPlan, DiscriminatorTrainer
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.io.allocator import keep_freed_memory
@@ -107,7 +107,7 @@ def embedded(setting: Setting) -> tuple[StyleTraining, Tensor]:
     plan: StylePlan = chosen_plan(StylePlan, chosen)
     training = StyleTraining(
         network,
-        Adversary(discriminator, AdversaryPlan()),
+        DiscriminatorTrainer(discriminator, DiscriminatorPlan()),
         perceptual,
         identity,
         lambda index: portraits[index],

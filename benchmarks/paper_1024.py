@@ -20,7 +20,7 @@ from torch import nn
 from dualstylegan.codes.destylization import destylize
 from dualstylegan.codes.inversion import DescentPlan
 from dualstylegan.codes.refinement import refine
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import StyleTraining
 from dualstylegan.networks.discriminator import Discriminator
@@ -46,7 +46,7 @@ def stage_2(batch: int, passes: int, device: str) -> None:
     training = StructureTraining(
         frozen(DualStyleGAN(StyleGAN2(SIZE)), device),
         frozen(PublishedEncoder(18), device),
-        Adversary(Discriminator(SIZE).to(device), schedule.STRUCTURE_ADVERSARY),
+        DiscriminatorTrainer(Discriminator(SIZE).to(device), schedule.STRUCTURE_DISCRIMINATOR),
         frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         SIZE,
         schedule.structure_plan(batch),
@@ -59,7 +59,7 @@ def stage_3(batch: int, passes: int, device: str) -> None:
     portraits = torch.randn(4, 3, SIZE, SIZE, device=device)
     training = StyleTraining(
         frozen(DualStyleGAN(StyleGAN2(SIZE)), device),
-        Adversary(Discriminator(SIZE).to(device), schedule.ADVERSARY),
+        DiscriminatorTrainer(Discriminator(SIZE).to(device), schedule.DISCRIMINATOR),
         frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         frozen(PublishedIdentity(IRSE50()), device),
         lambda index: portraits[index],

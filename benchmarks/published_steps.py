@@ -18,23 +18,23 @@ from torch import Tensor
 from benchmarks.reference import published_formulation
 from dualstylegan.codes.inversion import encode
 from dualstylegan.finetuning.adapt import AdaptTraining
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.step import Pass
 from dualstylegan.finetuning.structure import StructureTraining
-from dualstylegan.finetuning.style import Lesson, StyleTraining
+from dualstylegan.finetuning.style import Batch, StyleTraining
 
 
 class PublishedStep:
     """Mixed into a training: its step in the published formulation, all weights of G unfrozen."""
 
     generator: Any
-    adversary: Adversary
+    discriminator: DiscriminatorTrainer
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         """One step; the gradients of the generator's own weights are thrown away."""
         self.generator.requires_grad_(True)
         with published_formulation():
-            scalars: dict[str, Tensor] = super().step(step, draw)  # type: ignore[misc]
+            scalars: dict[str, Tensor] = super().step(step, rng)  # type: ignore[misc]
         for parameter in self.generator.parameters():
             parameter.grad = None
         return scalars
@@ -44,13 +44,13 @@ class PublishedStyle(PublishedStep, StyleTraining):
     """Stage 3."""
 
     def _terms(
-        self, lesson: Lesson, draw: torch.Generator
+        self, batch: Batch, rng: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        codes = lesson.intrinsic_NLD, lesson.extrinsic_NLD
+        codes = batch.intrinsic_NLD, batch.extrinsic_NLD
         with torch.no_grad():
             shown: Tensor = self.network(*codes, space="w_plus", size=self.size)
-        _, terms, noted = super()._terms(lesson, draw)
-        return shown, terms, noted
+        _, terms, metrics = super()._terms(batch, rng)
+        return shown, terms, metrics
 
 
 class PublishedStructure(PublishedStep, StructureTraining):
@@ -61,23 +61,25 @@ class PublishedStructure(PublishedStep, StructureTraining):
         """g inside G."""
         return self.network.generator
 
-    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
-        state = draw.get_state()
+    def make_pass(self, step: int, rng: torch.Generator) -> Pass:
+        state = rng.get_state()
         with torch.no_grad():
-            first, second = self._draw_faces(self.plan.batch, draw)
+            first, second = self._draw_random_codes(self.plan.batch, rng)
             if step % self.plan.encoded_steps:
                 encode(self.encoder, self.generator.synthesise(second, size=self.size))
             shown = self.network(first, second, space="w_plus", size=self.size)
-        draw.set_state(state)
-        made = super().make_pass(step, draw)
+        rng.set_state(state)
+        made = super().make_pass(step, rng)
         return Pass(shown, made.real_NCHW, made.terms)
 
 
 class PublishedAdapt(PublishedStep, AdaptTraining):
     """g to g'."""
 
-    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
-        made = super().make_pass(step, draw)
+    def make_pass(self, step: int, rng: torch.Generator) -> Pass:
+        made = super().make_pass(step, rng)
         with torch.no_grad():
-            shown = self.generator.synthesise(self._faces(self.plan.batch, draw), size=self.size)
+            shown = self.generator.synthesise(
+                self._random_codes(self.plan.batch, rng), size=self.size
+            )
         return Pass(shown, made.real_NCHW, made.terms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dualstylegan.codes.tables import digest, read_codes
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.io.files import sha256_file
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
@@ -12,7 +12,7 @@ from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import read_portraits
 from tasks.shared.tracking import Live
-from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
+from tasks.shared.training import chosen_plan, discriminator_plan, run_plan, train, trained_config
 
 CODES = Paths.codes / "style.parquet"
 STYLES = Paths.aligned / "style"
@@ -39,7 +39,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
     )
     training = AdaptTraining(
         generator,
-        Adversary(discriminator, adversary_plan(chosen)),
+        DiscriminatorTrainer(discriminator, discriminator_plan(chosen)),
         lpips,
         portraits.images,
         codes,

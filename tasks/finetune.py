@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dualstylegan.codes.tables import digest, digest_codes, read_codes
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import Networks
@@ -17,7 +17,7 @@ from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Finetune, Profile, Settings
 from tasks.shared.tensors import PortraitSet, read_portraits
 from tasks.shared.tracking import Live
-from tasks.shared.training import adversary_plan, chosen_plan, run_plan, train, trained_config
+from tasks.shared.training import chosen_plan, discriminator_plan, run_plan, train, trained_config
 
 EXTRINSIC = Paths.codes / "exstyle.parquet"
 INTRINSIC = Paths.codes / "instyle.parquet"
@@ -66,7 +66,7 @@ def style_training(
     )
     training = StyleTraining(
         network,
-        Adversary(discriminator, adversary_plan(chosen)),
+        DiscriminatorTrainer(discriminator, discriminator_plan(chosen)),
         perceptual,
         identity,
         lessons.portraits.images,

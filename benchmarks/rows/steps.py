@@ -15,7 +15,7 @@ from benchmarks.rows.build import STYLE_DIM, built, normal, pictures, plain
 from dualstylegan.codes.inversion import Descending, DescentPlan
 from dualstylegan.codes.refinement import CONTEXTUAL_STAGE, reconstruction
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import StyleTraining
 from dualstylegan.networks.discriminator import Discriminator
@@ -111,14 +111,14 @@ def refinement_rows() -> list[Row]:
 
 def adapt_rows() -> list[Row]:
     """A step of g to g': adversarial, R1 and path length as they come round, one picture."""
-    plan = AdaptPlan(1, 0, schedule.RATE, 1.0, 0.0, 0.0, 1.0, 0.9, schedule.PATHS)
+    plan = AdaptPlan(1, 0, schedule.RATE, 1.0, 0.0, 0.0, 1.0, 0.9, schedule.STEP_OPTIONS)
 
     def side(kind: type[AdaptTraining], dtype: Any) -> Cycle:
         generator = built(lambda: StyleGAN2(SIZE), dtype)
         images = pictures(EXEMPLARS, SIZE)
         training = kind(
             generator,
-            Adversary(built(lambda: Discriminator(SIZE), dtype), schedule.ADVERSARY),
+            DiscriminatorTrainer(built(lambda: Discriminator(SIZE), dtype), schedule.DISCRIMINATOR),
             built(LPIPS, dtype),
             lambda index: images[index],
             normal(EXEMPLARS, generator.rows, STYLE_DIM),
@@ -145,7 +145,9 @@ def structure_rows() -> list[Row]:
         training = kind(
             network,
             built(lambda: PublishedEncoder(network.generator.rows), dtype),
-            Adversary(built(lambda: Discriminator(SIZE), dtype), schedule.STRUCTURE_ADVERSARY),
+            DiscriminatorTrainer(
+                built(lambda: Discriminator(SIZE), dtype), schedule.STRUCTURE_DISCRIMINATOR
+            ),
             built(lambda: PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), dtype),
             SIZE,
             schedule.structure_plan(1),
@@ -169,7 +171,7 @@ def style_side(kind: type[StyleTraining], dtype: torch.dtype) -> StyleTraining:
     codes = normal(2, EXEMPLARS, network.generator.rows, STYLE_DIM)
     return kind(
         network,
-        Adversary(built(lambda: Discriminator(SIZE), dtype), schedule.ADVERSARY),
+        DiscriminatorTrainer(built(lambda: Discriminator(SIZE), dtype), schedule.DISCRIMINATOR),
         built(lambda: PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), dtype),
         built(lambda: PublishedIdentity(IRSE50()), dtype),
         lambda index: images[index],

@@ -1,4 +1,4 @@
-"""What the paper argues for, left out one at a time (section 4, ablation study)."""
+"""Ablations of stage 3: parts of the method, left out one at a time (section 4)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Ablation:
-    """One part of the method left out of stage 3.
+    """Variant of stage 3 without one part of the method.
 
     Attributes:
-        name: for people.
-        pairs: whether z_i+ comes from destylization; else z_e+ takes its place.
-        structure_transfer: whether stage 2 came before; else stage 3 starts from stage 1.
-        weights: weights of stage 3 that are other than those of the method, by their settings.
+        name: name in tables and figures.
+        pairs: True to use z_i+ from destylization, False to use z_e+ in its place.
+        structure_transfer: True to start from stage 2, False to start from stage 1.
+        weights: weights that differ from the method's, by their names in the settings.
     """
 
     name: str
@@ -38,5 +38,5 @@ ABLATIONS = (
     Ablation("no stage 2", structure_transfer=False),
     *(Ablation(f"no {term}", weights={setting: 0.0}) for setting, term in LOSSES.items()),
 )
-# Not a training: the complete one, its exemplars' codes tuned on it afterwards.
+# The complete training, with the exemplars' codes refined on it: no training of its own.
 REFINED = "complete, refined"

@@ -1,11 +1,13 @@
-"""g to g': the generator fine-tuned on the style's portraits (section 3.1, before Eq. 1).
+"""Adaptation of g to g': fine-tuning of the generator on the style's exemplars (section 3.1).
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
-The published recipe is adversarial alone, over 19,200 images; it stops early so that g and g' stay
-aligned. With tens of portraits and a laptop's budget, a share of each batch is anchored instead:
-the code z_e+ of an exemplar must render that exemplar, by LPIPS and absolute difference. The
-mapping network stays frozen, so that codes keep their meaning.
+    L = lambda_adv L_adv + lambda_anchor LPIPS(g'(z_e+), S) + lambda_pixel |g'(z_e+) - S|
+
+The published recipe uses the adversarial loss alone, on 19,200 images, and stops early so that g
+and g' stay aligned. With tens of exemplars and a small budget, a part of each batch is anchored
+instead: the code z_e+ of an exemplar S must render S. The mapping network stays frozen, so that a
+code means the same face to g and g'.
 """
 
 from __future__ import annotations
@@ -17,15 +19,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.finetuning.discriminator import BETAS, Adversary, lazy_adam
-from dualstylegan.finetuning.step import AdversarialTraining, Lazy, Pass
+from dualstylegan.finetuning.discriminator import BETAS, DiscriminatorTrainer, lazy_adam
+from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.vgg import Perceptual
 
 GRID_COLUMNS = 8
 GRID_SEED = 11
-SMALLEST_RMS = 0.01
+# Lower bound of a parameter's root mean square in `relative_adam`.
+MIN_RMS = 0.01
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,14 @@ class AdaptPlan:
     """Settings of the adaptation.
 
     Attributes:
-        batch: images a pass; anchored: how many of them render an exemplar.
-        rate: learning rate of g', relative to each weight's size where scales are folded in.
+        batch: images per pass.
+        anchored: how many of them render an exemplar's code; 0 is adversarial training alone.
+        rate: learning rate of g'; relative to each weight's root mean square on generators whose
+            equalised scales are folded into the weights.
         adversarial_weight, anchor_weight, pixel_weight: weights of the loss terms.
-        truncation: psi of the random faces; mixing: share of them that have two codes.
-        lazy: accumulation and path length.
+        truncation: psi of the random faces; 1 does not truncate.
+        mixing: probability that the random faces of a pass are mixed from two codes.
+        step_options: gradient accumulation and path length regularisation.
     """
 
     batch: int
@@ -48,25 +54,25 @@ class AdaptPlan:
     pixel_weight: float
     truncation: float
     mixing: float
-    lazy: Lazy
+    step_options: StepOptions
 
 
 class AdaptTraining(AdversarialTraining):
-    """Fine-tunes a copy of g.
+    """Fine-tuning of a copy of g into g'.
 
     Args:
-        generator: the copy, g' in the end; its mapping network is not trained.
-        adversary: discriminator that has seen natural faces.
-        lpips: frozen.
-        portraits: gives portraits (N, 3, size, size) in [-1, 1] by index.
-        codes_NLD: z_e+ of every portrait.
+        generator: copy of g, trained in place; its mapping network stays frozen.
+        discriminator: discriminator trained on natural faces.
+        lpips: frozen LPIPS network.
+        portraits: function from indices to exemplars (N, 3, size, size) in [-1, 1].
+        codes_NLD: z_e+ of every exemplar, in Z+.
         size: working size in pixels.
     """
 
     def __init__(
         self,
         generator: Generator,
-        adversary: Adversary,
+        discriminator: DiscriminatorTrainer,
         lpips: Perceptual,
         portraits: Callable[[Tensor], Tensor],
         codes_NLD: Tensor,
@@ -77,8 +83,8 @@ class AdaptTraining(AdversarialTraining):
         if generator.folded_scales:
             optimiser = relative_adam(trained, plan.rate)
         else:
-            optimiser = lazy_adam(trained, plan.rate, plan.lazy.interval)
-        super().__init__("generator", generator, optimiser, adversary, plan.lazy)
+            optimiser = lazy_adam(trained, plan.rate, plan.step_options.interval)
+        super().__init__("generator", generator, optimiser, discriminator, plan.step_options)
         self.generator = generator
         self.lpips = lpips
         self.portraits = portraits
@@ -86,29 +92,31 @@ class AdaptTraining(AdversarialTraining):
         self.size = size
         self.plan = plan
 
-    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
+    def make_pass(self, step: int, rng: torch.Generator) -> Pass:
         plan, count = self.plan, len(self.codes_NLD)
-        chosen = torch.randperm(count, generator=draw)[: plan.anchored]
+        index = torch.randperm(count, generator=rng)[: plan.anchored]
         with torch.no_grad():
-            anchored = self.generator.map(self.codes_NLD[chosen])
-            w_NLD = torch.cat((anchored, self._faces(plan.batch - len(chosen), draw)))
+            anchored = self.generator.map(self.codes_NLD[index])
+            w_NLD = torch.cat((anchored, self._random_codes(plan.batch - len(index), rng)))
         fake = self.generator.synthesise(w_NLD, size=self.size)
-        terms = {"adversarial": plan.adversarial_weight * self.adversary.judge(fake, draw).mean()}
-        if len(chosen):
-            terms |= self._anchor(fake[: len(chosen)], self.portraits(chosen))
-        real = self.portraits(torch.randint(count, (len(fake),), generator=draw))
+        adversarial = self.discriminator.generator_loss(fake, rng).mean()
+        terms = {"adversarial": plan.adversarial_weight * adversarial}
+        if len(index):
+            terms |= self._anchor_terms(fake[: len(index)], self.portraits(index))
+        real = self.portraits(torch.randint(count, (len(fake),), generator=rng))
         return Pass(fake, real, terms)
 
-    def _faces(self, count: int, draw: torch.Generator) -> Tensor:
-        """W+ codes of random faces, some of them mixed of two."""
+    def _random_codes(self, count: int, rng: torch.Generator) -> Tensor:
+        """Return W+ codes (N, L, D) of random faces, truncated, at times mixed from two codes."""
         g = self.generator
-        z = self.noise(2, count, g.style_dim, draw=draw)
-        crossover = int(torch.randint(1, g.rows, (), generator=draw))
-        mixed = float(torch.rand((), generator=draw)) < self.plan.mixing
+        z = self.noise(2, count, g.style_dim, rng=rng)
+        crossover = int(torch.randint(1, g.rows, (), generator=rng))
+        mixed = float(torch.rand((), generator=rng)) < self.plan.mixing
         first, second = g.truncate(g.map(z), self.plan.truncation)
         return g.mix(first, second, crossover if mixed else g.rows)
 
-    def _anchor(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
+    def _anchor_terms(self, fake: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Return LPIPS and L1 between renderings of z_e+ and their exemplars, weighted."""
         with torch.no_grad():
             features = self.lpips.features(target)
         distance = self.lpips.distance(self.lpips.features(fake), features).mean()
@@ -118,18 +126,18 @@ class AdaptTraining(AdversarialTraining):
             "pixels": self.plan.pixel_weight * pixels,
         }
 
-    def path_image(self, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def path_image(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            w_NLD = self._faces(max(1, self.plan.batch // 2), draw)
+            w_NLD = self._random_codes(max(1, self.plan.batch // 2), rng)
         w_NLD.requires_grad_(True)
         return self.generator.synthesise(w_NLD, size=self.size), w_NLD
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
-        """Exemplars, g' of their codes, and g' of random faces."""
+        """Render exemplars, g' of their codes, and g' of random codes, row by row."""
         shown = torch.arange(min(GRID_COLUMNS, len(self.codes_NLD)))
-        draw = torch.Generator().manual_seed(GRID_SEED)
-        z = self.noise(len(shown), self.generator.style_dim, draw=draw)
+        rng = torch.Generator().manual_seed(GRID_SEED)
+        z = self.noise(len(shown), self.generator.style_dim, rng=rng)
         fitted = self.generator(self.codes_NLD[shown], "z_plus", size=self.size)
         random = self.generator(z, truncation=self.plan.truncation, size=self.size)
         tiles = torch.cat((self.portraits(shown), fitted, random))
@@ -137,20 +145,20 @@ class AdaptTraining(AdversarialTraining):
 
 
 def relative_adam(parameters: list[torch.nn.Parameter], rate: float) -> torch.optim.Adam:
-    """Adam whose steps are relative to the root mean square of each parameter.
+    """Return Adam with learning rates relative to the root mean square of each parameter.
 
-    Equalised layers learn like this by themselves (PGGAN, section 4.1); where their scales are
-    folded into the weights, one rate for all would blow the small ones up.
+    Equalised learning rates (ProGAN, section 4.1) have this effect. Where their scales are folded
+    into the weights, a single rate would be far too large for the small ones.
     """
     groups = [
-        {"params": [p], "lr": rate * max(float(p.detach().square().mean().sqrt()), SMALLEST_RMS)}
+        {"params": [p], "lr": rate * max(float(p.detach().square().mean().sqrt()), MIN_RMS)}
         for p in parameters
     ]
     return torch.optim.Adam(groups, betas=BETAS)
 
 
 def synthesis_parameters(generator: Generator) -> list[torch.nn.Parameter]:
-    """Turn gradients on for the synthesis network alone and return its parameters."""
+    """Enable gradients for the synthesis network alone and return its parameters."""
     mapping = {id(p) for p in mapping_parameters(generator)}
     generator.requires_grad_(True)
     trained = []
@@ -163,6 +171,6 @@ def synthesis_parameters(generator: Generator) -> list[torch.nn.Parameter]:
 
 
 def mapping_parameters(generator: Generator) -> list[torch.nn.Parameter]:
-    """Parameters of the mapping network, whatever the generator calls it."""
+    """Return the parameters of the mapping network, in the key layout of either generator."""
     names = ("mapping.", "style.")
     return [p for n, p in generator.named_parameters() if n.startswith(names)]

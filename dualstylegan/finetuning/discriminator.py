@@ -1,4 +1,4 @@
-"""The discriminator's side of every adversarial training, and what its judgement costs G.
+"""Discriminator update (logistic loss, lazy R1, ADA) and the generator's adversarial loss.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 """
@@ -18,29 +18,31 @@ from dualstylegan.losses import (
 )
 from dualstylegan.networks.discriminator import Discriminator
 
-SHIFT = 0.125
-LIGHT = 0.3
-SATURATION = 0.5
+# Ranges of the augmentation: translation as a share of the image's width and height, brightness
+# offset on [-1, 1], and relative change of saturation.
+MAX_SHIFT = 0.125
+MAX_BRIGHTNESS = 0.3
+MAX_SATURATION = 0.5
 BETAS = (0.0, 0.99)
-RIGHT_RATE = 0.1
-# Beyond it, augmentations leak into what G makes (ADA, section 2.2).
-MOST_AUGMENTED = 0.8
+# Rate of the running mean of sign D(x).
+SIGN_RATE = 0.1
+# Above this probability, augmentations leak into the generated images (ADA, section 2.2).
+MAX_AUGMENT_PROBABILITY = 0.8
 
 
 @dataclass(frozen=True)
-class AdversaryPlan:
+class DiscriminatorPlan:
     """Settings of the discriminator's training.
 
     Attributes:
-        rate: learning rate before the correction for lazy regularisation.
-        r1_weight: weight of R1 (gamma is twice it).
-        r1_steps: steps between two R1 penalties (lazy regularisation).
-        augment: probability p that an image shown to D is moved and relit, real and fake alike;
-            where p is steered, the first.
-        augment_target: share by which D is right about real images, E[sign D(x)], to which p is
-            steered (ADA: Karras et al., 2020, section 3.1); 0 leaves p as it is.
-        augment_images: images that D sees while p goes from 0 to 1.
-        weight: of D's logistic loss beside R1.
+        rate: learning rate of Adam, before the correction for lazy regularisation.
+        r1_weight: weight of R1, half of gamma.
+        r1_steps: steps from one R1 penalty to the next (lazy regularisation).
+        augment: augmentation probability p of real and fake images; with ADA its initial value.
+        augment_target: E[sign D(x)] on real images that ADA steers p to (Karras et al., 2020,
+            section 3.1), in [0, 1]; 0 keeps p constant.
+        augment_images: number of real images over which ADA can move p from 0 to 1.
+        weight: weight of D's logistic loss; R1 is not scaled by it.
     """
 
     rate: float = 0.002
@@ -55,88 +57,114 @@ class AdversaryPlan:
 def lazy_adam(
     parameters: list[torch.nn.Parameter], rate: float, interval: int | None
 ) -> torch.optim.Adam:
-    """Adam for lazy regularisation every `interval` steps (StyleGAN2, appendix B)."""
-    share = interval / (interval + 1) if interval else 1.0
-    betas = (BETAS[0] ** share, BETAS[1] ** share)
-    return torch.optim.Adam(parameters, lr=rate * share, betas=betas)
+    """Return Adam corrected for lazy regularisation (StyleGAN2, appendix B).
 
-
-def augment(image_NCHW: Tensor, probability: Tensor, draw: torch.Generator) -> Tensor:
-    """Move and relight a share of the images, differentiably (Zhao et al., 2020).
+    With c = interval / (interval + 1), the learning rate is c * rate and the betas are beta^c.
 
     Args:
-        probability: of each image, a scalar on the images' device.
+        interval: steps from one regularisation to the next; None without regularisation.
+    """
+    correction = interval / (interval + 1) if interval else 1.0
+    betas = (BETAS[0] ** correction, BETAS[1] ** correction)
+    return torch.optim.Adam(parameters, lr=rate * correction, betas=betas)
+
+
+def augment(image_NCHW: Tensor, probability: Tensor, rng: torch.Generator) -> Tensor:
+    """Shift, mirror and recolour images at random, differentiably (Zhao et al., 2020).
+
+    Every image is mirrored with probability 1/2; translation, brightness and saturation change
+    with the given probability.
+
+    Args:
+        image_NCHW: images in [-1, 1].
+        probability: scalar in [0, 1] on the images' device.
+        rng: random generator on the CPU.
     """
     n, device = len(image_NCHW), image_NCHW.device
-    chosen = torch.rand(n, generator=draw).to(device) < probability
-    shift = (2 * torch.rand(n, 2, generator=draw) - 1) * 2 * SHIFT
-    mirror = 1 - 2 * (torch.rand(n, generator=draw) < 0.5).float()
-    light = (2 * torch.rand(n, 1, 1, 1, generator=draw) - 1) * LIGHT
-    saturation = 1 + (2 * torch.rand(n, 1, 1, 1, generator=draw) - 1) * SATURATION
+    augmented = torch.rand(n, generator=rng).to(device) < probability
+    shift = (2 * torch.rand(n, 2, generator=rng) - 1) * 2 * MAX_SHIFT
+    mirror = 1 - 2 * (torch.rand(n, generator=rng) < 0.5).float()
+    brightness = (2 * torch.rand(n, 1, 1, 1, generator=rng) - 1) * MAX_BRIGHTNESS
+    saturation = 1 + (2 * torch.rand(n, 1, 1, 1, generator=rng) - 1) * MAX_SATURATION
     affine_N23 = torch.eye(2, 3, device=device).repeat(n, 1, 1)
     affine_N23[:, 0, 0] = mirror.to(device)
-    affine_N23[:, :, 2] = shift.to(device) * chosen[:, None]
+    affine_N23[:, :, 2] = shift.to(device) * augmented[:, None]
     grid = F.affine_grid(affine_N23, list(image_NCHW.shape), align_corners=False)
     moved = F.grid_sample(image_NCHW, grid, padding_mode="reflection", align_corners=False)
     gray = moved.mean(1, keepdim=True)
-    relit = gray + (moved - gray) * saturation.to(device) + light.to(device)
-    return torch.where(chosen.view(-1, 1, 1, 1), relit, moved)
+    recoloured = gray + (moved - gray) * saturation.to(device) + brightness.to(device)
+    return torch.where(augmented.view(-1, 1, 1, 1), recoloured, moved)
 
 
-class Adversary:
-    """A discriminator, its optimiser and its lessons."""
+class DiscriminatorTrainer:
+    """Discriminator with its optimiser and augmentation: G's adversarial loss and D's update.
 
-    def __init__(self, discriminator: Discriminator, plan: AdversaryPlan) -> None:
-        self.discriminator = discriminator.requires_grad_(True)
+    Attributes:
+        network: the discriminator; all of its parameters are trained.
+        optimiser: Adam, corrected for lazy R1.
+        augment: augmentation probability p, a scalar tensor.
+        real_sign: running mean of sign D(x) on real images, the overfitting measure r_t of ADA.
+        buffers: tensors of the training state beside weights and optimiser, updated in place.
+    """
+
+    def __init__(self, network: Discriminator, plan: DiscriminatorPlan) -> None:
+        self.network = network.requires_grad_(True)
         self.plan = plan
-        parameters = list(discriminator.parameters())
+        parameters = list(network.parameters())
         self.optimiser = lazy_adam(parameters, plan.rate, plan.r1_steps)
         device = parameters[0].device
         self.augment = torch.tensor(plan.augment, device=device)
-        self.right = torch.tensor(plan.augment_target, device=device)
-        self.memory = {"augment": self.augment, "right": self.right}
+        self.real_sign = torch.tensor(plan.augment_target, device=device)
+        self.buffers = {"augment": self.augment, "right": self.real_sign}
 
-    def judge(self, fake_NCHW: Tensor, draw: torch.Generator) -> Tensor:
-        """The generator's adversarial loss (N,); leaves D's weights without gradients."""
-        self.discriminator.requires_grad_(False)
-        logits = self.discriminator(augment(fake_NCHW, self.augment, draw))
-        self.discriminator.requires_grad_(True)
+    def generator_loss(self, fake_NCHW: Tensor, rng: torch.Generator) -> Tensor:
+        """Return G's loss softplus(-D(fake)) of each image (N,), without gradients for D."""
+        self.network.requires_grad_(False)
+        logits = self.network(augment(fake_NCHW, self.augment, rng))
+        self.network.requires_grad_(True)
         return generator_adversarial(logits)
 
-    def learn(
+    def update(
         self,
         real_NCHW: Tensor,
         fake_NCHW: Tensor,
         step: int,
-        draw: torch.Generator,
+        rng: torch.Generator,
         passes: int = 1,
     ) -> dict[str, Tensor]:
-        """One step of D on real and fake images, R1 as well when it is due.
+        """Do one optimiser step of D, with R1 every `r1_steps`; return scalars to log.
+
+        L_D = weight * (softplus(-D(real)) + softplus(D(fake))) + r1_weight * r1_steps * R1
 
         Args:
-            passes: parts that the batch is cut into, their gradients averaged. Every `passes`-th
-                image goes into one part: with four images a part, these are the groups of the
-                minibatch deviation, and the gradients are those of the whole batch.
+            real_NCHW: images from the target domain in [-1, 1].
+            fake_NCHW: images from G in [-1, 1]; they get no gradients.
+            step: number of the step.
+            rng: random generator on the CPU.
+            passes: number of parts of the batch whose gradients are averaged. Part i holds the
+                images i, i + passes, ...: with four images per part these are the groups of the
+                minibatch standard deviation, so that the gradients equal the whole batch's.
         """
-        real = augment(real_NCHW, self.augment, draw)
-        fake = augment(fake_NCHW.detach(), self.augment, draw)
+        real = augment(real_NCHW, self.augment, rng)
+        fake = augment(fake_NCHW.detach(), self.augment, rng)
         parts = []
         for part in range(passes):
-            scalars = self._judged(real[part::passes], fake[part::passes], passes)
+            scalars = self._backward_adversarial(real[part::passes], fake[part::passes], passes)
+            # After the loss's backward pass, so that the two graphs never need memory at once.
             if step % self.plan.r1_steps == 0:
-                scalars["d/r1"] = self._regularised(real[part::passes], passes)
+                scalars["d/r1"] = self._backward_r1(real[part::passes], passes)
             parts.append(scalars)
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)  # G's turn has the memory
+        self.optimiser.zero_grad(set_to_none=True)  # frees the memory for G's passes
         scalars = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         if self.plan.augment_target:
-            self._steer(scalars["d/right"], len(real))
+            self._update_augment(scalars["d/right"], len(real))
         return scalars
 
-    def _judged(self, real: Tensor, fake: Tensor, passes: int) -> dict[str, Tensor]:
-        """Gradients of D's logistic loss on a part of the batch, and what to log of it."""
-        real_logits = self.discriminator(real)
-        loss = discriminator_adversarial(real_logits, self.discriminator(fake)).mean()
+    def _backward_adversarial(self, real: Tensor, fake: Tensor, passes: int) -> dict[str, Tensor]:
+        """Accumulate gradients of D's logistic loss on a part of the batch; return scalars."""
+        real_logits = self.network(real)
+        loss = discriminator_adversarial(real_logits, self.network(fake)).mean()
         (self.plan.weight * loss / passes).backward()  # type: ignore[no-untyped-call]
         return {
             "d/adversarial": loss.detach(),
@@ -145,19 +173,19 @@ class Adversary:
             "d/augment": self.augment.clone(),
         }
 
-    def _regularised(self, real: Tensor, passes: int) -> Tensor:
-        """Gradients of lazy R1 on a part of the batch, and R1; after those of the loss, so that
-        the two do not need memory at once."""
-        r1 = r1_penalty(self.discriminator, real).mean()
+    def _backward_r1(self, real: Tensor, passes: int) -> Tensor:
+        """Accumulate gradients of lazy R1 on a part of the batch; return the mean of R1."""
+        r1 = r1_penalty(self.network, real).mean()
         weight = self.plan.r1_weight * self.plan.r1_steps / passes
         (weight * r1).backward()  # type: ignore[no-untyped-call]
         return r1.detach()
 
-    def _steer(self, right: Tensor, images: int) -> None:
-        """More augmentation while D is right about real images too often, and less again (ADA).
+    def _update_augment(self, sign: Tensor, images: int) -> None:
+        """Raise p while E[sign D(x)] exceeds its target, lower it below (ADA, section 3.1).
 
-        D's answers are averaged over some steps, as a batch of two says little.
+        The sign is averaged over steps, as a small batch gives a noisy estimate.
         """
-        self.right.lerp_(right, RIGHT_RATE)
-        change = (self.right - self.plan.augment_target).sign() * images / self.plan.augment_images
-        self.augment.add_(change).clamp_(0, MOST_AUGMENTED)
+        self.real_sign.lerp_(sign, SIGN_RATE)
+        direction = (self.real_sign - self.plan.augment_target).sign()
+        change = direction * images / self.plan.augment_images
+        self.augment.add_(change).clamp_(0, MAX_AUGMENT_PROBABILITY)

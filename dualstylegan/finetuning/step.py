@@ -1,4 +1,4 @@
-"""The step that all three trainings of the method share: passes, their sum, and D's turn.
+"""Adversarial training step: accumulated passes of G, path length regularisation, update of D.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 """
@@ -11,33 +11,38 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.losses import path_lengths
 
+# Rate of the running mean of path lengths, a (StyleGAN2, section 3.2).
 PATH_MEAN_RATE = 0.01
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass made: fakes, what D compares them with, and the weighted terms of G's loss.
+    """Result of one forward pass of G.
 
-    `noted` is logged beside the terms and adds nothing to the loss.
+    Attributes:
+        fake_NCHW, real_NCHW: images that D compares, in [-1, 1].
+        terms: weighted terms of G's loss, which is their sum.
+        metrics: scalars that are logged beside the terms and add nothing to the loss.
     """
 
     fake_NCHW: Tensor
     real_NCHW: Tensor
     terms: dict[str, Tensor]
-    noted: dict[str, Tensor] = field(default_factory=dict)
+    metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Lazy:
-    """Settings that all adversarial trainings share.
+class StepOptions:
+    """Gradient accumulation and path length regularisation, shared by all adversarial trainings.
 
     Attributes:
-        accumulation: passes a step, their gradients averaged.
-        path_weight, path_steps: path length regularisation and steps between; a weight of 0 is off.
+        accumulation: passes per step, their gradients averaged.
+        path_weight: weight of path length regularisation; 0 turns it off.
+        path_steps: steps from one path length penalty to the next (lazy regularisation).
     """
 
     accumulation: int = 1
@@ -46,19 +51,19 @@ class Lazy:
 
     @property
     def interval(self) -> int | None:
-        """Steps between two path length penalties, if there are any."""
+        """Steps from one path length penalty to the next; None if it is off."""
         return self.path_steps if self.path_weight else None
 
 
 class AdversarialTraining(Training):
-    """A training whose step is: passes, path length when it is due, then D's lesson.
+    """Training whose step is: passes of G, path length when it is due, then D's update.
 
     Args:
-        averaged: name of the network among what is saved.
-        network: what is trained.
-        optimiser: over the network's trained parameters.
-        adversary: the other side.
-        lazy: see there.
+        averaged: name of G in the saved state.
+        network: G, the network to train.
+        optimiser: optimiser of the network's trained parameters.
+        discriminator: D with its optimiser.
+        step_options: gradient accumulation and path length regularisation.
     """
 
     def __init__(
@@ -66,57 +71,61 @@ class AdversarialTraining(Training):
         averaged: str,
         network: nn.Module,
         optimiser: torch.optim.Optimizer,
-        adversary: Adversary,
-        lazy: Lazy,
+        discriminator: DiscriminatorTrainer,
+        step_options: StepOptions,
     ) -> None:
         self.averaged = averaged
         self.optimiser = optimiser
-        self.adversary = adversary
-        self.lazy = lazy
+        self.discriminator = discriminator
+        self.step_options = step_options
         self.device = next(network.parameters()).device
         self.path_mean = torch.zeros((), device=self.device)
-        self.memory = {"path_mean": self.path_mean, **adversary.memory}
-        self.modules = {averaged: network, "discriminator": adversary.discriminator}
-        self.optimisers = {averaged: optimiser, "discriminator": adversary.optimiser}
+        self.buffers = {"path_mean": self.path_mean, **discriminator.buffers}
+        self.modules = {averaged: network, "discriminator": discriminator.network}
+        self.optimisers = {averaged: optimiser, "discriminator": discriminator.optimiser}
 
     @abstractmethod
-    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
-        """Render a batch and weigh its terms; each pass draws anew."""
+    def make_pass(self, step: int, rng: torch.Generator) -> Pass:
+        """Render a batch and weight its loss terms; each pass draws a batch of its own."""
 
     @abstractmethod
-    def path_image(self, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        """An image of half a batch and the W+ codes (N, L, D), with gradients, it is made of."""
+    def path_image(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Render half a batch from W+ codes (N, L, D) with gradients; return images and codes."""
 
     def kind(self, step: int) -> str:
-        """What the terms of a step are logged under."""
+        """Return the prefix that a step's terms are logged under."""
         return "g"
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
-        count = self.lazy.accumulation
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+        count = self.step_options.accumulation
         fakes, reals, logged = [], [], []
         for _ in range(count):
-            made = self.make_pass(step, draw)
-            loss = torch.stack(list(made.terms.values())).sum() / count
+            result = self.make_pass(step, rng)
+            loss = torch.stack(list(result.terms.values())).sum() / count
             loss.backward()  # type: ignore[no-untyped-call]
-            fakes.append(made.fake_NCHW.detach())
-            reals.append(made.real_NCHW)
-            logged.append({k: v.detach() for k, v in (made.terms | made.noted).items()})
-        if self.lazy.path_weight and step % self.lazy.path_steps == 0:
-            self._regularise_path(draw)
+            fakes.append(result.fake_NCHW.detach())
+            reals.append(result.real_NCHW)
+            logged.append({k: v.detach() for k, v in (result.terms | result.metrics).items()})
+        if self.step_options.path_weight and step % self.step_options.path_steps == 0:
+            self._backward_path_length(rng)
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)  # D's turn has the memory
-        scalars = self.adversary.learn(torch.cat(reals), torch.cat(fakes), step, draw, count)
+        self.optimiser.zero_grad(set_to_none=True)  # frees the memory for D's update
+        scalars = self.discriminator.update(torch.cat(reals), torch.cat(fakes), step, rng, count)
         means = {k: torch.stack([terms[k] for terms in logged]).mean() for k in logged[0]}
         return {**{f"{self.kind(step)}/{k}": v for k, v in means.items()}, **scalars}
 
-    def noise(self, *shape: int, draw: torch.Generator) -> Tensor:
-        """Standard normal numbers, drawn on the CPU."""
-        return torch.randn(*shape, generator=draw).to(self.device)
+    def noise(self, *shape: int, rng: torch.Generator) -> Tensor:
+        """Return standard normal numbers, drawn on the CPU and moved to the device."""
+        return torch.randn(*shape, generator=rng).to(self.device)
 
-    def _regularise_path(self, draw: torch.Generator) -> None:
-        """Path length regularisation (StyleGAN2, section 3.2), with a draw of its own."""
-        image, w_NLD = self.path_image(draw)
-        lengths = path_lengths(image, w_NLD, self.noise(*image.shape, draw=draw))
+    def _backward_path_length(self, rng: torch.Generator) -> None:
+        """Accumulate gradients of path length regularisation (StyleGAN2, section 3.2).
+
+        path_weight * path_steps * mean (||J_w^T y||_2 - a)^2, with a the running mean of lengths.
+        """
+        image, w_NLD = self.path_image(rng)
+        lengths = path_lengths(image, w_NLD, self.noise(*image.shape, rng=rng))
         self.path_mean.lerp_(lengths.detach().mean(), PATH_MEAN_RATE)
         penalty = (lengths - self.path_mean).square().mean()
-        (self.lazy.path_weight * self.lazy.path_steps * penalty).backward()  # type: ignore[no-untyped-call]
+        weight = self.step_options.path_weight * self.step_options.path_steps
+        (weight * penalty).backward()  # type: ignore[no-untyped-call]

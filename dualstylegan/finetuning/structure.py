@@ -1,11 +1,14 @@
-"""Stages 1 and 2 of progressive fine-tuning (section 3.3): structure transfer on the source domain.
+"""Structure transfer on the source domain, stages 1 and 2 of progressive fine-tuning (section 3.3).
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
-Stage 1 is the initialisation of the extrinsic path (`networks.extrinsic`): G starts as g with
-transferable colours. Stage 2 teaches it to transfer the middle rows of a second face: G(z1, z2~, 1)
-must look like g(z_l+), whose rows before l come from z1 and whose others come from z2, while l goes
-down from 7 to 5. z2~ is f(z2), and every few steps the mapped E(g(z2)).
+Stage 1 is the initialisation of the extrinsic path (`networks.extrinsic`): G starts as g and can
+transfer colours. Stage 2 trains it to transfer the middle rows of a second face:
+
+    L = lambda_adv L_adv + lambda_perc L_perc(G(z1, z2~, 1), g(z_l+)) + lambda_pixel L1
+
+z_l+ takes its rows before l from z1 and the others from z2, while l falls from 7 to 5. z2~ is
+f(z2), or, every `encoded_steps` steps, f(E(g(z2))).
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dualstylegan.codes.inversion import encode
-from dualstylegan.finetuning.discriminator import Adversary, lazy_adam
-from dualstylegan.finetuning.step import AdversarialTraining, Lazy, Pass
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer, lazy_adam
+from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.vgg import Perceptual
@@ -33,13 +36,13 @@ class StructurePlan:
     """Settings of structure transfer.
 
     Attributes:
-        batch: images a step.
+        batch: images per pass.
         rate: learning rate of the extrinsic path.
-        phases: pairs (l, first step), in order.
-        encoded_steps: every so many steps z2~ comes from the encoder.
+        phases: pairs (l, first step of the phase), in order.
+        encoded_steps: steps from one z2~ that comes from the encoder to the next.
         adversarial_weight, perceptual_weight, pixel_weight: weights of the loss terms.
-        truncation: psi of both faces.
-        lazy: accumulation and path length.
+        truncation: psi of both faces; 1 does not truncate.
+        step_options: gradient accumulation and path length regularisation.
     """
 
     batch: int
@@ -50,15 +53,15 @@ class StructurePlan:
     perceptual_weight: float
     pixel_weight: float
     truncation: float
-    lazy: Lazy
+    step_options: StepOptions
 
     def crossover(self, step: int) -> int:
-        """l at a step."""
+        """Return l, the number of rows that come from z1, at a step."""
         return [rows for rows, first in self.phases if first <= step][-1]
 
 
 def train_extrinsic(network: DualStyleGAN) -> list[torch.nn.Parameter]:
-    """Turn gradients on for T_s, ModRes and T_c alone and return their parameters."""
+    """Enable gradients for T_s, ModRes and T_c alone and return their parameters."""
     network.requires_grad_(False)
     trained = list(network.extrinsic_parameters())
     for parameter in trained:
@@ -67,36 +70,46 @@ def train_extrinsic(network: DualStyleGAN) -> list[torch.nn.Parameter]:
 
 
 class StructureTraining(AdversarialTraining):
-    """Trains T_s, ModRes and T_c on the frozen generator."""
+    """Training of T_s, ModRes and T_c on the frozen generator (stage 2).
+
+    Args:
+        network: DualStyleGAN after stage 1.
+        encoder: frozen encoder E into Z+.
+        discriminator: discriminator trained on natural faces.
+        perceptual: frozen feature extractor of L_perc.
+        size: working size in pixels.
+        plan: settings.
+    """
 
     def __init__(
         self,
         network: DualStyleGAN,
         encoder: nn.Module,
-        adversary: Adversary,
+        discriminator: DiscriminatorTrainer,
         perceptual: Perceptual,
         size: int,
         plan: StructurePlan,
     ) -> None:
-        optimiser = lazy_adam(train_extrinsic(network), plan.rate, plan.lazy.interval)
-        super().__init__("network", network, optimiser, adversary, plan.lazy)
+        optimiser = lazy_adam(train_extrinsic(network), plan.rate, plan.step_options.interval)
+        super().__init__("network", network, optimiser, discriminator, plan.step_options)
         self.network = network
         self.encoder = encoder
         self.perceptual = perceptual
         self.size = size
         self.plan = plan
 
-    def _draw_faces(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _draw_faces(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return W+ codes (N, L, D) of `count` pairs of random faces, truncated."""
         g = self.network.generator
-        z = self.noise(2, count, g.style_dim, draw=draw)
+        z = self.noise(2, count, g.style_dim, rng=rng)
         first, second = g.truncate(g.map(z), self.plan.truncation)
         rows = (-1, g.rows, -1)
         return first[:, None].expand(rows), second[:, None].expand(rows)
 
-    def make_pass(self, step: int, draw: torch.Generator) -> Pass:
+    def make_pass(self, step: int, rng: torch.Generator) -> Pass:
         plan, g = self.plan, self.network.generator
         with torch.no_grad():
-            first, second = self._draw_faces(plan.batch, draw)
+            first, second = self._draw_faces(plan.batch, rng)
             target = g.synthesise(g.mix(first, second, plan.crossover(step)), size=self.size)
             style = second
             if step % plan.encoded_steps == 0:
@@ -107,22 +120,23 @@ class StructureTraining(AdversarialTraining):
         terms = {
             "perceptual": plan.perceptual_weight * distance,
             "pixels": plan.pixel_weight * (fake - target).abs().mean(),
-            "adversarial": plan.adversarial_weight * self.adversary.judge(fake, draw).mean(),
+            "adversarial": plan.adversarial_weight
+            * self.discriminator.generator_loss(fake, rng).mean(),
         }
         return Pass(fake, target, terms)
 
-    def path_image(self, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def path_image(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            first, second = self._draw_faces(max(1, self.plan.batch // 2), draw)
+            first, second = self._draw_faces(max(1, self.plan.batch // 2), rng)
         w_NLD = first.contiguous().requires_grad_(True)
         return self.network(w_NLD, second, space="w_plus", size=self.size), w_NLD
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
-        """Faces one and two, g(z_l+) for the last l, and G(z1, z2, 1)."""
-        draw = torch.Generator().manual_seed(GRID_SEED)
+        """Render g(z1), g(z2), g(z_l+) for the last l, and G(z1, z2, 1), row by row."""
+        rng = torch.Generator().manual_seed(GRID_SEED)
         g = self.network.generator
-        first, second = self._draw_faces(GRID_COLUMNS, draw)
+        first, second = self._draw_faces(GRID_COLUMNS, rng)
         last = self.plan.phases[-1][0]
         mixed = g.mix(first, second, last)
         tiles = [g.synthesise(w, size=self.size) for w in (first, second, mixed)]

@@ -1,8 +1,9 @@
-"""One trainer for every adversarial training of the method, resumable to the byte.
+"""Trainer for all trainings of the method: moving averages, validation, early stop, exact resume.
 
-Each step draws all its randomness from a generator seeded by the run's seed and the step's number,
-so that a state needs networks, optimisers, averages and the step, and nothing else. To resume, run
-the same training again with the same state file.
+Each step draws its randomness from a generator seeded by the run's seed and the step's number. The
+saved state therefore holds networks, optimisers, averages and the step number, and no state of a
+random generator. To resume, run the same training again with the same state file: the result is
+equal to that of an uninterrupted run, byte for byte.
 """
 
 from __future__ import annotations
@@ -25,23 +26,25 @@ from dualstylegan.errors import CheckpointError, TrainingError
 from dualstylegan.io.checkpoints import load_state, save_state
 
 SEED_STRIDE = 1_000_003
-WARM_AVERAGE_STEPS = 10
+# Warm-up of the moving average: its decay is at most (step + 1) / (step + 1 + 10).
+AVERAGE_WARMUP_STEPS = 10
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """How a training runs, whatever it trains.
+    """Settings of a training run that do not depend on what is trained.
 
     Attributes:
-        steps: number of steps.
-        seed: of all randomness.
-        average_decay: decay of the moving averages per step, reached after a warm-up.
-        save_seconds: time between two saved states; 0 saves after every step.
-        picture_steps: steps between two sample pictures; 0 makes none but the last.
-        fingerprint: names the inputs; a state of other inputs is refused.
-        check_steps: steps between two held-out checks of the averages, the best of which are the
-            result; 0: the last averages are.
-        patience: checks in a row without a better score that end the training; 0: none do.
+        steps: maximum number of steps.
+        seed: seed of all randomness.
+        average_decay: decay of the moving average per step, reached after a warm-up.
+        save_seconds: seconds from one saved state to the next; 0 saves after every step.
+        picture_steps: steps from one sample grid to the next; 0 renders the last one only.
+        fingerprint: hash of inputs and settings; a state with another fingerprint is refused.
+        check_steps: steps from one validation of the averages to the next, the best of which is
+            the result; 0 turns validation off, and the last averages are the result.
+        patience: validations in a row without a better score that end the training; 0 turns early
+            stopping off.
     """
 
     steps: int
@@ -55,13 +58,13 @@ class RunPlan:
 
 
 @dataclass
-class Best:
-    """The averages that the held-out score chose so far.
+class BestAverage:
+    """Moving averages with the best validation score so far.
 
     Attributes:
-        step: after which step they were taken; 0 before the first check.
-        score: theirs.
-        average: None before the first check.
+        step: number of steps after which they were taken; 0 before the first validation.
+        score: their validation score.
+        average: parameters by name; None before the first validation.
     """
 
     step: int = 0
@@ -70,52 +73,53 @@ class Best:
 
 
 class Training(ABC):
-    """What is trained: networks, optimisers and the work of one step.
+    """Networks, optimisers and one training step.
 
     Attributes:
         modules: trained networks by name.
-        optimisers: by name.
-        averaged: name of the module whose parameters are averaged, all of those that train.
-        memory: what else a step leaves for the next ones, changed in place.
+        optimisers: optimisers by name.
+        averaged: name of the module whose trained parameters are averaged.
+        buffers: further tensors that a step passes on to the next one, updated in place.
     """
 
     modules: Mapping[str, nn.Module]
     optimisers: Mapping[str, torch.optim.Optimizer]
     averaged: str
-    memory: Mapping[str, Tensor] = MappingProxyType({})
+    buffers: Mapping[str, Tensor] = MappingProxyType({})
 
     @abstractmethod
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
-        """Do step number `step` with randomness from `draw` (CPU); returns scalars to log."""
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
+        """Do step number `step` with randomness from `rng` (on the CPU); return scalars to log."""
 
     @abstractmethod
     def picture(self) -> Image.Image:
-        """A grid that shows what the averaged network does, always of the same codes."""
+        """Render a sample grid with the averaged network, from the same codes every time."""
 
     def check(self) -> dict[str, Tensor]:
-        """Held-out measures of the averaged network, `score` among them: higher is better.
+        """Return validation measures of the averaged network; a higher `score` is better.
 
         Raises:
-            NotImplementedError: a training that has none, and runs without checks.
+            NotImplementedError: the training has no validation and must run without it.
         """
         raise NotImplementedError
 
 
 def to_floats(scalars: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalars as Python numbers; a GPU is waited for once, whatever their number."""
+    """Convert scalars to Python numbers with a single device synchronisation."""
     values: list[float] = torch.stack([v.float() for v in scalars.values()]).tolist()
     return dict(zip(scalars, values, strict=True))
 
 
 class Trainer:
-    """Runs a `Training` to its end, saving states on the way.
+    """Training loop with moving averages, validation, saved states and sample grids.
 
     Args:
-        training: what is trained.
-        plan: how it runs.
-        state_file: where the state is kept while the run lasts.
-        on_metrics: told each step's number and scalars.
-        on_picture: told a step's number and its sample grid, while the averages are in place.
+        training: networks, optimisers and the step.
+        plan: settings of the run.
+        state_file: file of the saved state, read at the start if it exists.
+        on_metrics: called after each step with its number and scalars.
+        on_picture: called with the step's number and sample grid, while the averaged module holds
+            its averages.
     """
 
     def __init__(
@@ -135,66 +139,68 @@ class Trainer:
         self.history: list[dict[str, float]] = []
         trained = training.modules[training.averaged].named_parameters()
         self.average = {k: p.detach().clone() for k, p in trained if p.requires_grad}
-        self.best = Best()
+        self.best = BestAverage()
 
     @property
     def stalled(self) -> bool:
-        """Whether the score has not risen for as many checks as patience lasts.
+        """True if the last `patience` validations brought no better score.
 
-        A score of zero says that there is nothing to choose from yet, and ends nothing.
+        A best score of zero means that no style has arrived yet, and does not end the training.
         """
         if not self.plan.patience or self.best.score <= 0:
             return False
         return (self.step - self.best.step) // self.plan.check_steps >= self.plan.patience
 
     def run(self) -> None:
-        """Train from the saved state, or from the start, to the last step or until it stalls.
+        """Train from the saved state, if there is one, until the last step or early stop.
 
         Raises:
-            TrainingError: a loss is not finite; the state before it is on disk.
+            TrainingError: a scalar is not finite; the last saved state is left as it is.
+            CheckpointError: the saved state belongs to other inputs or settings.
         """
         self._resume()
         saved = time.monotonic()
         while self.step < self.plan.steps and not self.stalled:
-            draw = torch.Generator().manual_seed(self.plan.seed * SEED_STRIDE + self.step)
-            scalars = to_floats(self.training.step(self.step, draw))
+            rng = torch.Generator().manual_seed(self.plan.seed * SEED_STRIDE + self.step)
+            scalars = to_floats(self.training.step(self.step, rng))
             self._check_finite(scalars)
             self._update_average()
             self.step += 1
-            scalars |= self._check()
+            scalars |= self._validate()
             self.history.append({"step": self.step, **scalars})
             if self.on_metrics is not None:
                 self.on_metrics(self.step, scalars)
-            self._show()  # before the state: a run killed in between draws the picture again
+            # Before the state is saved: a run killed in between renders the grid again.
+            self._render_samples()
             if time.monotonic() - saved >= self.plan.save_seconds:
                 self.save()
                 saved = time.monotonic()
 
     def averaged_state(self) -> dict[str, Tensor]:
-        """State of the averaged module with every trained parameter replaced by its average.
+        """Return the averaged module's state, every trained parameter replaced by its average.
 
-        The averages are the chosen ones where checks choose, and else the last.
+        With validation these are the averages with the best score, otherwise the last ones.
         """
         module = self.training.modules[self.training.averaged]
         average = self.average if self.best.average is None else self.best.average
         return {k: average.get(k, v).clone() for k, v in module.state_dict().items()}
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """For a while the averaged module has its averages for weights."""
+    def averages_loaded(self) -> Iterator[None]:
+        """Load the averages into the averaged module and restore its weights on exit."""
         parameters = dict(self.training.modules[self.training.averaged].named_parameters())
         weights = {key: parameters[key].detach().clone() for key in self.average}
 
-        def give(values: Mapping[str, Tensor]) -> None:
+        def load(values: Mapping[str, Tensor]) -> None:
             with torch.no_grad():
                 for key, value in values.items():
                     parameters[key].copy_(value)
 
-        give(self.average)
+        load(self.average)
         try:
             yield
         finally:
-            give(weights)
+            load(weights)
 
     def save(self) -> None:
         """Write the state atomically."""
@@ -205,7 +211,7 @@ class Trainer:
             "history": self.history,
             "average": self.average,
             "best": vars(self.best),
-            "memory": dict(training.memory),
+            "memory": dict(training.buffers),
             "modules": {
                 name: {k: p for k, p in module.named_parameters() if p.requires_grad}
                 for name, module in training.modules.items()
@@ -222,57 +228,60 @@ class Trainer:
             raise CheckpointError(
                 "the saved state belongs to other inputs or settings",
                 file=self.state_file,
-                fix="delete it to start anew",
+                fix="delete it to start from the first step",
             )
         with torch.no_grad():
             for name, module in self.training.modules.items():
                 parameters = dict(module.named_parameters())
                 for key, value in state["modules"][name].items():
                     parameters[key].copy_(value)
-            for kept, found in (("average", self.average), ("memory", self.training.memory)):
-                for key, value in state[kept].items():
-                    found[key].copy_(value)
+            for name, tensors in (("average", self.average), ("memory", self.training.buffers)):
+                for key, value in state[name].items():
+                    tensors[key].copy_(value)
         for name, optimiser in self.training.optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
-        self.best = Best(**state["best"])
+        self.best = BestAverage(**state["best"])
         self.step = state["step"]
         self.history = state["history"]
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        decay = min(self.plan.average_decay, (self.step + 1) / (self.step + 1 + WARM_AVERAGE_STEPS))
+        decay = min(
+            self.plan.average_decay, (self.step + 1) / (self.step + 1 + AVERAGE_WARMUP_STEPS)
+        )
         module = self.training.modules[self.training.averaged]
         for key, parameter in module.named_parameters():
             if key in self.average:
                 self.average[key].lerp_(parameter, 1 - decay)
 
     def _check_finite(self, scalars: Mapping[str, float]) -> None:
-        broken = {k: v for k, v in scalars.items() if not math.isfinite(v)}
-        if broken:
+        not_finite = {k: v for k, v in scalars.items() if not math.isfinite(v)}
+        if not_finite:
             raise TrainingError(
-                f"training broke at step {self.step}",
+                f"training diverged at step {self.step}: a scalar is not finite",
                 file=self.state_file,
-                value=broken,
-                fix="lower the learning rate; the last good state is kept",
+                value=not_finite,
+                fix="lower the learning rate; the last saved state is intact",
             )
 
     def _due(self, every: int) -> bool:
-        """Whether something that is done every so many steps, and at the end, is due."""
+        """Return True after every `every` steps and after the last one; 0 means the last only."""
         return self.step == self.plan.steps or bool(every and self.step % every == 0)
 
-    def _check(self) -> dict[str, float]:
-        """Measure the averages where a check is due, and keep them if none were better."""
+    def _validate(self) -> dict[str, float]:
+        """Validate the averages if it is due and keep the best; of equals, the latest."""
         if not self.plan.check_steps or not self._due(self.plan.check_steps):
             return {}
-        with self.averaged():
-            found = to_floats(self.training.check())
-        if self.best.average is None or found["score"] >= self.best.score:
+        with self.averages_loaded():
+            measures = to_floats(self.training.check())
+        if self.best.average is None or measures["score"] >= self.best.score:
             average = {key: value.clone() for key, value in self.average.items()}
-            self.best = Best(self.step, found["score"], average)
-        return {f"check/{name}": value for name, value in found.items()}
+            self.best = BestAverage(self.step, measures["score"], average)
+        return {f"check/{name}": value for name, value in measures.items()}
 
-    def _show(self) -> None:
-        checked = self.best.step == self.step  # the chosen averages are always seen
-        if (checked or self._due(self.plan.picture_steps)) and self.on_picture is not None:
-            with self.averaged():
+    def _render_samples(self) -> None:
+        """Pass a sample grid to `on_picture` if it is due, or if these averages are the best."""
+        best = self.best.step == self.step
+        if (best or self._due(self.plan.picture_steps)) and self.on_picture is not None:
+            with self.averages_loaded():
                 self.on_picture(self.step, self.training.picture())

@@ -1,12 +1,12 @@
-"""Validation of stage 3: how far styles arrive and people stay, on faces that no step trains on.
+"""Validation of stage 3 on held-out faces: scores of style and identity, and their F measure.
 
 Legend of shape suffixes: F face, S exemplar, N pair of both, L row, D style width, E identity
 width, C channel, H height, W width.
 
-The published recipe saves several checkpoints and leaves the choice to the eye. Here one score
-chooses: the F measure of two shares, each measured by its own lines, so that neither a model that
-copies the exemplar nor one that leaves the face as it was can score. Style counts more, since the
-steering of lambda_ID looks after the person already.
+The published recipe saves several checkpoints, and the user picks one by eye. Here the F measure of
+two scores picks it: a model that copies the exemplars has no identity score and one that leaves the
+faces unchanged has no style score, so neither can win. Style counts more, as the controller of
+lambda_ID protects identity already.
 """
 
 from __future__ import annotations
@@ -23,39 +23,35 @@ from dualstylegan.networks.vgg import Perceptual
 
 SEED = 14
 EPS = 1e-9
-# How many times as much as the person the style matters: beta of the F measure.
-STYLE_MATTERS = 2.0
+# beta of the F measure: style counts beta times as much as identity.
+STYLE_BETA = 2.0
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Who is restyled in validation, and in what.
+    """Faces and exemplars of the validation.
 
     Attributes:
-        faces: random faces, always the same ones.
-        styles: at most so many exemplars, evenly taken from the set.
-        truncation: psi of the faces.
+        faces: number of random faces, the same in every run.
+        styles: maximum number of exemplars, evenly spaced in the set.
+        truncation: psi of the faces; 1 does not truncate.
     """
 
     faces: int
     styles: int
     truncation: float
 
-    def chosen(self, count: int) -> Tensor:
-        """Which of `count` exemplars."""
-        wanted = min(self.styles, count)
-        return torch.arange(wanted) * count // wanted
-
 
 class Validation:
-    """Renders a panel of faces and exemplars and scores what comes out.
+    """Rendering and scoring of every face of a panel in the style of every exemplar.
 
     Args:
-        network: DualStyleGAN; its generator gives the untouched faces.
-        perceptual, identity: frozen.
-        portrait_SCHW: the exemplars in [-1, 1]; extrinsic_SLD: their codes in W+.
+        network: DualStyleGAN in training; its generator renders the unstyled faces.
+        perceptual, identity: frozen feature extractor and face recognition network.
+        portrait_SCHW: the exemplars in [-1, 1].
+        extrinsic_SLD: their codes in W+.
         size: working size in pixels.
-        panel: see there.
+        panel: number of faces and their truncation.
     """
 
     @torch.no_grad()
@@ -72,40 +68,44 @@ class Validation:
         self.network, self.perceptual, self.identity = network, perceptual, identity
         self.extrinsic_SLD, self.size = extrinsic_SLD, size
         generator = network.generator
-        draw = torch.Generator().manual_seed(SEED)
-        z = torch.randn(panel.faces, generator.style_dim, generator=draw).to(extrinsic_SLD.device)
+        rng = torch.Generator().manual_seed(SEED)
+        z = torch.randn(panel.faces, generator.style_dim, generator=rng).to(extrinsic_SLD.device)
         w = generator.truncate(generator.map(z), panel.truncation)
         self.face_FLD = w[:, None].expand(-1, generator.rows, -1)
         faces = [generator.synthesise(w_LD[None], size=size) for w_LD in self.face_FLD]
-        self.person_FE = torch.cat([identity(face) for face in faces])
+        self.identity_FE = torch.cat([identity(face) for face in faces])
         exemplars = [self._describe(portrait[None]) for portrait in portrait_SCHW]
         self.exemplars = join(exemplars)
-        untouched = join([self._describe(face) for face in faces])
-        self.untouched = float(style_distances(untouched, self.exemplars).mean())
+        unstyled = join([self._describe(face) for face in faces])
+        self.unstyled_distance = float(style_distances(unstyled, self.exemplars).mean())
 
     @torch.no_grad()
     def measure(self) -> dict[str, Tensor]:
-        """Shares, at most 1: `style` of the way from the untouched faces to the exemplars, `person`
-        of the way from strangers to the very person, and `score`, their F measure.
+        """Return `style`, `person` and `score`, each at most 1.
+
+        style  = 1 - (style distance to the own exemplar) / (that of the unstyled faces)
+        person = 1 - (identity distance to the own face) / (mean of those to the other faces)
+        score  = F measure of the two
         """
-        looks, apart = [], []
+        descriptions, distances = [], []
         for face_LD in self.face_FLD:
             results = self._restyle(face_LD)
-            looks.append(self._describe(results))
-            apart.append(self._distances(self.identity(results)))
-        result = join(looks)
+            descriptions.append(self._describe(results))
+            distances.append(self._identity_distances(self.identity(results)))
+        result = join(descriptions)
         count = len(self.exemplars)
         distance = style_distances(result, self.exemplars).reshape(-1, count, count)
-        style = 1 - float(distance.diagonal(axis1=1, axis2=2).mean()) / max(self.untouched, EPS)
-        apart_FSF = torch.stack(apart)
-        own = torch.eye(len(apart_FSF), dtype=torch.bool, device=apart_FSF.device)[:, None]
-        own = own.expand_as(apart_FSF)
-        person = 1 - float(apart_FSF[own].mean() / apart_FSF[~own].mean())
-        found = {"style": style, "person": person, "score": f_measure(style, person)}
-        return {name: torch.tensor(value) for name, value in found.items()}
+        own_distance = float(distance.diagonal(axis1=1, axis2=2).mean())
+        style = 1 - own_distance / max(self.unstyled_distance, EPS)
+        identity_FSF = torch.stack(distances)
+        own = torch.eye(len(identity_FSF), dtype=torch.bool, device=identity_FSF.device)[:, None]
+        own = own.expand_as(identity_FSF)
+        identity = 1 - float(identity_FSF[own].mean() / identity_FSF[~own].mean())
+        measures = {"style": style, "person": identity, "score": f_measure(style, identity)}
+        return {name: torch.tensor(value) for name, value in measures.items()}
 
     def _restyle(self, face_LD: Tensor) -> Tensor:
-        """A face in every style (S, 3, H, W)."""
+        """Render a face in the style of every exemplar (S, 3, H, W)."""
         count = len(self.extrinsic_SLD)
         w_NLD = face_LD.expand(count, *face_LD.shape)
         return self.network(w_NLD, self.extrinsic_SLD, space="w_plus", size=self.size)  # type: ignore[no-any-return]
@@ -113,18 +113,21 @@ class Validation:
     def _describe(self, image_NCHW: Tensor) -> Description:
         return describe(self.perceptual.features(image_NCHW), image_NCHW)
 
-    def _distances(self, person_NE: Tensor) -> Tensor:
-        """Identity distance of every picture to every face of the panel (N, F)."""
+    def _identity_distances(self, identity_NE: Tensor) -> Tensor:
+        """Return identity distances of images to every face of the panel (N, F)."""
         columns = [
-            self.identity.distance(person_NE, one_E.expand_as(person_NE))
-            for one_E in self.person_FE
+            self.identity.distance(identity_NE, face_E.expand_as(identity_NE))
+            for face_E in self.identity_FE
         ]
         return torch.stack(columns, 1)
 
 
-def f_measure(style: float, person: float) -> float:
-    """Weighted harmonic mean of two shares (van Rijsbergen, 1979); zero unless both are above."""
-    if min(style, person) <= 0:
+def f_measure(style: float, identity: float) -> float:
+    """Return the F measure of two scores (van Rijsbergen, 1979); 0 unless both are positive.
+
+    F = (1 + beta^2) / (beta^2 / style + 1 / identity)
+    """
+    if min(style, identity) <= 0:
         return 0.0
-    weight = STYLE_MATTERS**2
-    return (1 + weight) / (weight / style + 1 / person)
+    weight = STYLE_BETA**2
+    return (1 + weight) / (weight / style + 1 / identity)

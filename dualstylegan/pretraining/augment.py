@@ -21,47 +21,47 @@ NOISE_STD = 0.06
 POSTER_SHARE = 0.15
 
 
-def _uniform(n: int, low: float, high: float, draw: torch.Generator, *tail: int) -> Tensor:
-    return low + (high - low) * torch.rand(n, *tail, generator=draw)
+def _uniform(n: int, low: float, high: float, rng: torch.Generator, *tail: int) -> Tensor:
+    return low + (high - low) * torch.rand(n, *tail, generator=rng)
 
 
-def _move(x_NCHW: Tensor, draw: torch.Generator) -> Tensor:
+def _move(x_NCHW: Tensor, rng: torch.Generator) -> Tensor:
     """Small rotation, zoom and shift, as between two alignments of one face."""
     n = len(x_NCHW)
-    turn = _uniform(n, -TURN_RADIANS, TURN_RADIANS, draw)
-    zoom = _uniform(n, 1 - SCALE, 1 + SCALE, draw)
-    shift = _uniform(n, -SHIFT, SHIFT, draw, 2)
+    turn = _uniform(n, -TURN_RADIANS, TURN_RADIANS, rng)
+    zoom = _uniform(n, 1 - SCALE, 1 + SCALE, rng)
+    shift = _uniform(n, -SHIFT, SHIFT, rng, 2)
     cos, sin = zoom * turn.cos(), zoom * turn.sin()
     affine = torch.stack((cos, -sin, shift[:, 0], sin, cos, shift[:, 1]), 1).view(n, 2, 3)
     grid = F.affine_grid(affine, list(x_NCHW.shape), align_corners=False)
     return F.grid_sample(x_NCHW, grid, padding_mode="reflection", align_corners=False)
 
 
-def _relight(x: Tensor, draw: torch.Generator) -> Tensor:
+def _relight(x: Tensor, rng: torch.Generator) -> Tensor:
     """Contrast, brightness, tint, and a share of gray images."""
     n = len(x)
-    gain = _uniform(n, 1 - CONTRAST, 1 + CONTRAST, draw, 1, 1, 1)
-    offset = _uniform(n, -BRIGHTNESS, BRIGHTNESS, draw, 1, 1, 1)
-    tint = _uniform(n, -TINT, TINT, draw, 3, 1, 1)
-    gray = (torch.rand(n, 1, 1, 1, generator=draw) < GRAY_SHARE).float()
+    gain = _uniform(n, 1 - CONTRAST, 1 + CONTRAST, rng, 1, 1, 1)
+    offset = _uniform(n, -BRIGHTNESS, BRIGHTNESS, rng, 1, 1, 1)
+    tint = _uniform(n, -TINT, TINT, rng, 3, 1, 1)
+    gray = (torch.rand(n, 1, 1, 1, generator=rng) < GRAY_SHARE).float()
     x = torch.lerp(x, x.mean(1, keepdim=True).expand_as(x), gray)
     return x * gain + offset + tint
 
 
-def _soften(x: Tensor, draw: torch.Generator) -> Tensor:
+def _soften(x: Tensor, rng: torch.Generator) -> Tensor:
     """A share of images loses its fine detail, or is posterised like a drawing."""
     n = len(x)
     soft = F.interpolate(
         F.interpolate(x, scale_factor=0.35, mode="area"), x.shape[-2:], mode="bilinear"
     )
-    x = torch.where(torch.rand(n, 1, 1, 1, generator=draw) < BLUR_SHARE, soft, x)
-    levels = _uniform(n, 2.0, 5.0, draw, 1, 1, 1)
+    x = torch.where(torch.rand(n, 1, 1, 1, generator=rng) < BLUR_SHARE, soft, x)
+    levels = _uniform(n, 2.0, 5.0, rng, 1, 1, 1)
     poster = (soft * levels).round() / levels
-    return torch.where(torch.rand(n, 1, 1, 1, generator=draw) < POSTER_SHARE, poster, x)
+    return torch.where(torch.rand(n, 1, 1, 1, generator=rng) < POSTER_SHARE, poster, x)
 
 
-def augment_photo(x_NCHW: Tensor, draw: torch.Generator) -> Tensor:
-    """Every change in turn, each image by its own draw. Images in [-1, 1], drawn on the CPU."""
-    x = _soften(_relight(_move(x_NCHW, draw), draw), draw)
-    noise = _uniform(len(x), 0, NOISE_STD, draw, 1, 1, 1)
-    return (x + noise * torch.randn(x.shape, generator=draw)).clamp(-1, 1)
+def augment_photo(x_NCHW: Tensor, rng: torch.Generator) -> Tensor:
+    """Apply all augmentations in turn to images in [-1, 1]; random numbers come from the CPU."""
+    x = _soften(_relight(_move(x_NCHW, rng), rng), rng)
+    noise = _uniform(len(x), 0, NOISE_STD, rng, 1, 1, 1)
+    return (x + noise * torch.randn(x.shape, generator=rng)).clamp(-1, 1)

@@ -76,13 +76,13 @@ def draw_samples(generator: Generator, numbers: range) -> Samples:
     """Render the faces with the given numbers: single, style-mixed and truncated codes."""
     z_rows, psis = [], []
     for number in numbers:
-        draw = torch.Generator().manual_seed(FIRST_SEED + number)
-        z = torch.randn(2, 1, generator.style_dim, generator=draw)
-        kind = float(torch.rand((), generator=draw))
-        crossover = int(torch.randint(1, generator.rows, (), generator=draw))
+        rng = torch.Generator().manual_seed(FIRST_SEED + number)
+        z = torch.randn(2, 1, generator.style_dim, generator=rng)
+        kind = float(torch.rand((), generator=rng))
+        crossover = int(torch.randint(1, generator.rows, (), generator=rng))
         crossover = crossover if kind < MIXED_SHARE else generator.rows
         low, high = TRUNCATION_RANGE
-        psi = low + (high - low) * float(torch.rand((), generator=draw))
+        psi = low + (high - low) * float(torch.rand((), generator=rng))
         psis.append(psi if kind >= 1 - TRUNCATED_SHARE else 1.0)
         z_rows.append(generator.mix(z[:1], z[1:], crossover)[0])
     z_plus = torch.stack(z_rows).to(generator.mean_w.device)
@@ -118,9 +118,9 @@ class SampleRing:
         if len(self.parts) * self.chunk > self.capacity:
             self.parts.pop(0)
 
-    def batch(self, size: int, draw: torch.Generator) -> Samples:
+    def batch(self, size: int, rng: torch.Generator) -> Samples:
         """`size` faces drawn evenly from the ring."""
-        index = torch.randint(len(self.parts) * self.chunk, (size,), generator=draw).tolist()
+        index = torch.randint(len(self.parts) * self.chunk, (size,), generator=rng).tolist()
         rows = [self.parts[i // self.chunk].pick(torch.tensor([i % self.chunk])) for i in index]
         return Samples(
             torch.cat([r.image_NCHW for r in rows]),
@@ -154,7 +154,7 @@ def encoder_losses(
     pictures: PictureLosses,
     samples: Samples,
     w_variance: Tensor,
-    draw: torch.Generator,
+    rng: torch.Generator,
     *,
     rendered: int,
 ) -> dict[str, Tensor]:
@@ -170,7 +170,7 @@ def encoder_losses(
         not compared in Z+, where many make the same face.
     """
     faces = samples.image_NCHW.float() / 127.5 - 1
-    changed = augment_photo(faces, draw).contiguous(memory_format=torch.channels_last)
+    changed = augment_photo(faces, rng).contiguous(memory_format=torch.channels_last)
     w_plus = generator.map(encoder(changed))
     losses = {"code": ((w_plus - samples.w_plus_NLD).square() / w_variance).mean()}
     if rendered:
@@ -204,9 +204,9 @@ class EncoderTraining(Training):
         self.pictures = pictures
         self.ring = ring
         self.plan = plan
-        draw = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            z = torch.randn(4096, generator.style_dim, generator=draw)
+            z = torch.randn(4096, generator.style_dim, generator=rng)
             self.w_variance = generator.map(z.to(generator.mean_w.device)).var(0).mean()
         heads = [*encoder.lateral.parameters(), *encoder.levels.parameters()]
         self.optimiser = torch.optim.Adam(
@@ -220,7 +220,7 @@ class EncoderTraining(Training):
         self.modules = {"encoder": encoder}
         self.optimisers = {"encoder": self.optimiser}
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         plan = self.plan
         made = plan.first_faces + step * self.ring.chunk
         for _ in self.ring.fill(made):  # all of them after a resumption, one chunk otherwise
@@ -230,9 +230,9 @@ class EncoderTraining(Training):
             self.encoder,
             self.generator,
             self.pictures,
-            self.ring.batch(plan.batch, draw),
+            self.ring.batch(plan.batch, rng),
             self.w_variance,
-            draw,
+            rng,
             rendered=rendered,
         )
         loss = torch.stack([LOSS_WEIGHTS[k] * v for k, v in losses.items()]).sum()

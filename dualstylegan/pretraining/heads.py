@@ -40,10 +40,10 @@ class PixelSamples:
 
 def draw_face(generator: MobileStyleGAN, number: int, seed: int) -> Tensor:
     """W+ code (1, L, D) of face `number`: every other one truncated, every other pair mixed."""
-    draw = torch.Generator().manual_seed(seed + number)
-    z = torch.randn(2, generator.style_dim, generator=draw).to(generator.mean_w.device)
+    rng = torch.Generator().manual_seed(seed + number)
+    z = torch.randn(2, generator.style_dim, generator=rng).to(generator.mean_w.device)
     w = generator.truncate(generator.map(z), TRUNCATIONS[number % len(TRUNCATIONS)])
-    crossover = int(torch.randint(1, generator.rows, (), generator=draw))
+    crossover = int(torch.randint(1, generator.rows, (), generator=rng))
     mixed = number // len(TRUNCATIONS) % MIXED_EVERY == 1
     return generator.mix(w[:1], w[1:], crossover if mixed else generator.rows)
 
@@ -66,8 +66,8 @@ def sample_pixels(
     codes = []
     for number in range(faces):
         w_NLD = draw_face(generator, number, seed)
-        draw = torch.Generator().manual_seed(seed + number)
-        chosen = {size: torch.randperm(size**2, generator=draw)[:pixels] for size in HEAD_SIZES}
+        rng = torch.Generator().manual_seed(seed + number)
+        chosen = {size: torch.randperm(size**2, generator=rng)[:pixels] for size in HEAD_SIZES}
         last = None
         for size, last in generator.features(w_NLD):
             if size in chosen:
@@ -172,10 +172,10 @@ class HeadTraining(Training):
             found[size] = (self._head(size)(features, codes) - wanted).square().mean((1, 2, 3))
         return found
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         plan = self.plan
-        faces = torch.randint(plan.held_out, len(self.codes_NLD), (plan.faces,), generator=draw)
-        first = int(torch.randint(self._pixels() - plan.pixels + 1, (), generator=draw))
+        faces = torch.randint(plan.held_out, len(self.codes_NLD), (plan.faces,), generator=rng)
+        first = int(torch.randint(self._pixels() - plan.pixels + 1, (), generator=rng))
         errors = self.errors(faces, slice(first, first + plan.pixels))
         loss = torch.stack([error.mean() for error in errors.values()]).sum()
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):

@@ -61,18 +61,18 @@ class FeatureTransfer(Training):
         self.modules = {"network": network}
         self.optimisers = {"network": self.optimiser}
 
-    def draw_faces(self, count: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_faces(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """W+ codes of two faces each."""
         g = self.generator
-        z = torch.randn(2, count, g.style_dim, generator=draw).to(g.mean_w.device)
+        z = torch.randn(2, count, g.style_dim, generator=rng).to(g.mean_w.device)
         first, second = g.truncate(g.map(z), self.plan.truncation)
         rows = (-1, g.rows, -1)
         return first[:, None].expand(rows), second[:, None].expand(rows)
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         crossover = 6 if step < SIX_SHARE * self.plan.steps else 5
         with torch.no_grad():
-            first, second = self.draw_faces(self.plan.batch, draw)
+            first, second = self.draw_faces(self.plan.batch, rng)
             target = self._features(self.generator.mix(first, second, crossover))
             variance_C = target.var((0, 2, 3), keepdim=True)
         found = self._features(first, second)
@@ -95,8 +95,8 @@ class FeatureTransfer(Training):
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """Faces one and two, g(z_l+) for the last l, and G(z1, z2, 1)."""
-        draw = torch.Generator().manual_seed(GRID_SEED)
-        first, second = self.draw_faces(GRID_COLUMNS, draw)
+        rng = torch.Generator().manual_seed(GRID_SEED)
+        first, second = self.draw_faces(GRID_COLUMNS, rng)
         g = self.generator
         mixed = g.mix(first, second, 5)
         tiles = [g.synthesise(w, size=self.size) for w in (first, second, mixed)]

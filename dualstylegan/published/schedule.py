@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from dualstylegan.codes.inversion import DescentPlan
 from dualstylegan.errors import SettingsError
-from dualstylegan.finetuning.discriminator import AdversaryPlan
-from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.discriminator import DiscriminatorPlan
+from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.structure import StructurePlan
 from dualstylegan.finetuning.style import StylePlan
 
@@ -22,14 +22,14 @@ RATE = 0.002
 AVERAGE_DECAY = 0.5 ** (STEP_IMAGES / 10_000)
 STRUCTURE_AVERAGE_DECAY = 0.5 ** (PASS_IMAGES / 10_000)
 
-PATHS = Lazy(path_weight=2.0, path_steps=4)
+STEP_OPTIONS = StepOptions(path_weight=2.0, path_steps=4)
 
 ADAPT_STEPS = 600
 # Stage 2: rows before l from the first face; l = 7, 6, 5 for 300, 300 and 3000 steps.
 STRUCTURE_PHASES = ((7, 0), (6, 300), (5, 600))
 STRUCTURE_STEPS = 3600
 
-ADVERSARY = AdversaryPlan(
+DISCRIMINATOR = DiscriminatorPlan(
     rate=RATE,
     r1_weight=5.0,
     r1_steps=16,
@@ -38,7 +38,7 @@ ADVERSARY = AdversaryPlan(
     augment_images=500_000,
 )
 # Stage 2 weighs D's loss, and not R1, by a tenth.
-STRUCTURE_ADVERSARY = replace(ADVERSARY, weight=0.1, augment_target=0.0)
+STRUCTURE_DISCRIMINATOR = replace(DISCRIMINATOR, weight=0.1, augment_target=0.0)
 DESTYLIZATION = DescentPlan(steps=300, ramp_up=0.05, ramp_down=0.25)
 DESTYLIZATION_RATE = 0.1
 REFINEMENT = DescentPlan(steps=100, ramp_up=0.0, ramp_down=0.0)
@@ -91,7 +91,7 @@ def structure_plan(batch: int = PASS_IMAGES) -> StructurePlan:
         perceptual_weight=1.0,
         pixel_weight=0.0,
         truncation=1.0,
-        lazy=PATHS,
+        step_options=STEP_OPTIONS,
     )
 
 
@@ -114,5 +114,5 @@ def style_plan(style: str, batch: int = PASS_IMAGES, passes: int = PASSES) -> St
         identity_goal=0.0,
         panel_faces=4,
         panel_styles=8,
-        lazy=replace(PATHS, accumulation=passes),
+        step_options=replace(STEP_OPTIONS, accumulation=passes),
     )

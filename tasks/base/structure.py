@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from dualstylegan.codes.tables import digest
-from dualstylegan.finetuning.discriminator import Adversary, AdversaryPlan
-from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.discriminator import DiscriminatorPlan, DiscriminatorTrainer
+from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
 from dualstylegan.io.checkpoints import save_tensors
 from dualstylegan.networks.config import MODEL_FILE
@@ -49,7 +49,7 @@ def structure_plan(chosen: Structure) -> StructurePlan:
         perceptual_weight=1.0,
         pixel_weight=0.5,
         truncation=TRUNCATION,
-        lazy=Lazy(),
+        step_options=StepOptions(),
     )
 
 
@@ -66,7 +66,7 @@ def train_structure(settings: BaseSettings) -> None:
     discriminator = placed(networks().initial_discriminator(), settings)
     training = stage_2(
         networks(), network, settings, structure_plan(chosen),
-        Adversary(discriminator, AdversaryPlan(augment=0.0)),
+        DiscriminatorTrainer(discriminator, DiscriminatorPlan(augment=0.0)),
     )  # fmt: skip
     fingerprint = item_key(chosen.model_dump(), settings.profile.seed, digest(network))
     decay, seed = chosen.average_decay, settings.profile.seed
@@ -111,13 +111,13 @@ def stage_2(
     network: DualStyleGAN,
     settings: BaseSettings,
     plan: StructurePlan,
-    adversary: Adversary,
+    discriminator: DiscriminatorTrainer,
 ) -> StructureTraining:
     """Structure transfer on images."""
     return StructureTraining(
         network,
         placed(found.encoder(), settings),
-        adversary,
+        discriminator,
         placed(found.perceptual(), settings),
         settings.profile.working_size,
         plan,
@@ -130,8 +130,10 @@ def train_published(settings: BaseSettings, found: Networks) -> None:
     torch.manual_seed(seed)
     network = placed(found.initial_dualstylegan(), settings)
     discriminator = placed(found.initial_discriminator(), settings)
-    adversary = Adversary(discriminator, schedule.STRUCTURE_ADVERSARY)
-    training = stage_2(found, network, settings, schedule.structure_plan(), adversary)
+    training = stage_2(
+        found, network, settings, schedule.structure_plan(),
+        DiscriminatorTrainer(discriminator, schedule.STRUCTURE_DISCRIMINATOR),
+    )  # fmt: skip
     fingerprint = item_key("published", seed, digest(network), digest(discriminator))
     decay = schedule.STRUCTURE_AVERAGE_DECAY
     steps = schedule.STRUCTURE_STEPS

@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.finetuning.adapt import AdaptPlan
-from dualstylegan.finetuning.discriminator import AdversaryPlan
-from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.discriminator import DiscriminatorPlan
+from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.io.checkpoints import save_tensors
@@ -32,9 +32,9 @@ Plan = TypeVar("Plan", AdaptPlan, StylePlan)
 def chosen_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
     """The settings that a training itself reads, as its plan."""
     values = chosen.model_dump()
-    lazy = Lazy(**{name: values[name] for name in Lazy.__dataclass_fields__})
-    names = {field.name for field in fields(kind)} - {"lazy"}
-    return kind(**{name: values[name] for name in names}, lazy=lazy)
+    step_options = StepOptions(**{name: values[name] for name in StepOptions.__dataclass_fields__})
+    names = {field.name for field in fields(kind)} - {"step_options"}
+    return kind(**{name: values[name] for name in names}, step_options=step_options)
 
 
 def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
@@ -46,9 +46,9 @@ def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
     return config.model_copy(update={"generator": config.generator.model_copy(update=coarse)})
 
 
-def adversary_plan(chosen: Adapt | Finetune) -> AdversaryPlan:
+def discriminator_plan(chosen: Adapt | Finetune) -> DiscriminatorPlan:
     """How the other side learns."""
-    return AdversaryPlan(
+    return DiscriminatorPlan(
         rate=chosen.discriminator_rate,
         augment=chosen.augment,
         augment_target=chosen.augment_target,

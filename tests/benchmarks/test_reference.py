@@ -63,7 +63,7 @@ def test_thirty_fast_steps_have_the_losses_of_plain_ones() -> None:
     within 15 %: two runs in float32 that differ by the order of sums alone are 10 % apart by then.
     """
     fast, plain = style_training(small_network()), published()
-    precise((fast.network, fast.adversary.discriminator), True)
+    precise((fast.network, fast.discriminator.network), True)
     found, wanted = (training_curves(training, 30) for training in (fast, plain))
     for name, values in wanted.items():
         assert abs(found[name][0] - values[0]) < 0.03 * abs(values[0]) + 0.005, name

@@ -11,8 +11,8 @@ import torch
 
 from dualstylegan import losses
 from dualstylegan.codes.inversion import DescentPlan, descend
-from dualstylegan.finetuning import discriminator as adversaries
-from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning import discriminator as discriminator_module
+from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
@@ -23,7 +23,7 @@ from tests.support.trainings import (
     Encoder,
     Identity,
     Pyramid,
-    adversary,
+    discriminator_trainer,
     small_network,
     structure_training,
     style_training,
@@ -75,7 +75,7 @@ def test_a_killed_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path):
             steps=3, seed=3, average_decay=0.9, save_seconds=0, picture_steps=0, fingerprint="x"
         )
         training = structure_training(
-            DualStyleGAN(generator, 8), lazy=Lazy(path_weight=2.0, path_steps=1)
+            DualStyleGAN(generator, 8), step_options=StepOptions(path_weight=2.0, path_steps=1)
         )
         trainer = Trainer(training, plan, folder / "state.safetensors", on_metrics=watch)
         trainer.run()
@@ -95,14 +95,14 @@ def test_identity_compares_the_same_content(network):
     identity = Identity()
     training = style_training(network, identity=identity)
     for step in range(4):
-        draw = torch.Generator().manual_seed(step)
-        lesson = training._paired(draw) if step % 2 else training._unpaired(draw)
+        rng = torch.Generator().manual_seed(step)
+        batch = training._paired_batch(rng) if step % 2 else training._unpaired_batch(rng)
         identity.seen.clear()
-        fake, _, _ = training._terms(lesson, draw)
-        plain = network.generator.synthesise(lesson.intrinsic_NLD, size=SIZE)
+        fake, _, _ = training._terms(batch, rng)
+        plain = network.generator.synthesise(batch.intrinsic_NLD, size=SIZE)
         assert len(identity.seen) == 2
         torch.testing.assert_close(identity.seen[0], plain)
-        again = network(lesson.intrinsic_NLD, lesson.extrinsic_NLD, space="w_plus", size=SIZE)
+        again = network(batch.intrinsic_NLD, batch.extrinsic_NLD, space="w_plus", size=SIZE)
         torch.testing.assert_close(identity.seen[1], again)
         torch.testing.assert_close(fake, again)
 
@@ -179,16 +179,16 @@ def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(
     double_precision, monkeypatch
 ):
     """Groups of the minibatch deviation hold every (N/4)-th image; the passes are cut likewise."""
-    monkeypatch.setattr(adversaries, "augment", lambda image, probability, draw: image)
+    monkeypatch.setattr(discriminator_module, "augment", lambda image, probability, rng: image)
     network = small_network()
     training = style_training(network, batch=8)
-    draw = torch.Generator().manual_seed(0)
-    lesson = training._paired(draw)
+    rng = torch.Generator().manual_seed(0)
+    batch = training._paired_batch(rng)
     parameters = list(network.extrinsic_parameters())
 
     def gradients(index):
-        fields = (lesson.intrinsic_NLD, lesson.extrinsic_NLD, lesson.portrait_NCHW)
-        part = type(lesson)(*(x[index] for x in fields), lesson.paired)
+        fields = (batch.intrinsic_NLD, batch.extrinsic_NLD, batch.portrait_NCHW)
+        part = type(batch)(*(x[index] for x in fields), batch.paired)
         _, terms, _ = training._terms(part, torch.Generator().manual_seed(1))
         return torch.autograd.grad(torch.stack(list(terms.values())).sum(), parameters)
 
@@ -204,13 +204,13 @@ def test_the_discriminator_learns_from_passes_what_it_learns_from_the_large_batc
     real, fake = torch.randn(8, 3, SIZE, SIZE), torch.randn(8, 3, SIZE, SIZE)
     gradients = []
     for passes in (1, 2):
-        judge = adversary()
+        trainer = discriminator_trainer()
 
-        def note(*_, judge=judge):
-            gradients.append([p.grad.clone() for p in judge.discriminator.parameters()])
+        def note(*_, trainer=trainer):
+            gradients.append([p.grad.clone() for p in trainer.network.parameters()])
 
-        judge.optimiser.register_step_pre_hook(note)
-        judge.learn(real, fake, 0, torch.Generator().manual_seed(0), passes)
+        trainer.optimiser.register_step_pre_hook(note)
+        trainer.update(real, fake, 0, torch.Generator().manual_seed(0), passes)
     largest = max(float(g.abs().max()) for g in gradients[0])
     for large, summed in zip(*gradients, strict=True):
         assert float((large - summed).abs().max()) <= 1e-5 * largest
@@ -228,10 +228,10 @@ def test_paired_codes_change_colour_rows_alone(network):
     training = style_training(network)
     g = network.generator
     exemplars = g.map(training.intrinsic_NLD)
-    lesson = training._paired(torch.Generator().manual_seed(0))
+    batch = training._paired_batch(torch.Generator().manual_seed(0))
     rows = g.structure_rows
     assert rows == 7
-    for code in lesson.intrinsic_NLD:
+    for code in batch.intrinsic_NLD:
         same = [torch.allclose(code[:rows], known[:rows]) for known in exemplars]
         assert sum(same) == 1
         assert not torch.allclose(code[rows:], exemplars[same.index(True), rows:])

@@ -10,8 +10,8 @@ from torch import nn
 
 from dualstylegan import losses
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
-from dualstylegan.finetuning.discriminator import Adversary, AdversaryPlan
-from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.discriminator import DiscriminatorPlan, DiscriminatorTrainer
+from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.structure import StructurePlan, StructureTraining
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
@@ -20,7 +20,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 
 DIM, ROWS, SIZE = 8, 8, 32
-PLAIN = Lazy()
+PLAIN = StepOptions()
 
 
 class Pyramid(nn.Module):
@@ -80,21 +80,24 @@ def small_network():
     return DualStyleGAN(generator, 8)
 
 
-def adversary():
+def discriminator_trainer():
     torch.manual_seed(1)
-    return Adversary(Discriminator(SIZE, channels=[8] * 4), AdversaryPlan(augment=0.0))
+    return DiscriminatorTrainer(
+        Discriminator(SIZE, channels=[8] * 4), DiscriminatorPlan(augment=0.0)
+    )
 
 
 def style_training(network, *, kind=StyleTraining, identity=None, **changes):
     plan = StylePlan(
         batch=2, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
         matching=0.25, identity=1.0, regular=0.015, regularise="mod_res", mixing=0.9,
-        truncation=0.7, jitter=0.1, identity_goal=0.0, panel_faces=2, panel_styles=3, lazy=PLAIN,
+        truncation=0.7, jitter=0.1, identity_goal=0.0, panel_faces=2, panel_styles=3,
+        step_options=PLAIN,
     )  # fmt: skip
     torch.manual_seed(2)
     portraits = torch.randn(4, 3, SIZE, SIZE)
     return kind(
-        network, adversary(), Pyramid(), identity or Identity(),
+        network, discriminator_trainer(), Pyramid(), identity or Identity(),
         lambda index: portraits[index], torch.randn(4, ROWS, DIM), torch.randn(4, ROWS, DIM),
         SIZE, replace(plan, **changes),
     )  # fmt: skip
@@ -103,23 +106,25 @@ def style_training(network, *, kind=StyleTraining, identity=None, **changes):
 def adapt_training(network, **changes):
     plan = AdaptPlan(
         batch=2, anchored=1, rate=0.002, adversarial_weight=1.0, anchor_weight=1.0,
-        pixel_weight=1.0, truncation=0.7, mixing=0.9, lazy=PLAIN,
+        pixel_weight=1.0, truncation=0.7, mixing=0.9, step_options=PLAIN,
     )  # fmt: skip
     torch.manual_seed(4)
     portraits = torch.randn(4, 3, SIZE, SIZE)
     return AdaptTraining(
-        network.generator, adversary(), Pyramid(), lambda index: portraits[index],
+        network.generator, discriminator_trainer(), Pyramid(), lambda index: portraits[index],
         torch.randn(4, ROWS, DIM), SIZE, replace(plan, **changes),
     )  # fmt: skip
 
 
-def structure_training(network, encoder=None, lazy=PLAIN):
+def structure_training(network, encoder=None, step_options=PLAIN):
     plan = StructurePlan(
         batch=2, rate=0.002, phases=((7, 0), (6, 2), (5, 4)), encoded_steps=4,
         adversarial_weight=0.1, perceptual_weight=1.0, pixel_weight=1.0, truncation=0.7,
-        lazy=lazy,
+        step_options=step_options,
     )  # fmt: skip
-    return StructureTraining(network, encoder or Encoder(), adversary(), Pyramid(), SIZE, plan)
+    return StructureTraining(
+        network, encoder or Encoder(), discriminator_trainer(), Pyramid(), SIZE, plan
+    )
 
 
 def trained(training, tmp_path, steps=2):

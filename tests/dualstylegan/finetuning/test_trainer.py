@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dualstylegan.finetuning.adapt import relative_adam
-from dualstylegan.finetuning.step import Lazy
+from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
 from tests.support.trainings import (
     adapt_training,
@@ -33,7 +33,9 @@ def test_codes_keep_their_meaning_while_g_becomes_the_styles(network, tmp_path):
 
 
 def test_the_published_adaptation_is_adversarial_alone(network):
-    training = adapt_training(network, anchored=0, lazy=Lazy(accumulation=2, path_weight=2.0))
+    training = adapt_training(
+        network, anchored=0, step_options=StepOptions(accumulation=2, path_weight=2.0)
+    )
     scalars = training.step(0, torch.Generator().manual_seed(0))
     assert {key for key in scalars if key.startswith("g/")} == {"g/adversarial"}
     assert float(training.path_mean) > 0

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dualstylegan.finetuning.discriminator import MOST_AUGMENTED, Adversary, AdversaryPlan
+from dualstylegan.finetuning.discriminator import (
+    MAX_AUGMENT_PROBABILITY,
+    DiscriminatorPlan,
+    DiscriminatorTrainer,
+)
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
 from dualstylegan.finetuning.validation import Panel, Validation, f_measure
 from dualstylegan.networks.discriminator import Discriminator
@@ -78,8 +82,8 @@ def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
 
     def run(folder, killed_at):
         training = style_training(small_network(), identity_goal=0.01)
-        plan = AdversaryPlan(augment=0.5, augment_target=0.6, augment_images=10)
-        training.adversary.plan = plan
+        plan = DiscriminatorPlan(augment=0.5, augment_target=0.6, augment_images=10)
+        training.discriminator.plan = plan
         trainer = trainer_of(training, folder, steps=5, check_steps=2)
 
         def watch(step, scalars):
@@ -98,9 +102,9 @@ def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
     assert resumed.best.step == whole.best.step
     theirs = resumed.averaged_state()
     assert all(torch.equal(value, theirs[key]) for key, value in whole.averaged_state().items())
-    assert float(whole.training.factor) != 1
-    assert torch.equal(resumed.training.factor, whole.training.factor)
-    assert torch.equal(resumed.training.adversary.augment, whole.training.adversary.augment)
+    assert float(whole.training.identity_factor) != 1
+    assert torch.equal(resumed.training.identity_factor, whole.training.identity_factor)
+    assert torch.equal(resumed.training.discriminator.augment, whole.training.discriminator.augment)
 
 
 @pytest.mark.parametrize(("goal", "grows"), [(0.001, True), (10.0, False), (0.0, None)])
@@ -108,7 +112,7 @@ def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
     training = style_training(small_network(), identity_goal=goal)
     for step in range(4):
         training.step(step, torch.Generator().manual_seed(step))
-    weight = float(training.factor)
+    weight = float(training.identity_factor)
     assert weight == 1 if grows is None else (weight > 1) is grows
 
 
@@ -117,7 +121,7 @@ def test_what_is_steered_is_the_identity_alone():
     training = style_training(small_network(), identity_goal=0.5)
     weighed = []
     for factor in (1.0, 4.0):
-        training.factor.fill_(factor)
+        training.identity_factor.fill_(factor)
         weighed.append(training.make_pass(0, torch.Generator().manual_seed(0)).terms)
     assert torch.allclose(weighed[1]["identity"], 4 * weighed[0]["identity"])
     for name in set(weighed[0]) - {"identity"}:
@@ -137,7 +141,7 @@ def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
     assert float(training.check()["goal"]) == pytest.approx(after, abs=0.005)
     for _ in range(20):
         training.check()
-    assert 0.99 <= float(training.goal) / 0.5 <= 1.07
+    assert 0.99 <= float(training.identity_goal) / 0.5 <= 1.07
 
 
 class Certain(Discriminator):
@@ -153,13 +157,15 @@ class Certain(Discriminator):
 
 @pytest.mark.parametrize(("logit", "target", "after"), [(1.0, 0.6, 0.52), (-1.0, 0.6, 0.48)])
 def test_augmentation_follows_how_often_the_discriminator_is_right(logit, target, after):
-    judge = Adversary(Certain(logit), AdversaryPlan(augment_target=target, augment_images=100))
+    trainer = DiscriminatorTrainer(
+        Certain(logit), DiscriminatorPlan(augment_target=target, augment_images=100)
+    )
     images = torch.randn(2, 3, SIZE, SIZE)
-    judge.learn(images, images, 1, torch.Generator().manual_seed(0))
-    assert float(judge.augment) == pytest.approx(after)
+    trainer.update(images, images, 1, torch.Generator().manual_seed(0))
+    assert float(trainer.augment) == pytest.approx(after)
     for step in range(1, 60):
-        judge.learn(images, images, step, torch.Generator().manual_seed(step))
-    assert float(judge.augment) == pytest.approx(MOST_AUGMENTED if logit > 0 else 0.0)
+        trainer.update(images, images, step, torch.Generator().manual_seed(step))
+    assert float(trainer.augment) == pytest.approx(MAX_AUGMENT_PROBABILITY if logit > 0 else 0.0)
 
 
 class Painter(torch.nn.Module):
@@ -211,5 +217,8 @@ def test_the_score_wants_both_and_style_more():
 
 
 def test_a_panel_takes_exemplars_from_the_whole_set():
-    assert Panel(2, 4, 0.7).chosen(24).tolist() == [0, 6, 12, 18]
-    assert Panel(2, 8, 0.7).chosen(3).tolist() == [0, 1, 2]
+    """At most `panel_styles` of them, evenly spaced."""
+    training = style_training(small_network(), panel_styles=2)
+    training.check()
+    expected = training.extrinsic_NLD[[0, 2]]
+    assert torch.equal(training._validation.extrinsic_SLD, expected)

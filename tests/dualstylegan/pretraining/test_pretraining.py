@@ -50,7 +50,7 @@ def encoder_training(plan: EncoderPlan = PLAN) -> EncoderTraining:
     return EncoderTraining(encoder, generator, pictures, SampleRing(generator, 8, 2), plan)
 
 
-def draw(seed: int = 0) -> torch.Generator:
+def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
@@ -65,7 +65,7 @@ def test_heads_trained_on_pixels_meet_faces_that_they_never_saw(weights: Path) -
     training = HeadTraining(generator, samples, codes, plan)
     start = training.held_out()
     for step in range(plan.steps):
-        training.step(step, draw(step))
+        training.step(step, rng(step))
     after = training.held_out()
     assert list(after) == [f"{size} px" for size in HEAD_SIZES]
     assert all(after[size] > start[size] for size in after)
@@ -74,15 +74,15 @@ def test_heads_trained_on_pixels_meet_faces_that_they_never_saw(weights: Path) -
 
 def test_codes_come_first_and_pictures_later() -> None:
     training = encoder_training()
-    assert set(training.step(0, draw())) == {"code"}
-    both = training.step(2, draw())
+    assert set(training.step(0, rng())) == {"code"}
+    both = training.step(2, rng())
     assert set(both) == {"code", "pixels", "perceptual", "identity"}
     assert all(torch.isfinite(value) for value in both.values())
 
 
 def test_pictures_are_compared_with_the_face_before_its_changes() -> None:
     training = encoder_training(replace(PLAN, pictures_from=0))
-    training.step(0, draw())
+    training.step(0, rng())
     seen: list[Tensor] = training.pictures.identity.seen
     ring = torch.cat([part.image_NCHW for part in training.ring.parts]).float() / 127.5 - 1
     wanted = seen[0]
@@ -91,7 +91,7 @@ def test_pictures_are_compared_with_the_face_before_its_changes() -> None:
 
 def test_steps_on_one_batch_bring_its_codes_nearer() -> None:
     training = encoder_training(replace(PLAN, pictures_from=1000, steps=10_000))
-    losses = [float(training.step(99, draw())["code"]) for _ in range(30)]
+    losses = [float(training.step(99, rng())["code"]) for _ in range(30)]
     assert losses[-1] < 0.7 * losses[0]
 
 
@@ -118,13 +118,13 @@ def test_faces_are_single_mixed_and_truncated_by_their_number() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_changed_faces_stay_images(count: int) -> None:
-    faces = torch.rand(count, 3, 128, 128, generator=draw()) * 2 - 1
-    changed = augment_photo(faces, draw(1))
+    faces = torch.rand(count, 3, 128, 128, generator=rng()) * 2 - 1
+    changed = augment_photo(faces, rng(1))
     assert changed.shape == faces.shape
     assert changed.min() >= -1
     assert changed.max() <= 1
     assert not torch.equal(changed, faces)
-    assert torch.equal(changed, augment_photo(faces, draw(1)))
+    assert torch.equal(changed, augment_photo(faces, rng(1)))
 
 
 def test_floors_are_counted_and_measured() -> None:

@@ -10,7 +10,7 @@ import torch
 from dualstylegan.codes.destylization import destylize
 from dualstylegan.codes.refinement import refine
 from dualstylegan.errors import CheckpointError, SettingsError
-from dualstylegan.finetuning.discriminator import Adversary
+from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.structure import StructureTraining
 from dualstylegan.finetuning.style import StyleTraining
 from dualstylegan.networks.discriminator import Discriminator
@@ -75,9 +75,9 @@ def test_the_profile_holds_the_published_numbers(tmp_path):
     settings = with_profile("paper-1024", tmp_path)
     adapt, finetune, refinement = settings.adapt, settings.finetune, settings.refine
     assert (adapt.steps, adapt.batch * adapt.accumulation) == (schedule.ADAPT_STEPS, 32)
-    assert (adapt.anchored, adapt.path_weight) == (0, schedule.PATHS.path_weight)
+    assert (adapt.anchored, adapt.path_weight) == (0, schedule.STEP_OPTIONS.path_weight)
     plan = asdict(schedule.style_plan("cartoon"))
-    plan |= plan.pop("lazy")
+    plan |= plan.pop("step_options")
     assert {name: finetune.model_dump()[name] for name in plan} == plan
     assert finetune.steps == schedule.recipe("cartoon").steps
     assert settings.destylize.steps == schedule.DESTYLIZATION.steps
@@ -98,7 +98,7 @@ def test_stage_2_on_imported_networks(imported):
     training = StructureTraining(
         imported.dualstylegan(),
         Encoder(),
-        Adversary(imported.initial_discriminator(), schedule.STRUCTURE_ADVERSARY),
+        DiscriminatorTrainer(imported.initial_discriminator(), schedule.STRUCTURE_DISCRIMINATOR),
         imported.perceptual(),
         SIZE,
         schedule.structure_plan(batch=2),
@@ -113,7 +113,7 @@ def test_stage_3_on_imported_networks(imported):
     portraits = torch.randn(3, 3, SIZE, SIZE)
     training = StyleTraining(
         imported.dualstylegan(),
-        Adversary(imported.discriminator(), schedule.ADVERSARY),
+        DiscriminatorTrainer(imported.discriminator(), schedule.DISCRIMINATOR),
         imported.perceptual(),
         imported.identity(),
         lambda index: portraits[index],
