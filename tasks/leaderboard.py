@@ -10,24 +10,22 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-from PIL import Image
-from torch import Tensor
-
 from dualstylegan.codes.tables import read_codes
 from dualstylegan.evaluation.baselines import layer_swap, pixel_optimisation, style_mixing
 from dualstylegan.evaluation.descriptions import Renderings
-from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod
+from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod, evenly_spaced_subset
 from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods, rank
-from dualstylegan.evaluation.run import Portrait, build_eval_set, render_natural, spread_evenly
+from dualstylegan.evaluation.run import Portrait, build_eval_set, render_natural
 from dualstylegan.io.files import atomic_directory, read_json, write_json, write_text
-from dualstylegan.io.images import make_grid, write_png
+from dualstylegan.io.images import write_png
 from dualstylegan.networks.loading import load_perceptual, load_trained_generator
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.pages.leaderboard_page import render
+from tasks.shared.aligned import read_aligned
 from tasks.shared.networks import place
 from tasks.shared.paths import Paths
+from tasks.shared.renderings import EvaluationFiles, results_grid, to_image
 from tasks.shared.runner import load_settings, parts_shown, prepare, run_stage
 from tasks.shared.settings import Ablate, Leaderboard, Settings
 
@@ -59,9 +57,12 @@ def methods(
 def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]]:
     """Faces and exemplars of the evaluation that take part, spread evenly."""
     facts = read_json(evaluate.OUT / "evaluation.json")
-    faces = evaluate.portraits(evaluate.CONTENTS, facts["contents"])
-    exemplars = evaluate.portraits(evaluate.EXEMPLARS, facts["styles"])
-    return spread_evenly(faces, chosen.faces), spread_evenly(exemplars, chosen.styles)
+    faces = read_aligned(evaluate.CONTENTS, facts["contents"])
+    exemplars = read_aligned(evaluate.EXEMPLARS, facts["styles"])
+    return (
+        evenly_spaced_subset(faces, chosen.faces),
+        evenly_spaced_subset(exemplars, chosen.styles),
+    )
 
 
 def open_eval_set(
@@ -76,14 +77,6 @@ def open_eval_set(
     codes = dict(zip(table.names, table.codes_NLD, strict=True))
     faces, exemplars = subset(chosen)
     return model, build_eval_set(model, faces, codes, exemplars, evaluate.plan_of(settings))
-
-
-def grid(eval_set: EvalSet, results: Tensor) -> Image.Image:
-    """Exemplars across the top, faces down the left, results between."""
-    blank = torch.full_like(eval_set.face_CCHW[0], 255)
-    rows = [[blank, *eval_set.exemplar_SCHW]]
-    rows += [[face, *pictures] for face, pictures in zip(eval_set.face_CCHW, results, strict=True)]
-    return make_grid([evaluate.to_picture(x) for row in rows for x in row], len(rows[0]))
 
 
 def write_board(
@@ -105,9 +98,12 @@ def write_board(
     with atomic_directory(folder) as out:
         for number, entry in enumerate(entries):
             for row, column in diagonal:
-                shown = evaluate.to_picture(entry.results[row, column])
+                shown = to_image(entry.results[row, column])
                 write_png(out / "pictures" / str(number) / f"{styles[column]}.png", shown)
-        grids = {entry.name: grid(eval_set, entry.results) for entry in entries}
+        grids = {
+            entry.name: results_grid(eval_set.face_CCHW, eval_set.exemplar_SCHW, entry.results)
+            for entry in entries
+        }
         write_text(out / PAGE, render(rows, grids, lede))
         facts = {
             "lede": lede,
@@ -121,7 +117,9 @@ def run(settings: Settings) -> list[MethodResult]:
     """Measure all methods and write the page."""
     plan = evaluate.plan_of(settings)
     model, eval_set = open_eval_set(settings.leaderboard, settings)
-    ours = evaluate.read_rendered(eval_set.contents, eval_set.styles, plan.size)
+    ours = EvaluationFiles(evaluate.OUT).read_renderings(
+        eval_set.contents, eval_set.styles, plan.size
+    )
     compared = methods(model, ours, settings)
     natural = render_natural(model, eval_set, plan)
     extractor = evaluate.open_extractor(plan, model.device)

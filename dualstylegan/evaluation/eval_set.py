@@ -6,15 +6,19 @@ D style width, H, W.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dualstylegan.codes.tables import evenly_spaced
 from dualstylegan.evaluation.extractor import from_bytes, to_bytes
 from dualstylegan.portrait.model import PortraitModel
+
+Item = TypeVar("Item")
 
 Progress = Callable[[str, int, int], None]
 
@@ -118,6 +122,12 @@ def dualstylegan(
         )
 
     return restyle
+
+
+def evenly_spaced_subset(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """Choose at most `limit` items, evenly spaced over the sequence; None takes all."""
+    wanted = len(items) if limit is None else limit
+    return [items[index] for index in evenly_spaced(len(items), wanted)]
 
 
 def ring_pairs(count: int, wanted: int, seed: int) -> list[tuple[int, int]]:

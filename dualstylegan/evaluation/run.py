@@ -23,7 +23,13 @@ from dualstylegan.evaluation.descriptions import (
     describe_references,
     describe_results,
 )
-from dualstylegan.evaluation.eval_set import EvalSet, Progress, dualstylegan, ring_pairs
+from dualstylegan.evaluation.eval_set import (
+    EvalSet,
+    Progress,
+    dualstylegan,
+    evenly_spaced_subset,
+    ring_pairs,
+)
 from dualstylegan.evaluation.extractor import FeatureExtractor, to_bytes
 from dualstylegan.evaluation.full_size import measure_full_size
 from dualstylegan.evaluation.held_out import measure_added_styles
@@ -77,7 +83,8 @@ class Evaluation:
     """Measures, the table that they are computed from, and all images.
 
     Attributes:
-        contents, styles, held_out: names of faces, exemplars and held-out exemplars.
+        eval_set: faces and exemplars.
+        held_out: names of held-out exemplars.
         figures: measures by the names that metrics.json uses.
         table: one row per face and exemplar.
         renderings: images of the exemplars' styles.
@@ -86,8 +93,7 @@ class Evaluation:
         reconstruction_S: LPIPS of each reconstruction.
     """
 
-    contents: tuple[str, ...]
-    styles: tuple[str, ...]
+    eval_set: EvalSet
     held_out: tuple[str, ...]
     figures: dict[str, Interval]
     table: PairTable
@@ -96,12 +102,15 @@ class Evaluation:
     sweep: Tensor
     reconstruction_S: Array = field(repr=False)
 
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """Names of the faces."""
+        return self.eval_set.contents
 
-def spread_evenly(items: Sequence[Portrait], limit: int | None) -> list[Portrait]:
-    """Choose at most `limit` items, evenly spaced over the sequence, in order."""
-    if limit is None or limit >= len(items):
-        return list(items)
-    return [items[i * len(items) // limit] for i in range(limit)]
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Names of the exemplars."""
+        return self.eval_set.styles
 
 
 def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
@@ -159,8 +168,8 @@ def evaluate(
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
     """
-    contents = spread_evenly(contents, plan.contents)
-    exemplars = spread_evenly(exemplars, plan.styles)
+    contents = evenly_spaced_subset(contents, plan.contents)
+    exemplars = evenly_spaced_subset(exemplars, plan.styles)
     _check_known(model, [*exemplars, *held_out])
     eval_set = build_eval_set(model, contents, codes, exemplars, plan)
     bootstrap = {"seed": plan.seed, "resamples": plan.resamples}
@@ -187,8 +196,7 @@ def evaluate(
         )
         figures |= measure_added_styles(results, added_results, **bootstrap)
     return Evaluation(
-        contents=eval_set.contents,
-        styles=eval_set.styles,
+        eval_set=eval_set,
         held_out=added.styles if added else (),
         figures=figures,
         table=table,

@@ -17,11 +17,13 @@ from dualstylegan.evaluation.baselines import style_mixing
 from dualstylegan.evaluation.leaderboard import measure_methods
 from dualstylegan.evaluation.run import SWEEP_WEIGHTS, build_eval_set, evaluate, render_natural
 from dualstylegan.io.files import write_json
-from dualstylegan.io.images import write_png
+from dualstylegan.io.images import read_image, write_png
 from tasks import report
-from tasks.evaluate import portraits, read_rendered, write_evaluation
+from tasks.evaluate import HEADLINE_METRICS, write_evaluation
 from tasks.leaderboard import write_board
 from tasks.pages.page import render
+from tasks.shared.aligned import read_aligned
+from tasks.shared.renderings import EvaluationFiles
 from tests.support.measuring_networks import PLAN, extractor
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
@@ -37,11 +39,13 @@ def face(seed: int) -> Image.Image:
 def write_leaderboard() -> None:
     """What the stage does, on the tiny model and its own evaluation."""
     model = tiny_model()
-    faces = portraits(report.ALIGNED / "content")
-    exemplars = portraits(report.ALIGNED / "style")
+    faces = read_aligned(report.ALIGNED / "content")
+    exemplars = read_aligned(report.ALIGNED / "style")
     eval_set = build_eval_set(model, faces, codes_of(faces), exemplars, PLAN)
     methods = {
-        "ours": read_rendered(eval_set.contents, eval_set.styles, PLAN.size),
+        "ours": EvaluationFiles(report.EVALUATION).read_renderings(
+            eval_set.contents, eval_set.styles, PLAN.size
+        ),
         "mixed": style_mixing(model.generator, PLAN.size),
     }
     natural = render_natural(model, eval_set, PLAN)
@@ -63,13 +67,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_png(report.ALIGNED / kind / f"{name}.png", face(10 + i))
             triple = Image.new("RGB", (96, 32), (50 * i, 0, 0))
             write_png(report.TRIPLES / f"{name}.png", triple)
-        contents = portraits(report.ALIGNED / "content")
+        contents = read_aligned(report.ALIGNED / "content")
         found = evaluate(
             tiny_model(),
             contents,
             codes_of(contents),
-            portraits(report.ALIGNED / "style", TRAINED),
-            portraits(report.ALIGNED / "held_out"),
+            read_aligned(report.ALIGNED / "style", TRAINED),
+            read_aligned(report.ALIGNED / "held_out"),
             extractor(),
             PLAN,
         )
@@ -102,6 +106,38 @@ def test_metrics_are_flat_with_value_and_interval(inside: Path) -> None:
     metrics = json.loads(report.METRICS.read_text())
     assert {"kid_results", "identity_same", "style_nearer_than_mean"} <= set(metrics)
     assert all(set(figure) == {"value", "low", "high"} for figure in metrics.values())
+
+
+def test_headline_fits_a_screen_and_agrees_with_the_metrics(inside: Path) -> None:
+    headline = json.loads(HEADLINE_METRICS.read_text())
+    metrics = json.loads(report.METRICS.read_text())
+    assert {"kid_results", "identity_recognised", "enrolled_style_nearest"} <= set(headline)
+    assert len(headline) <= 10
+    for key, value in headline.items():
+        assert value == pytest.approx(metrics[key]["value"], abs=6e-5), key
+        assert len(f"{abs(value) % 1:.10f}".rstrip("0")) <= len("0.1234"), key
+
+
+def test_overview_grid_shows_faces_exemplars_and_results(inside: Path) -> None:
+    files = EvaluationFiles(report.EVALUATION)
+    with Image.open(files.grid) as grid:
+        shown = grid.convert("RGB")
+    assert shown.size == (132 * (len(TRAINED) + 1) + 4, 132 * (len(FACES) + 1) + 4)
+
+    def mean_colour(image: Image.Image) -> list[float]:
+        return np.asarray(image.convert("RGB"), float).mean((0, 1)).tolist()
+
+    def cell(row: int, column: int) -> list[float]:
+        x, y = 4 + column * 132, 4 + row * 132
+        return mean_colour(shown.crop((x, y, x + 128, y + 128)))
+
+    assert cell(0, 0) == pytest.approx([255] * 3, abs=2)
+    for row, content in enumerate(FACES, 1):
+        face = read_image(report.ALIGNED / "content" / f"{content}.png")
+        assert cell(row, 0) == pytest.approx(mean_colour(face), abs=4)
+        for column, style in enumerate(TRAINED, 1):
+            result = read_image(files.result(content, style))
+            assert cell(row, column) == pytest.approx(mean_colour(result), abs=4)
 
 
 def test_every_result_is_on_disk(inside: Path) -> None:
@@ -165,7 +201,7 @@ def test_the_leaderboard_measures_the_pictures_of_the_evaluation(inside: Path) -
 
 def test_missing_exemplars_are_named(inside: Path) -> None:
     with pytest.raises(DataError, match=r"aligned portraits are missing.*nobody"):
-        portraits(report.ALIGNED / "style", ["nobody"])
+        read_aligned(report.ALIGNED / "style", ["nobody"])
 
 
 def test_missing_stage_is_named(

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from dualstylegan.errors import DataError
+from dualstylegan.evaluation.eval_set import evenly_spaced_subset
 from dualstylegan.evaluation.run import (
     SWEEP_WEIGHTS,
     Evaluation,
     EvaluationPlan,
     evaluate,
-    spread_evenly,
 )
 from tests.support.measuring_networks import PLAN, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
@@ -65,8 +65,8 @@ def test_bfloat16_renders_nearly_the_same() -> None:
 
 
 def test_subsets_are_spread_over_the_set() -> None:
-    assert [n for n, _ in spread_evenly(faces(9, 0), 3)] == ["face-0", "face-3", "face-6"]
-    assert len(spread_evenly(faces(3, 0), 8)) == 3
+    assert evenly_spaced_subset("abcdefghi", 3) == ["a", "d", "g"]
+    assert evenly_spaced_subset("abc", 8) == evenly_spaced_subset("abc", None) == ["a", "b", "c"]
     found = run(EvaluationPlan(size=32, measure_size=16, contents=2, styles=3, resamples=20))
     assert found.renderings.results.shape[:2] == (2, 3)
 
