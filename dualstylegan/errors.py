@@ -47,6 +47,10 @@ class ImageError(DataError):
     """A file is not an image that can be read safely."""
 
 
+class OutputError(DualStyleGANError):
+    """A result cannot be written: no permission, no space, or no such folder."""
+
+
 class FaceError(DataError):
     """No usable face was found in an image."""
 

@@ -9,7 +9,7 @@ from dualstylegan.codes.destylization import TRUNCATION, destylize
 from dualstylegan.codes.inversion import DescentPlan
 from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.io.files import atomic_directory
-from dualstylegan.io.images import make_grid, tensor_to_image, write_png
+from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image, write_png
 from dualstylegan.networks.loading import load_trained_generator
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
@@ -22,7 +22,6 @@ from tasks.shared.tensors import (
     keep_tensors,
     losses,
     read_portraits,
-    to_pixels,
 )
 
 CODES = Paths.codes / "style.parquet"
@@ -85,8 +84,8 @@ class Destylizer:
             )
             return {
                 "code": found.intrinsic_NLD,
-                "natural": to_pixels(found.natural_NCHW),
-                "encoded": to_pixels(self._render(found.intrinsic_NLD)),
+                "natural": quantize(found.natural_NCHW),
+                "encoded": quantize(self._render(found.intrinsic_NLD)),
                 "start": found.fitted.first_loss_N,
                 "end": found.fitted.loss_N,
             }
@@ -107,7 +106,7 @@ def write_triples(portraits: PortraitSet, found: Tensors) -> None:
     with atomic_directory(TRIPLES) as out:
         for i, name in enumerate(portraits.names):
             row = (portraits.pixels_NCHW[i].cpu(), found["natural"][i], found["encoded"][i])
-            tiles = [tensor_to_image(pixels.float() / 127.5 - 1) for pixels in row]
+            tiles = [tensor_to_image(dequantize(pixels)) for pixels in row]
             write_png(out / f"{name}.png", make_grid(tiles, len(tiles), gap=0))
 
 

@@ -9,93 +9,198 @@ import io
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageDraw, UnidentifiedImageError
 from torch import Tensor
 
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.io.files import write_bytes
 
 THUMBNAIL_QUALITY = 88
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-)
-MOST_PIXELS = 64_000_000
-MOST_SIDE = 20_000
-MOST_FILE_BYTES = 256 << 20
-SMALLEST_SIDE = 8
+FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM")
+HEIC = "HEIF"
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+SUFFIXES = HEIC_SUFFIXES | {
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif"),
+    *(".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"),
+}
+HEIC_FIX = "pip install pillow-heif, or export it as JPEG"
+# The brands of HEIC in the file type box of an ISO media file.
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 20_000
+MAX_FILE_BYTES = 256 << 20
+MIN_SIDE = 8
 BACKGROUND = (255, 255, 255)
 LABEL_PX = 18
+# Versions of sRGB differ by so many levels of 255.
+IDENTITY_LEVELS = 2
+HALF_LEVELS = 127.5
+# Files that systems leave in folders, of which nobody needs to be told.
+SYSTEM_FILES = frozenset({"Thumbs.db", "desktop.ini"})
+
+ORIENTATION = 0x0112
+# EXIF orientation to what makes the image upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(path: Path | str) -> Image.Image:
-    """Read an image file as upright RGB.
+    """Read an image file as upright RGB in sRGB.
 
-    EXIF orientation is applied, transparency lies on white, CMYK, palettes, grey levels and 16-bit
-    values become RGB; of an animation the first frame counts. The size is checked in the header,
-    before any pixel is decoded.
+    EXIF orientation is applied and colour profiles are converted; transparency lies on white;
+    CMYK, palettes, grey levels and 16-bit values become RGB; of an animation the first frame
+    counts. The size is checked in the header, before any pixel is decoded.
 
     Raises:
         ImageError: not an image, damaged, or larger than the limits.
     """
     path = Path(path)
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise ImageError("cannot be read", file=path, value=error.strerror) from error
+    if size is None:
         raise ImageError("no such image file", file=path, fix="check the path")
-    size = path.stat().st_size
-    if size > MOST_FILE_BYTES:
-        raise ImageError("the file is too large", file=path, value=size, limit=MOST_FILE_BYTES)
+    if size > MAX_FILE_BYTES:
+        raise ImageError("the file is too large", file=path, value=size, limit=MAX_FILE_BYTES)
     try:
         with warnings.catch_warnings():
-            # The limits are our own, checked below on the header.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            # The limits are our own, checked below on the header; odd metadata is ignored.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=_formats()) as image:
                 _check_size(image.size, path)
                 image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(to_srgb(upright(image)))
+    except ImageError:
+        raise
     except Image.DecompressionBombError as error:
         raise ImageError(
-            "the image is too large", file=path, value=error, limit=f"{MOST_PIXELS} pixels"
+            "the image is too large", file=path, value=error, limit=f"{MAX_PIXELS} pixels"
         ) from error
     except UnidentifiedImageError as error:
+        raise _unidentified(path) from error
+    # Decoders of damaged files raise whatever they stumble over: struct.error, TypeError, ...
+    except Exception as error:
         raise ImageError(
-            "not an image, whatever its name says",
+            "a damaged image",
             file=path,
-            limit=", ".join(FORMATS),
-            fix="convert it to PNG or JPEG",
+            value=error if str(error) else type(error).__name__,
+            fix="export or copy it anew",
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(
-            "a damaged image", file=path, value=error, fix="export or copy it anew"
-        ) from error
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Return the formats that are read: Pillow's, and HEIC where pillow-heif is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return FORMATS
+    register_heif_opener()
+    return (*FORMATS, HEIC)
+
+
+def _unidentified(path: Path) -> ImageError:
+    """Return the error for a file that no decoder takes."""
+    with path.open("rb") as handle:
+        head = handle.read(12)
+    if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS and HEIC not in _formats():
+        return ImageError("HEIC is not read here", file=path, fix=HEIC_FIX)
+    return ImageError(
+        "not an image, whatever its name says",
+        file=path,
+        limit=", ".join(_formats()),
+        fix="convert it to PNG or JPEG",
+    )
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image turned as its EXIF orientation asks; metadata is read and never rewritten."""
+    try:
+        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    # Odd metadata, such as a text where a number belongs, says nothing about the pixels.
+    except Exception:
+        return image
+    if turn is None:
+        return image
+    return image.transpose(turn)
+
+
+def to_srgb(image: Image.Image) -> Image.Image:
+    """Return an image with its embedded ICC profile converted to sRGB.
+
+    An image in sRGB, without a profile, or with a broken one comes back untouched.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile:
+        return image
+    if image.mode in ("P", "PA") or image.has_transparency_data:
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    opaque = image.convert("RGB") if image.mode == "RGBA" else image
+    if opaque.mode not in ("RGB", "L", "CMYK"):
+        return image
+    try:
+        transform = ImageCms.buildTransform(
+            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+            ImageCms.createProfile("sRGB"),
+            opaque.mode,
+            "RGB",
+            ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        if opaque.mode == "RGB" and _is_identity(transform):
+            return image
+        converted = ImageCms.applyTransform(opaque, transform)
+    except (ImageCms.PyCMSError, ValueError, OSError, TypeError):
+        return image
+    assert converted is not None
+    if image.mode == "RGBA":
+        converted.putalpha(image.getchannel("A"))
+    return converted
+
+
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Return True if a transform moves no colour by more than rounding: sRGB by another name."""
+    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
+    moved = ImageCms.applyTransform(Image.fromarray(lattice), transform)
+    return bool(np.abs(np.asarray(moved).astype(int) - lattice).max() <= IDENTITY_LEVELS)
 
 
 def _check_size(size: tuple[int, int], path: Path) -> None:
     width, height = size
-    if max(size) > MOST_SIDE or width * height > MOST_PIXELS:
+    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
         raise ImageError(
             "the image is too large",
             file=path,
             value=f"{width} x {height}",
-            limit=f"{MOST_PIXELS // 1_000_000} megapixels and {MOST_SIDE} pixels a side",
+            limit=f"{MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} pixels a side",
             fix="scale it down",
         )
-    if min(size) < SMALLEST_SIDE:
+    if min(size) < MIN_SIDE:
         raise ImageError(
             "the image is too small",
             file=path,
             value=f"{width} x {height}",
-            limit=f"{SMALLEST_SIDE} pixels a side",
+            limit=f"{MIN_SIDE} pixels a side",
         )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL mode to RGB: 16-bit levels scaled, transparency laid on white."""
+    """Convert any PIL mode to RGB: 16-bit levels are scaled, transparency lies on white."""
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
         levels = np.asarray(image).astype(np.float64)
         full = 255 if levels.max(initial=0) <= 255 and image.mode in ("I", "F") else 65535
@@ -108,22 +213,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def quantize(x: Tensor) -> Tensor:
+    """Return values in [-1, 1] (any shape; clamped) as uint8 levels, rounded to the nearest."""
+    return ((x.detach().float().clamp(-1, 1) + 1) * HALF_LEVELS).round().to(torch.uint8)
+
+
+def dequantize(levels: Tensor) -> Tensor:
+    """Return uint8 levels (any shape) as float32 values in [-1, 1]."""
+    return levels.float() / HALF_LEVELS - 1
+
+
 def image_to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
-    """A PIL image as a tensor (3, H, W) in [-1, 1], resized to a square of `size` if given."""
+    """Return a PIL image as a tensor (3, H, W) in [-1, 1], resized to `size` squared if given."""
     if size is not None and image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.LANCZOS)
     array_HWC = np.array(image.convert("RGB"))
-    return torch.from_numpy(array_HWC).permute(2, 0, 1).float().div(127.5).sub(1).contiguous()
+    return dequantize(torch.from_numpy(array_HWC).permute(2, 0, 1)).contiguous()
 
 
 def tensor_to_image(x_CHW: Tensor) -> Image.Image:
-    """A tensor (3, H, W) as a PIL image; values outside [-1, 1] are clamped."""
-    levels = x_CHW.detach().float().cpu().clamp(-1, 1).add(1).mul(127.5).round()
-    return Image.fromarray(levels.to(torch.uint8).permute(1, 2, 0).contiguous().numpy())
+    """Return a tensor (3, H, W) as a PIL image; values outside [-1, 1] are clamped."""
+    return Image.fromarray(quantize(x_CHW).cpu().permute(1, 2, 0).contiguous().numpy())
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """The PNG file of an image, without metadata: same pixels, same bytes."""
+    """Return the PNG file of an image, without metadata: same pixels, same bytes."""
     buffer = io.BytesIO()
     bare = Image.fromarray(np.asarray(image.convert("RGB")))
     bare.save(buffer, "PNG", compress_level=6)
@@ -135,19 +249,67 @@ def write_png(path: Path | str, image: Image.Image) -> None:
     write_bytes(path, png_bytes(image))
 
 
-def list_images(folder: Path | str) -> list[Path]:
-    """The image files of a folder by name.
+@dataclass(frozen=True)
+class ImageFolder:
+    """The image files of a folder.
+
+    Attributes:
+        paths: files that are taken, by name.
+        skipped: files and folders that are not, each with the reason.
+    """
+
+    paths: tuple[Path, ...]
+    skipped: tuple[tuple[Path, str], ...]
+
+
+def scan_images(folder: Path | str) -> ImageFolder:
+    """Return the image files of a folder, and everything else in it with the reason.
+
+    Files are taken by their ending; links are followed. Hidden files are passed over silently.
 
     Raises:
-        DataError: no such folder, none in it, or two that differ in their ending alone.
+        DataError: no such folder, or it cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError("no such folder", file=folder, fix="create it and put images into it")
-    paths = sorted(
-        (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."),
-        key=lambda p: p.name,
-    )
+    paths, skipped = [], []
+    try:
+        entries = sorted(folder.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise DataError("cannot be read", file=folder, value=error.strerror) from error
+    for path in entries:
+        if path.name[0] == "." or path.name in SYSTEM_FILES:
+            continue
+        reason = _not_taken(path)
+        if reason is None:
+            paths.append(path)
+        else:
+            skipped.append((path, reason))
+    return ImageFolder(tuple(paths), tuple(skipped))
+
+
+def _not_taken(path: Path) -> str | None:
+    """Return the reason why a file is not read as an image; None if it is."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return "a folder: images lie in the folder itself"
+    if not path.is_file():
+        return "no file: a broken link or a device"
+    if suffix in HEIC_SUFFIXES and HEIC not in _formats():
+        return f"HEIC is not read here: {HEIC_FIX}"
+    if suffix not in SUFFIXES:
+        return f"{suffix or 'a file without an ending'} is no image format that is read"
+    return None
+
+
+def list_images(folder: Path | str) -> list[Path]:
+    """Return the image files of a folder by name.
+
+    Raises:
+        DataError: no such folder, none in it, or two that differ in their ending alone.
+    """
+    paths = list(scan_images(folder).paths)
     if not paths:
         raise DataError(
             "no images in the folder",
@@ -156,10 +318,10 @@ def list_images(folder: Path | str) -> list[Path]:
             fix="put at least one image into it",
         )
     stems = [p.stem for p in paths]
-    twice = sorted({s for s in stems if stems.count(s) > 1})
-    if twice:
+    repeated = sorted({s for s in stems if stems.count(s) > 1})
+    if repeated:
         raise DataError(
-            "two images of one name", file=folder, value=twice, fix="rename one: names are keys"
+            "two images of one name", file=folder, value=repeated, fix="rename one: names are keys"
         )
     return paths
 
@@ -198,7 +360,7 @@ def make_grid(
 
 
 def thumbnail(image: Image.Image, pixels: int) -> bytes:
-    """A small JPEG, at most `pixels` wide and high."""
+    """Return a small JPEG, at most `pixels` wide and high."""
     small = image.convert("RGB")
     small.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

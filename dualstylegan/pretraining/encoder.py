@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.finetuning.trainer import Training
-from dualstylegan.io.images import make_grid, tensor_to_image
+from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image
 from dualstylegan.networks.encoder import INPUT_PX, PortraitEncoder
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import Identity
@@ -89,7 +89,7 @@ def draw_samples(generator: Generator, numbers: range) -> Samples:
     psi_N = torch.tensor(psis, device=z_plus.device)
     w_plus = generator.mean_w + psi_N[:, None, None] * (generator.map(z_plus) - generator.mean_w)
     image = generator.synthesise(w_plus, size=INPUT_PX)
-    pixels = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    pixels = quantize(image)
     return Samples(pixels, w_plus)
 
 
@@ -169,7 +169,7 @@ def encoder_losses(
         `code`: squared error in W+ over the variance of W, and those of `PictureLosses`. Codes are
         not compared in Z+, where many make the same face.
     """
-    faces = samples.image_NCHW.float() / 127.5 - 1
+    faces = dequantize(samples.image_NCHW)
     changed = augment_photo(faces, rng).contiguous(memory_format=torch.channels_last)
     w_plus = generator.map(encoder(changed))
     losses = {"code": ((w_plus - samples.w_plus_NLD).square() / w_variance).mean()}
@@ -248,7 +248,7 @@ class EncoderTraining(Training):
     def picture(self) -> Image.Image:
         """Generated faces that training never sees, and g of their codes."""
         samples = draw_samples(self.generator, range(HELD_OUT, HELD_OUT + GRID_COLUMNS))
-        faces = samples.image_NCHW.float() / 127.5 - 1
+        faces = dequantize(samples.image_NCHW)
         again = self.generator(self.encoder(faces), "z_plus", size=INPUT_PX)
         tiles = [tensor_to_image(x) for x in torch.cat((faces, again))]
         return make_grid(tiles, GRID_COLUMNS)

@@ -15,7 +15,13 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from dualstylegan.io.images import image_to_tensor, list_images, read_image
+from dualstylegan.io.images import (
+    dequantize,
+    image_to_tensor,
+    list_images,
+    quantize,
+    read_image,
+)
 from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, cached_items
 
@@ -40,7 +46,7 @@ class PortraitSet:
     def images(self, index: Tensor | Sequence[int]) -> Tensor:
         """Some of the portraits as float32 in [-1, 1]."""
         chosen = torch.as_tensor(index, dtype=torch.long).to(self.pixels_NCHW.device)
-        return self.pixels_NCHW[chosen].float() / 127.5 - 1
+        return dequantize(self.pixels_NCHW[chosen])
 
     def to(self, device: str) -> PortraitSet:
         """The set with its pixels on a device."""
@@ -54,14 +60,9 @@ def read_portraits(folder: Path, size: int) -> PortraitSet:
         DataError: the folder is missing or empty; ImageError: a file is no image.
     """
     paths = list_images(folder)
-    pixels = [to_pixels(image_to_tensor(read_image(path), size)) for path in paths]
+    pixels = [quantize(image_to_tensor(read_image(path), size)) for path in paths]
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     return PortraitSet(tuple(p.stem for p in paths), tuple(digests), torch.stack(pixels))
-
-
-def to_pixels(image: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8."""
-    return ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def keep_tensors(

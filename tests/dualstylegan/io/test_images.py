@@ -19,6 +19,7 @@ from dualstylegan.io.images import (
     make_grid,
     png_bytes,
     read_image,
+    scan_images,
     tensor_to_image,
     thumbnail,
     write_png,
@@ -114,6 +115,21 @@ def test_folders_are_listed_by_name(tmp_path: Path) -> None:
     (tmp_path / "b.jpg").touch()
     with pytest.raises(DataError, match="one name"):
         list_images(tmp_path)
+
+
+def test_what_is_not_taken_from_a_folder_is_named(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.avif", "c.heic", ".DS_Store", "Thumbs.db", "notes.txt", "clip"):
+        (tmp_path / name).touch()
+    (tmp_path / "more.png").mkdir()
+    (tmp_path / "gone.png").symlink_to(tmp_path / "absent")
+    (tmp_path / "linked.jpg").symlink_to(tmp_path / "a.jfif")
+    found = scan_images(tmp_path)
+    assert [p.name for p in found.paths] == ["a.jfif", "b.avif", "c.heic", "linked.jpg"]
+    assert [p.name for p, _ in found.skipped] == ["clip", "gone.png", "more.png", "notes.txt"]
+    reasons = {p.name: reason for p, reason in found.skipped}
+    assert "folder" in reasons["more.png"]
+    assert ".txt" in reasons["notes.txt"]
+    assert "broken link" in reasons["gone.png"]
 
 
 def test_grid_places_cells_in_rows() -> None:
