@@ -28,6 +28,7 @@ from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks
+from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from tasks.shared.settings import load
 from tasks.shared.training import chosen_plan
 
@@ -46,9 +47,7 @@ Curves = dict[str, list[float]]
 def precise(networks: Sequence[torch.nn.Module], fast: bool) -> None:
     """Put the feature maps of networks in bfloat16, or leave them in float32."""
     for network in networks:
-        for module in network.modules():
-            if hasattr(module, "compute_dtype"):
-                setattr(module, "compute_dtype", torch.bfloat16 if fast else torch.float32)  # noqa: B010
+        set_compute_dtype(network, dtype_of(fast))
 
 
 def training_curves(training: Training, steps: int) -> Curves:

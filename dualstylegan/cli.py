@@ -81,19 +81,15 @@ def build_app() -> typer.Typer:
         refine: Annotated[
             int | None, typer.Option(min=0, max=1000, hidden=True, help="Old name of --fit-steps.")
         ] = None,
-        device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     ) -> None:
         """Restyle the face in PHOTO after a style and write the result."""
         with reported():
             _check_request(output, style, seed, size)
             started = time.perf_counter()
-            import torch
-
             from dualstylegan.io.images import read_image
             from dualstylegan.portrait.model import PortraitModel
 
-            if device == "auto":
-                device = "cuda" if torch.cuda.is_available() else "cpu"
             image = read_image(photo)
             portrait = PortraitModel.from_pretrained(find_model(model), device=device)
             chosen = style if style is not None else portrait.sample_style(seed or 0)

@@ -99,7 +99,7 @@ def measured(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
     plan = evaluate.plan_of(settings)
     packaged, eval_set = open_eval_set(settings.ablate, settings)
     networks = open_networks(settings.profile)
-    lessons = Lessons.read(settings.profile, str(packaged.device))
+    lessons = Lessons.read(settings.profile, packaged.device)
     places = [lessons.portraits.names.index(name) for name in eval_set.styles]
     extractor = evaluate.open_extractor(plan, packaged.device)
     entries: list[MethodResult] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dualstylegan.codes.tables import digest, digest_codes, read_codes
@@ -34,7 +35,7 @@ class Lessons:
     extrinsic_NLD: Tensor
 
     @staticmethod
-    def read(profile: Profile, device: str) -> Lessons:
+    def read(profile: Profile, device: torch.device) -> Lessons:
         """From what the stages before made (CheckpointError, DataError)."""
         portraits = read_portraits(STYLES, profile.working_size).to(device)
         intrinsic, extrinsic = (

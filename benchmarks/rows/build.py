@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.measure import Work
 from benchmarks.reference import published_formulation
+from dualstylegan.networks.precision import set_compute_dtype
 
 STYLE_DIM = 512
 
@@ -19,10 +20,7 @@ def built(build: Callable[[], nn.Module], dtype: torch.dtype = torch.float32) ->
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build().eval().requires_grad_(False)
-    for module in network.modules():
-        if hasattr(module, "compute_dtype"):
-            setattr(module, "compute_dtype", dtype)  # noqa: B010
-    return network
+    return set_compute_dtype(network, dtype)
 
 
 def normal(*shape: int) -> Tensor:

@@ -8,8 +8,7 @@ are rendered and measured like the others, and reported next to them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -35,6 +34,7 @@ from dualstylegan.evaluation.full_size import measure_full_size
 from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
 from dualstylegan.io.images import image_to_tensor
+from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.model import PortraitModel
 
 Portrait = tuple[str, Image.Image]
@@ -118,17 +118,6 @@ def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
     return to_bytes(torch.stack([image_to_tensor(image, size) for _, image in portraits]))
 
 
-@contextmanager
-def rendering_dtype(model: PortraitModel, dtype: torch.dtype) -> Iterator[None]:
-    """Set the precision of the generator's feature maps within a block."""
-    before = model.generator.compute_dtype
-    model.generator.compute_dtype = dtype
-    try:
-        yield
-    finally:
-        model.generator.compute_dtype = before
-
-
 def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
     """Render one face in one style at each pair of weights, uint8 (steps, steps, 3, H, W)."""
     rows = []
@@ -173,7 +162,7 @@ def evaluate(
     _check_known(model, [*exemplars, *held_out])
     eval_set = build_eval_set(model, contents, codes, exemplars, plan)
     bootstrap = {"seed": plan.seed, "resamples": plan.resamples}
-    with rendering_dtype(model, torch.bfloat16 if plan.bfloat16 else torch.float32):
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
         renderings, natural = render(model, eval_set, plan, progress)
         sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
         random_faces = render_random_faces(model, plan)

@@ -23,6 +23,7 @@ from dualstylegan.codes.refinement import refine
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.images import image_to_tensor, thumbnail
 from dualstylegan.networks.loading import load_perceptual
+from dualstylegan.networks.precision import set_compute_dtype
 from dualstylegan.portrait.model import PortraitModel, centre_square
 from dualstylegan.portrait.styles import StyleLibrary
 
@@ -96,7 +97,7 @@ def add_style(
     size = max((px for px in sizes if px <= WORKING_PX), default=min(sizes))
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
     perceptual = load_perceptual(model.weights_dir).to(model.device)
-    perceptual.vgg.compute_dtype = model.generator.compute_dtype
+    set_compute_dtype(perceptual, model.generator.compute_dtype)
     target = at_size(image, size)
     fitted = invert(
         model.generator,

@@ -19,6 +19,7 @@ from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.networks.device import resolve_device
 from dualstylegan.portrait.config import PortraitConfig, read_config
 from dualstylegan.portrait.styles import StyleLibrary
 
@@ -96,7 +97,8 @@ class PortraitModel:
         return self.generator.mean_w.device
 
     def to(self, device: torch.device | str) -> PortraitModel:
-        """Move networks and codes; returns the model itself."""
+        """Move networks and codes to a device, see `resolve_device`; return the model itself."""
+        device = resolve_device(device)
         self.network.to(device)
         self.encoder.to(device)
         self.styles = replace(
@@ -280,13 +282,15 @@ class PortraitModel:
 
         Args:
             folder: made by `save_pretrained`.
-            device: where to put the networks.
+            device: of the networks, see `resolve_device`.
             weights_dir: face detector and landmarks; by default `faces/` in the folder, if there
                 is one, else data/weights.
 
         Raises:
+            SettingsError: this machine lacks the device.
             CheckpointError: a file is missing, truncated, or does not fit the config.
         """
+        device = resolve_device(device)
         folder = Path(folder)
         config = read_config(folder)
         network = config.network.build()

@@ -13,6 +13,7 @@ from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.io.checkpoints import save_tensors
 from dualstylegan.io.files import read_json, sha256_file, write_bytes, write_json
 from dualstylegan.io.images import read_image, write_png
+from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.loading import (
     DISCRIMINATOR_FILE,
     ENCODER_FILE,
@@ -24,7 +25,6 @@ from tasks.base.settings import BaseSettings
 from tasks.shared.curves import step_progress, write_curves
 from tasks.shared.networks import Module, place
 from tasks.shared.paths import STATE_FILE, Paths
-from tasks.shared.runner import choose_device
 from tasks.shared.sections import read_settings
 
 SETTINGS = Path("tasks/base/params.yaml")
@@ -50,7 +50,7 @@ def networks() -> EmbeddedNetworks:
 
 def placed(network: Module, settings: BaseSettings) -> Module:
     """Move a network to the device of the settings, in their precision."""
-    return place(network, settings.profile, choose_device(settings.runtime.device))
+    return place(network, settings.profile, resolve_device(settings.runtime.device))
 
 
 def keep(name: str, tensors: Mapping[str, Tensor]) -> None:

@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from dualstylegan.codes.tables import digest
-from dualstylegan.evaluation.run import Portrait, rendering_dtype
+from dualstylegan.evaluation.run import Portrait
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import png_bytes
+from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.paths import Paths
@@ -44,7 +45,6 @@ def add_styles(
     """
     if not portraits:
         return model
-    dtype = torch.bfloat16 if profile.bfloat16 else torch.float32
     digests = [digest(model.network), digest(model.encoder)]
     keys = [
         item_key(VERSION, _digest(image), asdict(plan), profile.bfloat16, digests)
@@ -69,7 +69,7 @@ def add_styles(
         }
 
     steps = plan.invert_steps + plan.refine_steps
-    with rendering_dtype(model, dtype):
+    with compute_dtype(model.generator, dtype_of(profile.bfloat16)):
         found = keep_tensors("enrol", keys, 1, steps, work)
     extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
     for i, (name, image) in enumerate(portraits):

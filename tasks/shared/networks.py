@@ -10,6 +10,7 @@ from torch import nn
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks, Networks
+from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.published.layout import MANIFEST
 from dualstylegan.published.networks import ImportedFolder
 from tasks.shared.paths import Paths
@@ -41,8 +42,4 @@ def open_networks(profile: Profile) -> Networks:
 def place(network: Module, profile: Profile, device: str | torch.device) -> Module:
     """Move a network to a device and set its convolutions to the profile's precision."""
     network.to(device)
-    dtype = torch.bfloat16 if profile.bfloat16 else torch.float32
-    for module in network.modules():
-        if hasattr(module, "compute_dtype"):
-            setattr(module, "compute_dtype", dtype)  # noqa: B010
-    return network
+    return set_compute_dtype(network, dtype_of(profile.bfloat16))

@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from dualstylegan.errors import DualStyleGANError
 from dualstylegan.io.files import atomic_write, read_json, write_json
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Machine, Settings, load
+
+if TYPE_CHECKING:
+    import torch
 
 FAULT = 2
 PLAIN_SECONDS = 5.0
@@ -56,15 +59,6 @@ def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None
 def _complain(name: str, error: DualStyleGANError) -> int:
     print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
     return FAULT
-
-
-def choose_device(wanted: str) -> str:
-    """`auto` is a GPU if there is one."""
-    if wanted != "auto":
-        return wanted
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Progress:
@@ -196,10 +190,15 @@ def set_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def prepare(runtime: Machine) -> str:
-    """Configure torch's threads and memory; returns the device."""
+def prepare(runtime: Machine) -> torch.device:
+    """Configure torch's threads and memory; return the device.
+
+    Raises:
+        SettingsError: this machine lacks the device.
+    """
     from dualstylegan.io.allocator import keep_freed_memory
+    from dualstylegan.networks.device import resolve_device
 
     keep_freed_memory()
     set_threads(runtime.threads)
-    return choose_device(runtime.device)
+    return resolve_device(runtime.device)

@@ -48,7 +48,7 @@ class PortraitSet:
         chosen = torch.as_tensor(index, dtype=torch.long).to(self.pixels_NCHW.device)
         return dequantize(self.pixels_NCHW[chosen])
 
-    def to(self, device: str) -> PortraitSet:
+    def to(self, device: torch.device) -> PortraitSet:
         """The set with its pixels on a device."""
         return PortraitSet(self.names, self.sha256, self.pixels_NCHW.to(device))
 
