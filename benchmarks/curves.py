@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -29,11 +28,10 @@ from dualstylegan.finetuning.trainer import Training
 from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
+from tasks.shared.paths import Paths
 from tasks.shared.settings import load
 from tasks.shared.training import chosen_plan
 
-WEIGHTS = Path("data/weights")
-BASE = Path("data/base")
 PORTRAITS = 4
 STEP_SEED = 1_000_003
 # Largest mean difference of a curve, as a share of the plain one's mean; or of what rounding alone
@@ -90,7 +88,7 @@ def disturb(networks: Sequence[torch.nn.Module], seed: int) -> None:
 
 def embedded(setting: Setting) -> tuple[StyleTraining, Tensor]:
     """Stage 3 on the embedded networks as the main job runs it, and its portraits."""
-    networks = EmbeddedNetworks(WEIGHTS, BASE)
+    networks = EmbeddedNetworks(Paths.weights, Paths.base)
     network, discriminator = networks.dualstylegan(), networks.discriminator()
     perceptual, identity = networks.perceptual(), networks.identity()
     generator = network.generator

@@ -27,6 +27,7 @@ from benchmarks.rows import networks, stages, steps
 from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.io.files import write_json
 from tasks.shared.floor import bandwidth, matrix_rate
+from tasks.shared.paths import Paths
 
 GROUPS: dict[str, Callable[[], list[Row]]] = {
     "forward": lambda: networks.forward_rows(256),
@@ -42,7 +43,6 @@ GROUPS: dict[str, Callable[[], list[Row]]] = {
     "alignment": stages.alignment_rows,
     "sampler": stages.sampler_rows,
 }
-OUT = Path("data/reports/speed.json")
 HEAD = (
     f"{'':62}CPU-seconds{'':23}seconds{'':19}MiB\n{'':52} {'GFLOP':>8}"
     f" {'floor':>8} {'ours':>8} {'theirs':>8} {'ratio':>6} {'ours':>8} {'theirs':>8} {'ratio':>6}"
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="most turns of each side")
     parser.add_argument("--seconds", type=float, default=120, help="no turn of a row begins later")
     parser.add_argument("--no-peaks", action="store_true", help="leave out the peak memory")
-    parser.add_argument("--out", type=Path, default=OUT, help="the figures as JSON")
+    parser.add_argument("--out", type=Path, default=Paths.speed, help="the figures as JSON")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     keep_freed_memory()

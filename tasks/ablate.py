@@ -32,7 +32,6 @@ from tasks.shared.runner import load_settings, parts_shown, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.training import run_plan
 
-OUT = Paths.reports / "ablations"
 KEPT = Paths.cache / "ablate"
 
 
@@ -130,7 +129,7 @@ def ablate(settings: Settings) -> None:
     """Make data/reports/ablations: figures and pictures, none where no steps are set."""
     steps = settings.ablate.steps
     if not steps:
-        with atomic_directory(OUT) as out:
+        with atomic_directory(Paths.ablations) as out:
             write_json(out / FACTS, {"lede": "", "pairs": [], "rows": []})
         return
     entries, eval_set = measured(settings)
@@ -138,7 +137,7 @@ def ablate(settings: Settings) -> None:
         f"Stage 3 for {steps} steps without one part of the method at a time, on the same faces "
         "and exemplars, with fixed lambdas and without refinement but where it is named."
     )
-    write_board(OUT, entries, eval_set, lede)
+    write_board(Paths.ablations, entries, eval_set, lede)
 
 
 def main() -> None:

@@ -14,8 +14,6 @@ from tasks.shared.tensors import read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import chosen_plan, discriminator_plan, run_plan, train, trained_config
 
-CODES = Paths.codes / "style.parquet"
-STYLES = Paths.aligned / "style"
 VERSION = 2
 
 
@@ -23,8 +21,8 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
     """Make data/models/adapted: g' (config.json, model.safetensors), curves and samples."""
     profile, chosen, runtime = settings.profile, settings.adapt, settings.runtime
     device = prepare(runtime)
-    portraits = read_portraits(STYLES, profile.working_size).to(device)
-    codes = read_codes(CODES).select(portraits.names).to(device)
+    portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
+    codes = read_codes(Paths.style_codes).select(portraits.names).to(device)
     networks = open_networks(profile)
     generator = place(networks.generator(), profile, device)
     discriminator = place(networks.discriminator(), profile, device)
@@ -34,7 +32,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
         profile.model_dump(),
         chosen.model_dump(),
         portraits.sha256,
-        sha256_file(CODES),
+        sha256_file(Paths.style_codes),
         [digest(network) for network in (generator, discriminator, lpips)],
     )
     training = AdaptTraining(

@@ -16,15 +16,10 @@ from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from tasks.shared.caching import Kept, Make, cache_key, cached, weight_digests
+from tasks.shared.paths import KINDS, Paths
 from tasks.shared.runner import load_settings, run_stage, tracked
 
-WEIGHTS = Path("data/weights")
-PORTRAITS = Path("data/portraits")
-CACHE = Path("data/cache/aligned")
-OUT = Path("data/aligned")
-KINDS = ("style", "content")
-# Beside style/: exemplars that the evaluation alone looks at.
-HELD_OUT = "held_out"
+CACHE = Paths.cache / "aligned"
 # Raised by whoever changes the crop itself, so that no older picture is taken for a new one.
 VERSION = 2
 
@@ -34,7 +29,7 @@ def crop_maker(path: Path, size: int) -> Make:
 
     def make() -> tuple[Image.Image | None, dict[str, Any]]:
         try:
-            face = align_face(read_image(path), size, weights_dir=WEIGHTS)
+            face = align_face(read_image(path), size, weights_dir=Paths.weights)
         except FaceError as error:
             return None, {"refused": str(error), "flags": "", "score": 0.0, "quad": []}
         quad = [round(v, 3) for v in face.quad.reshape(-1).tolist()]
@@ -76,11 +71,11 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
     """
     import pandas as pd
 
-    digests = weight_digests(WEIGHTS, (DETECTOR_FILE, PREDICTOR_FILE))
-    portraits = [(kind, path) for kind in KINDS for path in list_images(PORTRAITS / kind)]
+    digests = weight_digests(Paths.weights, (DETECTOR_FILE, PREDICTOR_FILE))
+    portraits = [(kind, path) for kind in KINDS for path in list_images(Paths.portraits / kind)]
     rows = []
     refused: dict[str, str] = {}
-    with atomic_directory(OUT) as out:
+    with atomic_directory(Paths.aligned) as out:
         for kind, path in tracked(portraits, "portraits aligned"):
             source = sha256_file(path)
             key = cache_key(VERSION, source, size, digests)
@@ -97,9 +92,10 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
         chosen = hold_out(hashes, held_out, min_exemplars)
         table["held_out"] = (table["kind"] == "style") & table["name"].isin(chosen)
         for name in chosen:
-            (out / HELD_OUT).mkdir(exist_ok=True)
-            (out / "style" / f"{name}.png").rename(out / HELD_OUT / f"{name}.png")
-        with atomic_write(out / "manifest.parquet") as handle:
+            held = out / Paths.held_out.name
+            held.mkdir(exist_ok=True)
+            (out / Paths.exemplars.name / f"{name}.png").rename(held / f"{name}.png")
+        with atomic_write(out / Paths.manifest.name) as handle:
             table.to_parquet(handle)
     if len(chosen) < held_out:
         print(
@@ -120,7 +116,7 @@ def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
         if not any(row["kind"] == kind and row["aligned_sha256"] for row in rows):
             raise DataError(
                 "no portrait has a usable face",
-                file=PORTRAITS / kind,
+                file=Paths.portraits / kind,
                 value="; ".join(f"{k}: {v}" for k, v in list(refused.items())[:3]),
                 fix="use frontal, sharp portraits",
             )

@@ -24,9 +24,6 @@ from tasks.shared.tensors import (
     read_portraits,
 )
 
-CODES = Paths.codes / "style.parquet"
-STYLES = Paths.aligned / "style"
-TRIPLES = Paths.codes / "destylization"
 VERSION = 1
 
 
@@ -103,7 +100,7 @@ class Destylizer:
 
 def write_triples(portraits: PortraitSet, found: Tensors) -> None:
     """Exemplar, natural face of step 2, and g(z_i+), side by side, one file an exemplar."""
-    with atomic_directory(TRIPLES) as out:
+    with atomic_directory(Paths.triples) as out:
         for i, name in enumerate(portraits.names):
             row = (portraits.pixels_NCHW[i].cpu(), found["natural"][i], found["encoded"][i])
             tiles = [tensor_to_image(dequantize(pixels)) for pixels in row]
@@ -116,16 +113,17 @@ def main() -> None:
 
     def stage() -> None:
         destylizer = Destylizer(settings)
-        portraits = read_portraits(STYLES, settings.profile.working_size).to(destylizer.device)
-        codes = read_codes(CODES)
+        size, device = settings.profile.working_size, destylizer.device
+        portraits = read_portraits(Paths.exemplars, size).to(device)
+        codes = read_codes(Paths.style_codes)
         found = destylizer.run(portraits, codes)
         own = (portraits.names, portraits.sha256, codes.space)
         generator = destylizer.generator_digest
         extrinsic = codes.select(portraits.names)
         write_triples(portraits, found)
-        write_codes(Paths.codes / "exstyle.parquet", CodeTable(*own, extrinsic, generator))
+        write_codes(Paths.extrinsic_codes, CodeTable(*own, extrinsic, generator))
         intrinsic = CodeTable(*own, found.pop("code"), generator, losses(found))
-        write_codes(Paths.codes / "instyle.parquet", intrinsic)
+        write_codes(Paths.intrinsic_codes, intrinsic)
 
     run_stage("destylize", stage)
 

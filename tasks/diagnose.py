@@ -17,13 +17,6 @@ from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Diagnose
 
-STYLES = Paths.aligned / "style"
-MANIFEST = Paths.aligned / "manifest.parquet"
-CODES = Paths.codes / "style.parquet"
-INTRINSIC = Paths.codes / "instyle.parquet"
-PAGE = Paths.reports / "diagnosis.html"
-FACTS = Paths.reports / "diagnosis.json"
-PASSED = Paths.codes / "diagnosed.json"
 LOOKED_AT_PX = 128
 
 
@@ -31,7 +24,7 @@ def manifest_rows() -> list[dict[str, Any]]:
     """What alignment wrote down of the style portraits."""
     import pandas as pd
 
-    table = pd.read_parquet(MANIFEST)
+    table = pd.read_parquet(Paths.manifest)
     return cast("list[dict[str, Any]]", table[table["kind"] == "style"].to_dict("records"))
 
 
@@ -49,7 +42,7 @@ def run(chosen: Diagnose) -> Diagnosis:
         DataError: the set will not do, and `diagnose.proceed` is off.
     """
     rows = manifest_rows()
-    paths = list_images(STYLES)
+    paths = list_images(Paths.exemplars)
     images = {path.stem: read_image(path) for path in paths}
     names = list(images)
     limits = Limits(chosen.duplicate, chosen.abstract, chosen.min_exemplars, chosen.refused)
@@ -58,27 +51,27 @@ def run(chosen: Diagnose) -> Diagnosis:
         torch.stack([image_to_tensor(image, LOOKED_AT_PX) for image in images.values()]),
         {row["name"]: row["flags"].split() for row in rows},
         {
-            "inversion": losses_of(CODES, "end", names),
-            "destylization": losses_of(INTRINSIC, "end", names),
+            "inversion": losses_of(Paths.style_codes, "end", names),
+            "destylization": losses_of(Paths.intrinsic_codes, "end", names),
         },
         {row["name"]: row["refused"] for row in rows if row["refused"]},
         limits,
     )
-    write_text(PAGE, render(found, images))
+    write_text(Paths.diagnosis_page, render(found, images))
     findings = [
         {**vars(one), "verdict": one.verdict.value, "figures": dict(one.figures)}
         for one in found.findings
     ]
     facts = {"verdict": found.verdict.value, "reasons": found.reasons, "findings": findings}
-    write_json(FACTS, facts)
+    write_json(Paths.diagnosis, facts)
     if found.verdict is Verdict.USELESS and not chosen.proceed:
         raise DataError(
             "this style set will not do",
-            file=PAGE,
+            file=Paths.diagnosis_page,
             value=" ".join(found.reasons),
             fix="mend the set as the page says, or set diagnose.proceed: true",
         )
-    write_json(PASSED, {"train": True})
+    write_json(Paths.diagnosed, {"train": True})
     return found
 
 

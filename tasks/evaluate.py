@@ -21,19 +21,10 @@ from dualstylegan.portrait.model import PortraitModel
 from tasks.shared import runner as common
 from tasks.shared.aligned import read_aligned
 from tasks.shared.held_out import add_styles
+from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
 from tasks.shared.runner import prepare
 from tasks.shared.settings import Settings
-
-MODEL = Path("data/models/portrait")
-CONTENTS = Path("data/aligned/content")
-CODES = Path("data/codes/content.parquet")
-EXEMPLARS = Path("data/aligned/style")
-HELD_OUT = Path("data/aligned/held_out")
-WEIGHTS = Path("data/weights")
-METRICS = Path("data/reports/metrics.json")
-HEADLINE_METRICS = Path("data/reports/headline.json")
-OUT = Path("data/reports/evaluation")
 
 # Values that tell at a glance whether a model is good; see docs/evaluation.md for each.
 HEADLINE = (
@@ -94,7 +85,7 @@ def headline(figures: Mapping[str, Interval]) -> dict[str, float]:
 
 def write_evaluation(evaluation: Evaluation) -> None:
     """Write everything under data/reports that this stage makes; the figures come last."""
-    with atomic_directory(OUT) as out:
+    with atomic_directory(Paths.evaluation) as out:
         write_images(evaluation, EvaluationFiles(out))
         write_tables(evaluation, out)
         facts = {
@@ -108,16 +99,18 @@ def write_evaluation(evaluation: Evaluation) -> None:
             },
         }
         write_json(out / "evaluation.json", facts)
-    write_json(HEADLINE_METRICS, headline(evaluation.figures))
-    write_json(METRICS, {name: figure.as_dict() for name, figure in evaluation.figures.items()})
+    write_json(Paths.headline_metrics, headline(evaluation.figures))
+    write_json(
+        Paths.metrics, {name: figure.as_dict() for name, figure in evaluation.figures.items()}
+    )
 
 
 def open_extractor(plan: EvaluationPlan, device: torch.device | str) -> FeatureExtractor:
     """Load the measuring networks."""
     return FeatureExtractor(
-        load_perceptual(WEIGHTS).to(device),
-        load_identity(WEIGHTS).to(device),
-        PlausibleLandmarks(WEIGHTS),
+        load_perceptual(Paths.weights).to(device),
+        load_identity(Paths.weights).to(device),
+        PlausibleLandmarks(Paths.weights),
         plan.measure_size,
         plan.batch,
         torch.device(device),
@@ -128,17 +121,17 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
     """Evaluate the packaged model and write figures and images."""
     chosen, plan = settings.evaluate, plan_of(settings)
     device = prepare(settings.runtime)
-    model = PortraitModel.from_pretrained(MODEL, device=device, weights_dir=WEIGHTS)
+    model = PortraitModel.from_pretrained(Paths.portrait, device=device, weights_dir=Paths.weights)
     trained = model.styles.names
-    held_out = read_aligned(HELD_OUT) if HELD_OUT.is_dir() else []
+    held_out = read_aligned(Paths.held_out) if Paths.held_out.is_dir() else []
     budget = AddStyleSettings(chosen.held_out_invert_steps, chosen.held_out_refine_steps)
     model = add_styles(model, held_out, budget, settings.profile)
-    codes = read_codes(CODES)
+    codes = read_codes(Paths.content_codes)
     evaluation = evaluate(
         model,
-        read_aligned(CONTENTS),
+        read_aligned(Paths.faces),
         dict(zip(codes.names, codes.codes_NLD, strict=True)),
-        read_aligned(EXEMPLARS, trained),
+        read_aligned(Paths.exemplars, trained),
         held_out,
         open_extractor(plan, device),
         plan,

@@ -20,9 +20,6 @@ from tasks.shared.tensors import PortraitSet, read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import chosen_plan, discriminator_plan, run_plan, train, trained_config
 
-EXTRINSIC = Paths.codes / "exstyle.parquet"
-INTRINSIC = Paths.codes / "instyle.parquet"
-STYLES = Paths.aligned / "style"
 VERSION = 7
 
 
@@ -37,9 +34,10 @@ class Lessons:
     @staticmethod
     def read(profile: Profile, device: torch.device) -> Lessons:
         """From what the stages before made (CheckpointError, DataError)."""
-        portraits = read_portraits(STYLES, profile.working_size).to(device)
+        portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
         intrinsic, extrinsic = (
-            read_codes(file).select(portraits.names).to(device) for file in (INTRINSIC, EXTRINSIC)
+            read_codes(file).select(portraits.names).to(device)
+            for file in (Paths.intrinsic_codes, Paths.extrinsic_codes)
         )
         return Lessons(portraits, intrinsic, extrinsic)
 

@@ -29,7 +29,6 @@ from tasks.shared.renderings import EvaluationFiles, results_grid, to_image
 from tasks.shared.runner import load_settings, parts_shown, prepare, run_stage
 from tasks.shared.settings import Ablate, Leaderboard, Settings
 
-OUT = Paths.reports / "leaderboard"
 FACTS = "leaderboard.json"
 PAGE = "leaderboard.html"
 OURS = "DualStyleGAN"
@@ -56,9 +55,9 @@ def methods(
 
 def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]]:
     """Faces and exemplars of the evaluation that take part, spread evenly."""
-    facts = read_json(evaluate.OUT / "evaluation.json")
-    faces = read_aligned(evaluate.CONTENTS, facts["contents"])
-    exemplars = read_aligned(evaluate.EXEMPLARS, facts["styles"])
+    facts = read_json(Paths.evaluation / "evaluation.json")
+    faces = read_aligned(Paths.faces, facts["contents"])
+    exemplars = read_aligned(Paths.exemplars, facts["styles"])
     return (
         evenly_spaced_subset(faces, chosen.faces),
         evenly_spaced_subset(exemplars, chosen.styles),
@@ -70,10 +69,8 @@ def open_eval_set(
 ) -> tuple[PortraitModel, EvalSet]:
     """The packaged model, and the faces and exemplars with the codes that it has for them."""
     device = prepare(settings.runtime)
-    model = PortraitModel.from_pretrained(
-        evaluate.MODEL, device=device, weights_dir=evaluate.WEIGHTS
-    )
-    table = read_codes(evaluate.CODES)
+    model = PortraitModel.from_pretrained(Paths.portrait, device=device, weights_dir=Paths.weights)
+    table = read_codes(Paths.content_codes)
     codes = dict(zip(table.names, table.codes_NLD, strict=True))
     faces, exemplars = subset(chosen)
     return model, build_eval_set(model, faces, codes, exemplars, evaluate.plan_of(settings))
@@ -117,7 +114,7 @@ def run(settings: Settings) -> list[MethodResult]:
     """Measure all methods and write the page."""
     plan = evaluate.plan_of(settings)
     model, eval_set = open_eval_set(settings.leaderboard, settings)
-    ours = EvaluationFiles(evaluate.OUT).read_renderings(
+    ours = EvaluationFiles(Paths.evaluation).read_renderings(
         eval_set.contents, eval_set.styles, plan.size
     )
     compared = methods(model, ours, settings)
@@ -128,14 +125,14 @@ def run(settings: Settings) -> list[MethodResult]:
         f"{len(eval_set.contents)} held-out faces in the styles of {len(eval_set.styles)} "
         "exemplars. All methods use the same codes, exemplars and adapted generator."
     )
-    write_board(OUT, entries, eval_set, lede)
+    write_board(Paths.leaderboard, entries, eval_set, lede)
     return entries
 
 
 def main() -> None:
     """`python -m tasks.leaderboard`."""
     run_stage("leaderboard", partial(run, load_settings()))
-    print(f"leaderboard: {Path(OUT) / PAGE}")
+    print(f"leaderboard: {Paths.leaderboard / PAGE}")
 
 
 if __name__ == "__main__":

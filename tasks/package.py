@@ -18,16 +18,8 @@ from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
 from tasks.shared.networks import open_networks
+from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
-
-FINETUNED = Path("data/models/finetuned")
-SAMPLER = Path("data/models/sampler")
-WEIGHTS = Path("data/weights")
-REFINED = Path("data/codes/refined.parquet")
-INTRINSIC = Path("data/codes/instyle.parquet")
-EXEMPLARS = Path("data/aligned/style")
-PORTRAITS = Path("data/portraits/provenance.parquet")
-OUT = Path("data/models/portrait")
 
 
 def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
@@ -74,8 +66,8 @@ def package(
     """Assemble the model from the outputs of the stages before and write its folder."""
     from dualstylegan.codes.sampling import StyleSampler
 
-    network, network_config = load_trained_dualstylegan(FINETUNED)
-    styles = style_library(read_codes(REFINED), read_codes(INTRINSIC))
+    network, network_config = load_trained_dualstylegan(Paths.finetuned)
+    styles = style_library(read_codes(Paths.refined_codes), read_codes(Paths.intrinsic_codes))
     config = PortraitConfig(
         name=name,
         network=network_config,
@@ -86,21 +78,22 @@ def package(
     card = model_card(
         config,
         network.generator.resolution,
-        weight_sources(read_json(WEIGHTS / "provenance.json")),
-        portrait_origins(PORTRAITS),
+        weight_sources(read_json(Paths.weights_record)),
+        portrait_origins(Paths.portraits_record),
     )
     model = PortraitModel(
         config,
         network,
         networks.encoder(),
         styles,
-        sampler=StyleSampler.load(SAMPLER / SAMPLER_FILE),
+        sampler=StyleSampler.load(Paths.sampler / SAMPLER_FILE),
         card=card,
         thumbnails={
-            n: thumbnail(read_image(EXEMPLARS / f"{n}.png"), thumbnail_px) for n in styles.names
+            name: thumbnail(read_image(Paths.exemplars / f"{name}.png"), thumbnail_px)
+            for name in styles.names
         },
     )
-    model.save_pretrained(OUT)
+    model.save_pretrained(Paths.portrait)
     return model
 
 

@@ -18,13 +18,11 @@ from dualstylegan.networks.loading import GENERATOR_FILE
 from tasks.demo import compose
 from tasks.demo.paint import PAINTER_FILE, Painter
 from tasks.shared.caching import Kept, Make, cache_key, cached, weight_digests
+from tasks.shared.paths import KINDS, Paths
 from tasks.shared.runner import load_settings, run_stage, tracked
 
-WEIGHTS = Path("data/weights")
-CACHE = Path("data/cache/portraits")
-OUT = Path("data/portraits")
+CACHE = Paths.cache / "portraits"
 SOURCE = "portraits"
-KINDS = ("style", "content")
 PHOTO = "astronaut.png"
 USER_LICENCE = "as granted to the user"
 MOST_WORKERS = 4
@@ -51,33 +49,33 @@ class Studio:
     def generator(self) -> Any:
         """The generator at full size."""
         if self._generator is None:
-            self._generator = compose.full_size_generator(WEIGHTS)
+            self._generator = compose.full_size_generator(Paths.weights)
         return self._generator
 
     @property
     def painter(self) -> Painter:
         """The painter."""
         if self._painter is None:
-            self._painter = Painter(WEIGHTS)
+            self._painter = Painter(Paths.weights)
         return self._painter  # type: ignore[no-any-return]
 
 
 def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
     """Our own set: painted characters, generated faces, and one public-domain photo."""
     used = (GENERATOR_FILE, PAINTER_FILE, DETECTOR_FILE, PREDICTOR_FILE)
-    digests = weight_digests(WEIGHTS, used)
+    digests = weight_digests(Paths.weights, used)
     studio = Studio()
 
     def style(recipe: compose.Recipe) -> Make:
         def make() -> tuple[Any, dict[str, Any]]:
-            made = compose.style_portrait(studio.generator, studio.painter, recipe, WEIGHTS)
+            made = compose.style_portrait(studio.generator, studio.painter, recipe, Paths.weights)
             return made.image, made.provenance
 
         return make
 
     def content(index: int) -> Make:
         def make() -> tuple[Any, dict[str, Any]]:
-            made = compose.content_portrait(studio.generator, index, WEIGHTS)
+            made = compose.content_portrait(studio.generator, index, Paths.weights)
             return made.image, made.provenance
 
         return make
@@ -88,9 +86,9 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
     for index in range(contents):
         key = cache_key("content", compose.face_facts(compose.content_seed(index)), digests)
         yield Item("content", f"face{index:02d}", key, content(index))
-    photo = WEIGHTS / PHOTO
+    photo = Paths.weights / PHOTO
     facts = {"origin": "NASA, 1993", "licence": "public domain"}
-    key = cache_key("photo", weight_digests(WEIGHTS, (PHOTO,)))
+    key = cache_key("photo", weight_digests(Paths.weights, (PHOTO,)))
     yield Item("content", photo.stem, key, lambda: (read_image(photo), facts))
 
 
@@ -153,13 +151,13 @@ def portraits(
     made = [item for item in generated_items(styles, contents) if item.kind in missing]
     items = sorted([*user_items(folder), *made], key=lambda item: KINDS.index(item.kind))
     rows = []
-    with atomic_directory(OUT) as out:
+    with atomic_directory(Paths.portraits) as out:
         for item, kept in zip(tracked(items, "portraits"), kept_pictures(items), strict=True):
             assert kept.png is not None
             write_bytes(out / item.kind / f"{item.name}.png", kept.png)
             rows.append({"kind": item.kind, "name": item.name, "key": item.key} | kept.facts)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
-        with atomic_write(out / "provenance.parquet") as handle:
+        with atomic_write(out / Paths.portraits_record.name) as handle:
             table.to_parquet(handle)
     return len(items)
 

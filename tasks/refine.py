@@ -12,7 +12,6 @@ from tasks.shared.runner import item_key, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import Tensors, Tick, keep_tensors, losses, read_portraits
 
-STYLES = Paths.aligned / "style"
 VERSION = 1
 
 
@@ -20,10 +19,10 @@ def refine_codes(settings: Settings) -> CodeTable:
     """Refined extrinsic codes of every exemplar, with the loss before and after."""
     profile, chosen = settings.profile, settings.refine
     device = prepare(settings.runtime)
-    portraits = read_portraits(STYLES, profile.working_size).to(device)
+    portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
     names = portraits.names
-    extrinsic = read_codes(Paths.codes / "exstyle.parquet").select(names).to(device)
-    intrinsic = read_codes(Paths.codes / "instyle.parquet").select(names).to(device)
+    extrinsic = read_codes(Paths.extrinsic_codes).select(names).to(device)
+    intrinsic = read_codes(Paths.intrinsic_codes).select(names).to(device)
     network = place(load_trained_dualstylegan(Paths.finetuned)[0], profile, device)
     lpips = place(open_networks(profile).lpips(), profile, device)
     digests = [digest(network), digest(lpips)]
@@ -65,7 +64,7 @@ def main() -> None:
 
     def stage() -> None:
         table = refine_codes(settings)
-        write_codes(Paths.codes / "refined.parquet", table)
+        write_codes(Paths.refined_codes, table)
 
     run_stage("refine", stage)
 

@@ -14,18 +14,13 @@ from dualstylegan.errors import DataError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import read_json, sha256_file, write_json
+from tasks.shared.paths import Paths
 from tasks.shared.settings import Register, Settings
 from tasks.shared.tracking import connect, flat, log_facts, training_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MODEL = Path("data/models/portrait")
-FACES = Path("data/weights")
-METRICS = Path("data/reports/metrics.json")
-EVALUATION = Path("data/reports/evaluation")
-OUT = Path("data/reports/registration.json")
-TRAINED = {"adapt": Path("data/models/adapted"), "finetune": Path("data/models/finetuned")}
 SERVING = Path(__file__).parent / "serving" / "model.py"
 CORE = Path(__file__).parents[1] / "dualstylegan"
 CHAMPION = "champion"
@@ -64,7 +59,7 @@ def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register
     if rule.measure not in new:
         raise DataError(
             "the measure that decides was not taken",
-            file=METRICS,
+            file=Paths.metrics,
             value=rule.measure,
             limit=", ".join(sorted(new)),
             fix="set register.measure in params.yaml",
@@ -82,7 +77,7 @@ def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register
 def measures() -> dict[str, float]:
     """metrics.json as flat numbers: NAME, NAME.low, NAME.high."""
     found: dict[str, float] = {}
-    for name, figure in read_json(METRICS).items():
+    for name, figure in read_json(Paths.metrics).items():
         found[name] = float(figure["value"])
         found |= {f"{name}.{end}": float(figure[end]) for end in ("low", "high")}
     return found
@@ -100,13 +95,13 @@ def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: s
     run = client.create_run(experiment, run_name=digest[:12], tags={DIGEST: digest})
     name = str(run.info.run_id)
     log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
-    for stage, folder in TRAINED.items():
+    for stage, folder in Paths.trained.items():
         trained = training_run(client, experiment, stage, folder)
         if trained is not None:
             client.set_tag(name, f"trained_by.{stage}", trained)
             client.set_tag(trained, "mlflow.parentRunId", name)
-    if (EVALUATION / "sweep").is_dir():
-        client.log_artifacts(name, str(EVALUATION / "sweep"), "evaluation/sweep")
+    if (Paths.evaluation / "sweep").is_dir():
+        client.log_artifacts(name, str(Paths.evaluation / "sweep"), "evaluation/sweep")
     client.set_terminated(name)
     return name
 
@@ -130,7 +125,7 @@ def signature() -> Any:
 
 def example() -> dict[str, str]:
     """A row that the served model takes: one of its own thumbnails, in that style."""
-    pictures = sorted((MODEL / "thumbnails").glob("*.png"))
+    pictures = sorted((Paths.portrait / "thumbnails").glob("*.png"))
     if not pictures:
         return {"image": "", "style": ""}
     text = base64.b64encode(pictures[0].read_bytes()).decode()
@@ -145,14 +140,14 @@ def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> 
         faces = Path(folder) / "faces"
         faces.mkdir()
         for name in (DETECTOR_FILE, PREDICTOR_FILE):
-            if (FACES / name).is_file():
-                shutil.copy(FACES / name, faces)
+            if (Paths.weights / name).is_file():
+                shutil.copy(Paths.weights / name, faces)
         code = Path(folder) / "dualstylegan"
         shutil.copytree(CORE, code, ignore=shutil.ignore_patterns("__pycache__"))
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVING),
-            artifacts={"portrait": str(MODEL), "faces": str(faces)},
+            artifacts={"portrait": str(Paths.portrait), "faces": str(faces)},
             code_paths=[str(code)],
             signature=signature(),
             input_example=example(),
@@ -185,7 +180,7 @@ def register(settings: Settings) -> dict[str, Any]:
     """
     rule = settings.register_
     new = measures()
-    digest = content_digest(MODEL, METRICS)
+    digest = content_digest(Paths.portrait, Paths.metrics)
     client, experiment = connect(rule.experiment)
     if not client.search_registered_models(f"name = '{rule.model}'"):
         client.create_registered_model(rule.model)
@@ -233,7 +228,7 @@ def main() -> None:
     if sys.argv[1:] == ["--ensure"]:
         run_stage("register", lambda: ensure(settings), timed=False)
     else:
-        run_stage("register", lambda: write_json(OUT, register(settings)))
+        run_stage("register", lambda: write_json(Paths.registration, register(settings)))
 
 
 if __name__ == "__main__":

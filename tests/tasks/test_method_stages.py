@@ -27,6 +27,7 @@ from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
 from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, sampler
 from tasks.report import board
+from tasks.shared.paths import Paths
 from tasks.shared.settings import Settings, load
 from tasks.shared.tensors import read_portraits
 from tests.support.settings import ROOT, write_params
@@ -180,8 +181,8 @@ def test_ablations_leave_out_what_their_names_say(
 
 def test_there_are_no_ablations_unless_asked_for(settings: Settings) -> None:
     ablate.ablate(settings)
-    assert read_json(ablate.OUT / "leaderboard.json")["rows"] == []
-    assert board(ablate.OUT, "ablations", "Ablations") is None
+    assert read_json(Paths.ablations / "leaderboard.json")["rows"] == []
+    assert board(Paths.ablations, "ablations", "Ablations") is None
 
 
 def test_a_set_that_will_not_do_is_not_trained_on(

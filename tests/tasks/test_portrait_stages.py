@@ -14,7 +14,8 @@ from dualstylegan.io.images import read_image
 from tasks import align as align_stage
 from tasks import portraits as portrait_stage
 from tasks.align import align, hold_out
-from tasks.portraits import KINDS, OUT, portraits
+from tasks.portraits import portraits
+from tasks.shared.paths import KINDS, Paths
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_what_a_folder_does_not_have_is_generated(
         return [portrait_stage.Item(k, f"new_{k}", k, lambda: (photo, {})) for k in KINDS]
 
     def made() -> list[str]:
-        return sorted(str(p.relative_to("data/portraits")) for p in OUT.rglob("*.png"))
+        return sorted(str(p.relative_to("data/portraits")) for p in Paths.portraits.rglob("*.png"))
 
     monkeypatch.setattr(portrait_stage, "generated_items", generated)
     Path("portraits").mkdir()

@@ -18,7 +18,8 @@ from PIL import Image
 
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, write_json
-from tasks.register import METRICS, MODEL, OUT, better, ensure, register
+from tasks.register import better, ensure, register
+from tasks.shared.paths import Paths
 from tasks.shared.tracking import connect, find_run
 from tests.flows.test_doors import wait_for
 from tests.support.portrait_models import tiny_model
@@ -54,13 +55,13 @@ def test_a_measure_that_was_not_taken_is_named() -> None:
 
 def measured(kid: float) -> None:
     values = figures(kid, 0.5)
-    write_json(METRICS, {k: {"value": v, "low": v, "high": v} for k, v in values.items()})
+    write_json(Paths.metrics, {k: {"value": v, "low": v, "high": v} for k, v in values.items()})
 
 
 def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    tiny_model(resolution=64).save_pretrained(MODEL)
+    tiny_model(resolution=64).save_pretrained(Paths.portrait)
     folder = Path("data/models/finetuned/samples")
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "000001.png")
@@ -83,9 +84,9 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     best = register(shipped())
     assert (best["version"], best["champion"]) == ("3", "3")
     ensure(shipped())
-    assert not OUT.exists()
-    write_json(OUT, best)
-    assert read_json(OUT)["value"] == 0.1
+    assert not Paths.registration.exists()
+    write_json(Paths.registration, best)
+    assert read_json(Paths.registration)["value"] == 0.1
     picture = serve_one(tmp_path)
     assert picture.size == (64, 64)
 
