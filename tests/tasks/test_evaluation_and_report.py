@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from tasks.pages.page import render
 from tasks.shared.aligned import read_aligned
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
+from tasks.shared.settings import DecidingMeasure
 from tests.support.measuring_networks import PLAN, extractor
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
@@ -105,7 +107,7 @@ def inside(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_metrics_are_flat_with_value_and_interval(inside: Path) -> None:
     metrics = json.loads(Paths.metrics.read_text())
-    assert {"kid_results", "identity_same", "style_nearer_than_mean"} <= set(metrics)
+    assert set(get_args(DecidingMeasure)) <= set(metrics)
     assert all(set(figure) == {"value", "low", "high"} for figure in metrics.values())
 
 

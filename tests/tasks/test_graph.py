@@ -235,6 +235,14 @@ def test_deps_that_are_data_are_made_by_a_stage_or_ship() -> None:
     assert {str(Path(*Path(dep).parts[:2])) for dep in used - theirs} <= outs(STAGES)
 
 
+def test_a_killed_package_leaves_the_previous_model_in_use() -> None:
+    """DVC removes outputs before a stage runs, but for those that persist."""
+    with Repo(str(ROOT)) as repo:
+        made = {out.def_path: out for stage in stages_of(repo) for out in stage.outs}
+        assert made["data/models/portrait"].persist
+        assert repo.artifacts.read()["dvc.yaml"]["portrait"].path in made
+
+
 def test_plots_show_files_that_stages_make() -> None:
     shown = []
     for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
