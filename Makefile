@@ -21,7 +21,7 @@ demo: $(STAMP)
 
 test: lint
 	lint-imports
-	pytest -q
+	pytest -q -n 2 --dist worksteal
 
 lint: $(STAMP)
 	ruff check .

@@ -1,27 +1,36 @@
-"""What all tests share: quiet libraries, and the pinned weights."""
+"""Environment and fixtures that all tests share: one thread per process, and the pinned weights."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-for name, value in {
+# Set before torch is imported, and inherited by every process that a test starts. Two workers with
+# a thread per core each wait for one another more than they compute.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+ENVIRONMENT = {
+    **dict.fromkeys(THREADS, "1"),
     "DO_NOT_TRACK": "1",
     "DVC_NO_ANALYTICS": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-}.items():
+}
+for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 
 
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """data/weights, made by the stage `download` unless it is whole."""
+    """Return data/weights, downloaded and converted unless complete; one worker at a time."""
     from tasks.weights.downloads import fetch_all
 
-    out = ROOT / "data" / "weights"
-    fetch_all(ROOT / "data" / "cache" / "downloads", out)
+    cache, out = ROOT / "data" / "cache" / "downloads", ROOT / "data" / "weights"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        fetch_all(cache, out)
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -68,19 +70,31 @@ def write_portrait(path: Path, seed: int) -> None:
     Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC).save(path)
 
 
-@pytest.fixture
-def settings(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A project with imported networks, two exemplars and a face; the working folder."""
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of small networks, imported once from files in the published formats."""
+    folder = tmp_path_factory.mktemp("published")
+    files = folder / "files"
+    files.mkdir()
     torch.manual_seed(0)
     generator = StyleGAN2(SIZE, style_dim=DIM, mapping_layers=2, channels=[8] * 5)
-    files = tmp_path / "files"
-    files.mkdir()
     adversary = state(Discriminator(SIZE, channels=[8] * 5))
     torch.save({"g_ema": state(generator), "g": state(generator), "d": adversary}, files / "g.pt")
     torch.save({"g_ema": state(DualStyleGAN(generator, 8))}, files / "generator-pretrain.pt")
     torch.save(state(IRSE50()), files / "model_ir_se50.pth")
     torch.save(state(VGG19()), files / "vgg19.pth")
-    import_published(sorted(files.iterdir()), tmp_path / "data/published")
+    import_published(sorted(files.iterdir()), folder / "imported")
+    shutil.rmtree(files)
+    return folder / "imported"
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, weights: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
+    """A project with imported networks, two exemplars and a face; the working folder."""
+    (tmp_path / "data").mkdir()
+    shutil.copytree(published, tmp_path / "data/published", copy_function=os.link)
     (tmp_path / "data/weights").symlink_to(weights.resolve())
     for seed, name in enumerate(("style/ann", "style/bob", "content/cem")):
         write_portrait(tmp_path / f"data/aligned/{name}.png", seed)

@@ -193,7 +193,8 @@ def test_cli_restyles_a_photo(tmp_path: Path) -> None:
     photo().save(tmp_path / "photo.png")
     out = tmp_path / "new" / "out.png"
     given = ("transfer", str(tmp_path / "photo.png"), "-m", str(tmp_path / "model"), "--no-align")
-    status, output = run(*given, "--style", "stone", "--structure", "0.5", "-o", str(out))
+    asked = ("--style", "stone", "--structure", "0.5", "--fit-steps", "2")
+    status, output = run(*given, *asked, "-o", str(out))
     assert status == 0, output
     assert str(out) in output
     with Image.open(out) as shown:
