@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.reference import published_formulation
-from dualstylegan.codes.inversion import Descending, DescentPlan
-from dualstylegan.codes.refinement import reconstruction
+from dualstylegan.codes.inversion import LatentOptimizer, OptimizationSchedule
+from dualstylegan.codes.refinement import reconstruction_objective
 from dualstylegan.finetuning.discriminator import DiscriminatorPlan, DiscriminatorTrainer
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.finetuning.trainer import Training
@@ -127,7 +127,7 @@ def refinement(setting: Setting) -> Curves:
     training.network.requires_grad_(False)
     code, rows = training.intrinsic_NLD[:1], training.generator.structure_rows
     perceptual = training.perceptual
-    objective = reconstruction(training.network, perceptual, portraits[:1], code)
+    objective = reconstruction_objective(training.network, perceptual, portraits[:1], code)
     losses: list[float] = []
 
     def noted(latents: Sequence[Tensor]) -> Tensor:
@@ -136,7 +136,7 @@ def refinement(setting: Setting) -> Curves:
         return loss
 
     parts = [code[:, :rows], code[:, rows:]]
-    state = Descending(parts, [0.005, 0.05], noted, DescentPlan(setting.steps))
+    state = LatentOptimizer(parts, [0.005, 0.05], noted, OptimizationSchedule(setting.steps))
     for _ in range(setting.steps):
         state.advance()
     return {"refinement": losses}

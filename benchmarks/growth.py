@@ -27,7 +27,7 @@ from dualstylegan.io.checkpoints import save_tensors
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import tensor_to_image, write_png
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
-from dualstylegan.networks.loading import EMBEDDED, EmbeddedNetworks
+from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from tasks.shared.paths import Paths
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ def prepare() -> None:
     adapted = Paths.adapted
     adapted.mkdir(parents=True)
     save_tensors(adapted / MODEL_FILE, networks.generator().state_dict())
-    write_json(adapted / CONFIG_FILE, EMBEDDED.generator.model_dump(mode="json"))
+    write_json(adapted / CONFIG_FILE, EMBEDDED_CONFIG.generator.model_dump(mode="json"))
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dualstylegan.codes.destylization import destylize
-from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.refinement import refine
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.structure import StructureTraining
@@ -81,7 +81,7 @@ def destylization(batch: int, passes: int, device: str) -> None:
         frozen(PublishedIdentity(IRSE50()), device),
         torch.randn(batch, 3, SIZE, SIZE, device=device),
         torch.randn(batch, 18, 512, device=device),
-        DescentPlan(steps=STEPS), size=SIZE, rate=schedule.DESTYLIZATION_RATE,
+        OptimizationSchedule(steps=STEPS), size=SIZE, rate=schedule.DESTYLIZATION_RATE,
     )  # fmt: skip
     print(f"  {STEPS} steps, 1 look, step 3: {time.perf_counter() - started:.1f} s")
 
@@ -94,7 +94,7 @@ def refinement(batch: int, passes: int, device: str) -> None:
     refine(
         network, frozen(PublishedPerceptual(VGG19(), STAGE_2_WEIGHTS), device),
         torch.randn(batch, 3, SIZE, SIZE, device=device), codes[0], codes[1],
-        DescentPlan(steps=STEPS), structure_rate=schedule.REFINEMENT_STRUCTURE_RATE,
+        OptimizationSchedule(steps=STEPS), structure_rate=schedule.REFINEMENT_STRUCTURE_RATE,
         color_rate=0.01,
     )  # fmt: skip
     print(f"  {STEPS} steps, 1 look: {time.perf_counter() - started:.1f} s")

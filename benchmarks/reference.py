@@ -30,7 +30,7 @@ from dualstylegan.networks.layers import (
     EqualConv2d,
     FirUpsample,
     ModulatedConv2d,
-    widened,
+    upcast,
 )
 from dualstylegan.networks.stylegan2 import StyledConv
 from dualstylegan.networks.vgg import VGG16
@@ -119,7 +119,7 @@ def deviating(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
 def instance_normed(self: AdaIN, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
     """Normalise, then scale and shift."""
     gamma, beta = self.style(style_ND)[:, :, None, None].chunk(2, 1)
-    result: Tensor = (gamma * F.instance_norm(widened(x_NCHW)) + beta).to(x_NCHW.dtype)
+    result: Tensor = (gamma * F.instance_norm(upcast(x_NCHW)) + beta).to(x_NCHW.dtype)
     return result
 
 

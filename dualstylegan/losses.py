@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from dualstylegan.networks.double_backward import no_weight_gradients
-from dualstylegan.networks.layers import widened
+from dualstylegan.networks.layers import upcast
 
 CONTEXTUAL_BANDWIDTH = 0.2
 EPS = 1e-5
@@ -59,7 +59,7 @@ def perceptual(
 ) -> Tensor:
     """Weighted mean absolute difference of feature maps (Johnson et al., 2016). Shape (N,)."""
     terms = [
-        weight * (widened(a) - widened(b)).abs().mean((1, 2, 3))
+        weight * (upcast(a) - upcast(b)).abs().mean((1, 2, 3))
         for a, b, weight in zip(first, second, weights, strict=True)
         if weight
     ]
@@ -69,7 +69,7 @@ def perceptual(
 def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
     """L_FM: squared difference of globally averaged feature maps (section 3.3). Shape (N,)."""
     terms = [
-        (widened(a).mean((2, 3)) - widened(b).mean((2, 3))).square().mean(1)
+        (upcast(a).mean((2, 3)) - upcast(b).mean((2, 3))).square().mean(1)
         for a, b in zip(first, second, strict=True)
     ]
     return torch.stack(terms).sum(0)
@@ -145,9 +145,9 @@ def contextual(
         bandwidth: h of the paper.
         block: positions of x handled at once.
     """
-    center = widened(y_NCHW).mean((2, 3), keepdim=True) if center_1C11 is None else center_1C11
+    center = upcast(y_NCHW).mean((2, 3), keepdim=True) if center_1C11 is None else center_1C11
     x_NPC, y_NPC = (
-        F.normalize(widened(f) - center, dim=1).flatten(2).transpose(1, 2) for f in (x_NCHW, y_NCHW)
+        F.normalize(upcast(f) - center, dim=1).flatten(2).transpose(1, 2) for f in (x_NCHW, y_NCHW)
     )
     best = [
         _BestAffinity.apply(x_PC, y_PC, bandwidth, block)  # type: ignore[no-untyped-call]

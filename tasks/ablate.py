@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.refinement import refine
 from dualstylegan.evaluation.eval_set import EvalSet, dualstylegan
 from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods
@@ -20,7 +20,7 @@ from dualstylegan.finetuning.trainer import Trainer
 from dualstylegan.io.checkpoints import load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.loading import Networks, frozen, load_perceptual
+from dualstylegan.networks.loading import NetworkSet, freeze, load_perceptual
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.finetune import Lessons, style_training
@@ -41,7 +41,7 @@ def without(ablation: Ablation, lessons: Lessons) -> Lessons:
 
 
 def trained(
-    ablation: Ablation, settings: Settings, networks: Networks, lessons: Lessons
+    ablation: Ablation, settings: Settings, networks: NetworkSet, lessons: Lessons
 ) -> DualStyleGAN:
     """Stage 3 under an ablation, from data/cache if it was trained before.
 
@@ -72,7 +72,7 @@ def trained(
         save_tensors(kept, trainer.averaged_state())
         state.unlink(missing_ok=True)
     network.load_state_dict(load_tensors(kept))
-    return frozen(network)
+    return freeze(network)
 
 
 def refined(
@@ -86,7 +86,7 @@ def refined(
         exemplar_SCHW,
         eval_set.intrinsic_SLD,
         eval_set.extrinsic_SLD,
-        DescentPlan(chosen.steps),
+        OptimizationSchedule(chosen.steps),
         structure_rate=chosen.structure_rate,
         color_rate=chosen.color_rate,
     )

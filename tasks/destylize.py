@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dualstylegan.codes.destylization import TRUNCATION, destylize
-from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image, write_png
@@ -74,7 +74,7 @@ class Destylizer:
                 self.identity,
                 portraits.images(indices),
                 extrinsic[indices].to(self.device),
-                DescentPlan(self.chosen.steps),
+                OptimizationSchedule(self.chosen.steps),
                 size=self.profile.working_size,
                 rate=self.chosen.rate,
                 progress=tick,
@@ -83,7 +83,7 @@ class Destylizer:
                 "code": found.intrinsic_NLD,
                 "natural": quantize(found.natural_NCHW),
                 "encoded": quantize(self._render(found.intrinsic_NLD)),
-                "start": found.fitted.first_loss_N,
+                "start": found.fitted.initial_loss_N,
                 "end": found.fitted.loss_N,
             }
 

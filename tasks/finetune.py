@@ -11,7 +11,7 @@ from dualstylegan.codes.tables import digest, digest_codes, read_codes
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.loading import Networks
+from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, prepare, run_stage
@@ -45,7 +45,7 @@ class Lessons:
 def style_training(
     profile: Profile,
     chosen: Finetune,
-    networks: Networks,
+    networks: NetworkSet,
     network: DualStyleGAN,
     lessons: Lessons,
 ) -> tuple[StyleTraining, str]:

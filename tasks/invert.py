@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dualstylegan.codes.inversion import DescentPlan, at_size, encode, invert
+from dualstylegan.codes.inversion import OptimizationSchedule, encode, invert, resize_images
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
 from dualstylegan.networks.encoder import INPUT_PX
 from tasks.shared.networks import open_networks, place
@@ -67,15 +67,15 @@ class Inverter:
         found = invert(
             self.generator,
             self.lpips,
-            at_size(images, self.profile.working_size),
+            resize_images(images, self.profile.working_size),
             start,
-            DescentPlan(steps),
+            OptimizationSchedule(steps),
             space="z_plus",
             rate=self.chosen.rate,
             pixel_weight=self.chosen.pixel_weight,
             progress=tick,
         )
-        return {"code": found.latents[0], "start": found.first_loss_N, "end": found.loss_N}
+        return {"code": found.latents[0], "start": found.initial_loss_N, "end": found.loss_N}
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from dualstylegan.codes.tables import CodeTable, read_codes
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json
 from dualstylegan.io.images import read_image, thumbnail
-from dualstylegan.networks.loading import Networks, load_trained_dualstylegan
+from dualstylegan.networks.loading import NetworkSet, load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
@@ -61,7 +61,7 @@ def portrait_origins(path: Path) -> dict[str, int]:
 
 
 def package(
-    networks: Networks, name: str, defaults: TransferDefaults, thumbnail_px: int
+    networks: NetworkSet, name: str, defaults: TransferDefaults, thumbnail_px: int
 ) -> PortraitModel:
     """Assemble the model from the outputs of the stages before and write its folder."""
     from dualstylegan.codes.sampling import StyleSampler

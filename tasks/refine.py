@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.refinement import refine
 from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.networks.loading import load_trained_dualstylegan
@@ -45,12 +45,12 @@ def refine_codes(settings: Settings) -> CodeTable:
             portraits.images(indices),
             intrinsic[indices],
             extrinsic[indices],
-            DescentPlan(chosen.steps),
+            OptimizationSchedule(chosen.steps),
             structure_rate=chosen.structure_rate,
             color_rate=chosen.color_rate,
             progress=tick,
         )
-        return {"code": found.latents[0], "start": found.first_loss_N, "end": found.loss_N}
+        return {"code": found.latents[0], "start": found.initial_loss_N, "end": found.loss_N}
 
     found = keep_tensors("refine", keys, settings.runtime.batch, chosen.steps, work)
     generator = digest(network.generator)

@@ -10,7 +10,7 @@ from benchmarks.rows.build import normal
 from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import read_image, write_png
-from dualstylegan.networks.loading import EMBEDDED, EmbeddedNetworks
+from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
@@ -28,7 +28,7 @@ def embedded_model() -> PortraitModel:
     network = networks.dualstylegan()
     shape = (1, network.generator.rows, network.generator.style_dim)
     library = StyleLibrary(("drawn",), normal(*shape), normal(*shape))
-    config = PortraitConfig(network=EMBEDDED, styles=library.names)
+    config = PortraitConfig(network=EMBEDDED_CONFIG, styles=library.names)
     return PortraitModel(config, network, networks.encoder(), library, weights_dir=Paths.weights)
 
 

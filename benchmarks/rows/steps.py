@@ -12,8 +12,8 @@ from benchmarks.measure import Cycle, Row, Work, alone
 from benchmarks.published_steps import PublishedAdapt, PublishedStructure, PublishedStyle
 from benchmarks.reference import whole_contextual
 from benchmarks.rows.build import STYLE_DIM, built, normal, pictures, plain
-from dualstylegan.codes.inversion import Descending, DescentPlan
-from dualstylegan.codes.refinement import CONTEXTUAL_STAGE, reconstruction
+from dualstylegan.codes.inversion import LatentOptimizer, OptimizationSchedule
+from dualstylegan.codes.refinement import CONTEXTUAL_STAGE, reconstruction_objective
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.structure import StructureTraining
@@ -31,7 +31,7 @@ from dualstylegan.published.networks import PublishedIdentity, PublishedPerceptu
 SIZE = 256
 EXEMPLARS = 4
 FAST = torch.bfloat16
-DESCENT = DescentPlan(steps=1000)
+DESCENT = OptimizationSchedule(steps=1000)
 # Of sixteen steps: which kind each is, by the number of a step of that kind. R1 comes with every
 # sixteenth, path length with every fourth; odd steps are paired in stage 3.
 STYLE_KINDS = {0: 1 / 16, 4: 3 / 16, 1: 8 / 16, 2: 4 / 16}
@@ -50,7 +50,7 @@ def latent_rows() -> list[Row]:
             return found
 
         start = normal(1, generator.rows, STYLE_DIM)
-        return alone(Descending([start], [0.1], objective, DESCENT).advance)
+        return alone(LatentOptimizer([start], [0.1], objective, DESCENT).advance)
 
     def theirs() -> Cycle:
         generator, lpips = built(lambda: StyleGAN2(SIZE)), built(LPIPS)
@@ -86,8 +86,8 @@ def refinement_rows() -> list[Row]:
         network, lpips, image, intrinsic, extrinsic = side(FAST)
         rows = network.generator.structure_rows
         parts = [extrinsic[:, :rows], extrinsic[:, rows:]]
-        objective = reconstruction(network, lpips, image, intrinsic)
-        return alone(Descending(parts, [0.005, 0.01], objective, DESCENT).advance)
+        objective = reconstruction_objective(network, lpips, image, intrinsic)
+        return alone(LatentOptimizer(parts, [0.005, 0.01], objective, DESCENT).advance)
 
     def theirs() -> Cycle:
         network, lpips, image, intrinsic, code = side(torch.float32)

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.codes.inversion import Descent, DescentPlan, at_size, descend, encode
+from dualstylegan.codes.inversion import (
+    OptimizationResult,
+    OptimizationSchedule,
+    encode,
+    optimize_latents,
+    resize_images,
+)
 from dualstylegan.losses import noise_autocorrelation, row_spread
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.identity import Identity
+from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 IDENTITY_WEIGHT = 0.1
 SPREAD_WEIGHT = 1.0
@@ -25,7 +31,7 @@ TRUNCATION = 0.7
 
 
 @dataclass(frozen=True)
-class Destylized:
+class Destylization:
     """What the three steps gave for N portraits.
 
     Attributes:
@@ -34,21 +40,21 @@ class Destylized:
         intrinsic_NLD: step 3, z_i+.
     """
 
-    fitted: Descent
+    fitted: OptimizationResult
     natural_NCHW: Tensor
     intrinsic_NLD: Tensor
 
 
 def fit_adapted(
     adapted: Generator,
-    lpips: Perceptual,
-    identity: Identity,
+    lpips: PerceptualNetwork,
+    identity: FaceRecognition,
     image_NCHW: Tensor,
     start_NLD: Tensor,
-    plan: DescentPlan,
+    plan: OptimizationSchedule,
     rate: float,
     progress: Callable[[int], None] | None = None,
-) -> Descent:
+) -> OptimizationResult:
     """Step 2, latent optimisation on g' (Eq. 1): from z_e+ to the code that renders the portrait.
 
     argmin LPIPS(g'(z+), S) + lambda_ID L_ID(g'(z+), S) + ||sigma(z+)||, sigma being the spread of
@@ -73,7 +79,7 @@ def fit_adapted(
         return loss
 
     latents = [start_NLD, *noises]
-    return descend(latents, [rate] * len(latents), objective, plan, progress)
+    return optimize_latents(latents, [rate] * len(latents), objective, plan, progress)
 
 
 @torch.no_grad()
@@ -102,16 +108,16 @@ def destylize(
     generator: Generator,
     adapted: Generator,
     encoder: nn.Module,
-    lpips: Perceptual,
-    identity: Identity,
+    lpips: PerceptualNetwork,
+    identity: FaceRecognition,
     image_NCHW: Tensor,
     extrinsic_NLD: Tensor,
-    plan: DescentPlan,
+    plan: OptimizationSchedule,
     *,
     size: int,
     rate: float,
     progress: Callable[[int], None] | None = None,
-) -> Destylized:
+) -> Destylization:
     """Steps 2 and 3 for portraits whose codes z_e+ = E(S) are known (step 1).
 
     Args:
@@ -124,11 +130,11 @@ def destylize(
         adapted,
         lpips,
         identity,
-        at_size(image_NCHW, size),
+        resize_images(image_NCHW, size),
         extrinsic_NLD,
         plan,
         rate,
         progress,
     )
     natural, intrinsic = naturalise(generator, encoder, fitted.latents[0], extrinsic_NLD, size)
-    return Destylized(fitted, natural, intrinsic)
+    return Destylization(fitted, natural, intrinsic)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualstylegan.networks.generator import Generator, Space
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 Objective = Callable[[Sequence[Tensor]], Tensor]
 ADAM_BETAS = (0.9, 0.999)
@@ -27,7 +27,7 @@ WARM_STEPS = 3
 
 
 @dataclass(frozen=True)
-class DescentPlan:
+class OptimizationSchedule:
     """How long and how fast latents are optimised.
 
     Attributes:
@@ -52,23 +52,23 @@ class DescentPlan:
 
 
 @dataclass(frozen=True)
-class Descent:
+class OptimizationResult:
     """Result of an optimisation: the best latents, their losses, and the steps each took."""
 
     latents: list[Tensor]
     loss_N: Tensor
-    first_loss_N: Tensor
+    initial_loss_N: Tensor
     steps_N: Tensor
 
 
-class Descending:
+class LatentOptimizer:
     """Adam over several latent tensors under a per-image objective, one step at a time.
 
     Everything that changes lives in tensors that are changed in place, and whatever depends on the
     step's number is read from a table by a counter on the device.
 
     Args:
-        latents, rates, objective, plan: see `descend`.
+        latents, rates, objective, plan: see `optimize_latents`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Descending:
         latents: Sequence[Tensor],
         rates: Sequence[float],
         objective: Objective,
-        plan: DescentPlan,
+        plan: OptimizationSchedule,
     ) -> None:
         self.objective, self.plan = objective, plan
         self.now = [x.detach().clone() for x in latents]
@@ -85,10 +85,10 @@ class Descending:
         self.square = [torch.zeros_like(x) for x in self.now]
         count, device = len(self.now[0]), self.now[0].device
         self.best_loss_N = torch.full((count,), math.inf, device=device)
-        self.first_loss_N, self.mark_N = self.best_loss_N.clone(), self.best_loss_N.clone()
+        self.initial_loss_N, self.mark_N = self.best_loss_N.clone(), self.best_loss_N.clone()
         self.steps_N = torch.zeros(count, dtype=torch.long, device=device)
         self.last_gain_N = torch.zeros_like(self.steps_N)
-        self.going_N = torch.ones(count, dtype=torch.bool, device=device)
+        self.active_N = torch.ones(count, dtype=torch.bool, device=device)
         self.step = torch.zeros((), dtype=torch.long, device=device)
         # Columns: 1 - beta1^t, 1 - beta2^t, and the learning rate of each latent tensor.
         table = [
@@ -110,10 +110,10 @@ class Descending:
                 self.square[i].lerp_(gradient.square(), 1 - ADAM_BETAS[1])
                 spread = (self.square[i] / unspread).sqrt() + ADAM_EPS
                 moved = self.now[i] - rates[i] * (self.mean[i] / unbias) / spread
-                self.now[i].copy_(self._chosen(self.going_N, moved, self.now[i]))
-            self.steps_N += self.going_N
+                self.now[i].copy_(self._chosen(self.active_N, moved, self.now[i]))
+            self.steps_N += self.active_N
             if self.plan.patience:
-                self.going_N &= self.step - self.last_gain_N < self.plan.patience
+                self.active_N &= self.step - self.last_gain_N < self.plan.patience
             self.step += 1
 
     @torch.no_grad()
@@ -123,12 +123,12 @@ class Descending:
 
     def _note(self, loss_N: Tensor) -> None:
         """Keep what is better than before, of the images that are still going."""
-        self.first_loss_N.copy_(torch.where(self.step == 0, loss_N, self.first_loss_N))
-        better_N = self.going_N & (loss_N < self.best_loss_N)
+        self.initial_loss_N.copy_(torch.where(self.step == 0, loss_N, self.initial_loss_N))
+        better_N = self.active_N & (loss_N < self.best_loss_N)
         for best, now in zip(self.best, self.now, strict=True):
             best.copy_(self._chosen(better_N, now, best))
         self.best_loss_N.copy_(torch.where(better_N, loss_N, self.best_loss_N))
-        gained_N = self.going_N & (loss_N < self.mark_N * (1 - self.plan.tolerance))
+        gained_N = self.active_N & (loss_N < self.mark_N * (1 - self.plan.tolerance))
         self.mark_N.copy_(torch.where(gained_N, loss_N, self.mark_N))
         self.last_gain_N.copy_(torch.where(gained_N, self.step, self.last_gain_N))
 
@@ -137,7 +137,7 @@ class Descending:
         return torch.where(mask_N.view(-1, *[1] * (old.ndim - 1)), new, old)
 
 
-def replayed(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
+def as_cuda_graph(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """On a GPU one CUDA graph of `work`, which has run a few times before; else `work` itself."""
     if device.type != "cuda":
         return work
@@ -148,13 +148,13 @@ def replayed(work: Callable[[], None], device: torch.device) -> Callable[[], Non
     return graph.replay
 
 
-def descend(
+def optimize_latents(
     latents: Sequence[Tensor],
     rates: Sequence[float],
     objective: Objective,
-    plan: DescentPlan,
+    plan: OptimizationSchedule,
     progress: Callable[[int], None] | None = None,
-) -> Descent:
+) -> OptimizationResult:
     """Minimise a per-image objective over several latent tensors by Adam.
 
     Args:
@@ -165,18 +165,18 @@ def descend(
             whether one is still going.
         progress: told how many steps are done.
     """
-    state = Descending(latents, rates, objective, plan)
+    state = LatentOptimizer(latents, rates, objective, plan)
     advance = state.advance
     for step in range(plan.steps):
         if step == WARM_STEPS:
-            advance = replayed(state.advance, state.step.device)
+            advance = as_cuda_graph(state.advance, state.step.device)
         advance()
         if progress is not None:
             progress(step + 1)
-        if plan.patience and not bool(state.going_N.any()):
+        if plan.patience and not bool(state.active_N.any()):
             break
     state.look()
-    return Descent(state.best, state.best_loss_N, state.first_loss_N, state.steps_N)
+    return OptimizationResult(state.best, state.best_loss_N, state.initial_loss_N, state.steps_N)
 
 
 @torch.no_grad()
@@ -187,8 +187,8 @@ def encode(encoder: nn.Module, image_NCHW: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def closest_start(
-    generator: Generator, lpips: Perceptual, image_NCHW: Tensor, candidates: int, seed: int
+def nearest_random_code(
+    generator: Generator, lpips: PerceptualNetwork, image_NCHW: Tensor, candidates: int, seed: int
 ) -> Tensor:
     """The closest of some random codes for each image, as Z+ rows (N, L, D).
 
@@ -207,16 +207,16 @@ def closest_start(
 
 def invert(
     generator: Generator,
-    lpips: Perceptual,
+    lpips: PerceptualNetwork,
     image_NCHW: Tensor,
     start: Tensor,
-    plan: DescentPlan,
+    plan: OptimizationSchedule,
     *,
     space: Space,
     rate: float,
     pixel_weight: float,
     progress: Callable[[int], None] | None = None,
-) -> Descent:
+) -> OptimizationResult:
     """Optimise codes until g renders the images: LPIPS and mean absolute difference.
 
     Args:
@@ -237,10 +237,10 @@ def invert(
         loss: Tensor = lpips.distance(lpips.features(rendered), features) + pixel_weight * pixels
         return loss
 
-    return descend([start], [rate], objective, plan, progress)
+    return optimize_latents([start], [rate], objective, plan, progress)
 
 
-def at_size(image_NCHW: Tensor, size: int) -> Tensor:
+def resize_images(image_NCHW: Tensor, size: int) -> Tensor:
     """Images resized to `size` pixels, anti-aliased."""
     if image_NCHW.shape[-1] == size:
         return image_NCHW

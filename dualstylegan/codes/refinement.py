@@ -10,16 +10,21 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from dualstylegan.codes.inversion import Descent, DescentPlan, Objective, descend
+from dualstylegan.codes.inversion import (
+    Objective,
+    OptimizationResult,
+    OptimizationSchedule,
+    optimize_latents,
+)
 from dualstylegan.losses import contextual
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 CONTEXTUAL_STAGE = 2  # VGG's third stage
 
 
-def reconstruction(
-    network: DualStyleGAN, lpips: Perceptual, image_NCHW: Tensor, intrinsic_NLD: Tensor
+def reconstruction_objective(
+    network: DualStyleGAN, lpips: PerceptualNetwork, image_NCHW: Tensor, intrinsic_NLD: Tensor
 ) -> Objective:
     """LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar, of the parts of z_e+: the objective.
 
@@ -40,16 +45,16 @@ def reconstruction(
 
 def refine(
     network: DualStyleGAN,
-    lpips: Perceptual,
+    lpips: PerceptualNetwork,
     image_NCHW: Tensor,
     intrinsic_NLD: Tensor,
     extrinsic_NLD: Tensor,
-    plan: DescentPlan,
+    plan: OptimizationSchedule,
     *,
     structure_rate: float,
     color_rate: float,
     progress: Callable[[int], None] | None = None,
-) -> Descent:
+) -> OptimizationResult:
     """Minimise LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar over z_e+.
 
     Structure and colour rows have learning rates of their own; rendered as transfer renders.
@@ -61,8 +66,8 @@ def refine(
         plan: schedule; the rates are peaks for Adam.
     """
     rows = network.generator.structure_rows
-    objective = reconstruction(network, lpips, image_NCHW, intrinsic_NLD)
+    objective = reconstruction_objective(network, lpips, image_NCHW, intrinsic_NLD)
     parts = [extrinsic_NLD[:, :rows], extrinsic_NLD[:, rows:]]
-    found = descend(parts, [structure_rate, color_rate], objective, plan, progress)
+    found = optimize_latents(parts, [structure_rate, color_rate], objective, plan, progress)
     code = torch.cat(found.latents, 1)
-    return Descent([code], found.loss_N, found.first_loss_N, found.steps_N)
+    return OptimizationResult([code], found.loss_N, found.initial_loss_N, found.steps_N)

@@ -50,7 +50,7 @@ class SamplerPlan:
     seed: int
 
 
-def noise_to_rows(width: int) -> nn.Sequential:
+def row_network(width: int) -> nn.Sequential:
     """Noise (N, E) to flattened rows (N, F)."""
     return nn.Sequential(
         nn.Linear(NOISE, HIDDEN, bias=False),
@@ -77,8 +77,8 @@ class StyleSampler(nn.Module):
         self.rows = rows
         self.structure_rows = structure_rows
         self.style_dim = style_dim
-        self.structure = noise_to_rows(structure_rows * style_dim)
-        self.color = noise_to_rows((rows - structure_rows) * style_dim)
+        self.structure = row_network(structure_rows * style_dim)
+        self.color = row_network((rows - structure_rows) * style_dim)
 
     @torch.no_grad()
     def sample(self, count: int, seed: int) -> Tensor:

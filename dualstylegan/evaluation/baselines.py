@@ -13,13 +13,13 @@ import copy
 import torch
 from torch import Tensor
 
-from dualstylegan.codes.inversion import at_size
+from dualstylegan.codes.inversion import resize_images
 from dualstylegan.evaluation.eval_set import ExemplarBatch, FaceBatch, RestyleMethod
 from dualstylegan.losses import feature_matching
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 # Weights, learning rate and VGG16 stages of pixel optimisation (Gatys et al., 2016).
 STYLE_WEIGHT, GRAM_WEIGHT, PIXEL_RATE = 1.0, 1.0, 0.03
@@ -83,7 +83,7 @@ def gram(features_NCHW: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-def pixel_optimisation(perceptual: Perceptual, steps: int, working_px: int) -> RestyleMethod:
+def pixel_optimisation(perceptual: PerceptualNetwork, steps: int, working_px: int) -> RestyleMethod:
     """Style transfer by optimisation of the photo's pixels (Gatys et al., 2016).
 
     The content target is the photo's fourth feature map, the style targets are the Gram matrices
@@ -98,15 +98,15 @@ def pixel_optimisation(perceptual: Perceptual, steps: int, working_px: int) -> R
 
     def restyle(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> Tensor:
         size = min(working_px, faces.image_NCHW.shape[-1])
-        photo, exemplar = (at_size(x.image_NCHW, size) for x in (faces, exemplars))
+        photo, exemplar = (resize_images(x.image_NCHW, size) for x in (faces, exemplars))
         change = _optimise(perceptual, photo, exemplar, steps) - photo
-        return (faces.image_NCHW + at_size(change, faces.image_NCHW.shape[-1])).clamp(-1, 1)
+        return (faces.image_NCHW + resize_images(change, faces.image_NCHW.shape[-1])).clamp(-1, 1)
 
     return restyle
 
 
 def _optimise(
-    perceptual: Perceptual, photo_NCHW: Tensor, exemplar_NCHW: Tensor, steps: int
+    perceptual: PerceptualNetwork, photo_NCHW: Tensor, exemplar_NCHW: Tensor, steps: int
 ) -> Tensor:
     with torch.no_grad():
         content = perceptual.features(photo_NCHW, 4)[CONTENT_STAGES]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualstylegan.codes.inversion import at_size
+from dualstylegan.codes.inversion import resize_images
 from dualstylegan.evaluation.bootstrap import Interval, mean_interval
 from dualstylegan.evaluation.eval_set import EvalSet
 from dualstylegan.evaluation.extractor import FeatureExtractor, from_bytes, to_bytes
@@ -22,7 +22,7 @@ from dualstylegan.portrait.model import PortraitModel
 
 def fine_detail(image_NCHW: Tensor, size: int) -> Tensor:
     """Compute the RMS difference (N,) of images to themselves reduced to `size` pixels."""
-    small = at_size(image_NCHW, size)
+    small = resize_images(image_NCHW, size)
     back = F.interpolate(small, image_NCHW.shape[2:], mode="bicubic", align_corners=False)
     return (image_NCHW - back).square().mean((1, 2, 3)).sqrt()
 
@@ -77,7 +77,7 @@ def measure_full_size(
         return {}
     large, small = (render_pairs(model, eval_set, pairs, px) for px in (largest, size))
     unstyled = render_pairs(model, eval_set, pairs, largest, styled=False)
-    reduced = torch.cat([to_bytes(at_size(from_bytes(x[None]), size)) for x in large])
+    reduced = torch.cat([to_bytes(resize_images(from_bytes(x[None]), size)) for x in large])
     shares = [
         float(fine_detail(from_bytes(a[None]), size) / fine_detail(from_bytes(b[None]), size))
         for a, b in zip(large, unstyled, strict=True)

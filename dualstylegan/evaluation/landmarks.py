@@ -20,7 +20,7 @@ from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.geometry import LANDMARKS
 from dualstylegan.faces.align import NOSE_TIP
 from dualstylegan.faces.detect import detect_faces
-from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, quad_of_landmarks
+from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, ffhq_quad_of_landmarks
 
 # Mean distance between the five points of both models, as a share of the distance between the
 # eyes. Generated faces stay below 0.12, the demo's painted exemplars below 0.20; drawn faces on
@@ -68,5 +68,5 @@ def disagreement(landmarks_K2: Array, points_52: Array) -> float:
 def misplacement(landmarks_K2: Array, side: int) -> float:
     """Return the mean distance of the landmarks' FFHQ square to the image's corners, in sides."""
     corners_Q2 = side * np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
-    quad_Q2 = quad_of_landmarks(landmarks_K2)
+    quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
     return float(np.linalg.norm(quad_Q2 - corners_Q2, axis=1).mean() / side)

@@ -19,12 +19,12 @@ from dualstylegan.faces.geometry import (
     RIGHT_EYE,
     Array,
     crop_quad,
-    quad_of_landmarks,
+    ffhq_quad_of_landmarks,
     quad_side,
 )
 
 NOSE_TIP = 30
-SMALLEST_CROP_PX = 48
+MIN_CROP_PX = 48
 SMALL_SHARE = 0.5
 UNCERTAIN_SCORE = 0.75
 TILTED_DEGREES = 35.0
@@ -73,13 +73,13 @@ def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> Ali
 
     face, count = largest_face(photo, weights_dir)
     landmarks_K2 = landmarks68(photo, face, weights_dir)
-    quad_Q2 = quad_of_landmarks(landmarks_K2)
+    quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
     side = quad_side(quad_Q2)
-    if side < SMALLEST_CROP_PX:
+    if side < MIN_CROP_PX:
         raise FaceError(
             "the face is too small",
             value=f"its crop is {side:.0f} pixels wide",
-            limit=f"{SMALLEST_CROP_PX} pixels",
+            limit=f"{MIN_CROP_PX} pixels",
             fix="use a photo that shows the face larger",
         )
     flags = _flags(landmarks_K2, quad_Q2, photo.size, size, face.score)

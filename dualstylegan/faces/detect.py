@@ -51,8 +51,8 @@ class Face:
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
-def session(path: Path) -> Any:
-    """An onnxruntime session on one CPU thread: same input, same bytes.
+def onnx_session(path: Path) -> Any:
+    """Open an ONNX network in onnxruntime on one CPU thread: same input, same bytes.
 
     Raises:
         WeightsError: the file is missing or no network.
@@ -74,7 +74,7 @@ def session(path: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def _detector(path: Path) -> Any:
-    return session(path)
+    return onnx_session(path)
 
 
 def detect_faces(

@@ -32,7 +32,7 @@ CORNER_SHARE = 0.06
 FRAME_SHARE = 0.01
 
 
-def quad_of(left_eye: Array, right_eye: Array, mouth: Array) -> Array:
+def ffhq_quad(left_eye: Array, right_eye: Array, mouth: Array) -> Array:
     """FFHQ's square from the centres of the eyes and the middle of the mouth's corners, (4, 2)."""
     eyes = (left_eye + right_eye) / 2
     across, down = right_eye - left_eye, mouth - eyes
@@ -43,10 +43,10 @@ def quad_of(left_eye: Array, right_eye: Array, mouth: Array) -> Array:
     return np.stack((centre - x - y, centre - x + y, centre + x + y, centre + x - y))
 
 
-def quad_of_landmarks(landmarks_K2: Array) -> Array:
+def ffhq_quad_of_landmarks(landmarks_K2: Array) -> Array:
     """FFHQ's square of 68 landmarks."""
     eyes = landmarks_K2[LEFT_EYE].mean(0), landmarks_K2[RIGHT_EYE].mean(0)
-    return quad_of(*eyes, landmarks_K2[list(MOUTH_CORNERS)].mean(0))
+    return ffhq_quad(*eyes, landmarks_K2[list(MOUTH_CORNERS)].mean(0))
 
 
 def quad_side(quad_Q2: Array) -> float:

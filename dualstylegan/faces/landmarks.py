@@ -18,7 +18,7 @@ from PIL import Image
 
 from dualstylegan.errors import WeightsError
 from dualstylegan.faces.detect import Face
-from dualstylegan.faces.geometry import crop_quad, quad_of
+from dualstylegan.faces.geometry import crop_quad, ffhq_quad
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def landmarks68(image: Image.Image, face: Face, weights_dir: Path | str) -> Arra
 
     predictor = _predictor(Path(weights_dir) / PREDICTOR_FILE)
     left_eye, right_eye, _, left_mouth, right_mouth = face.points_K2
-    quad_Q2 = quad_of(left_eye, right_eye, (left_mouth + right_mouth) / 2)
+    quad_Q2 = ffhq_quad(left_eye, right_eye, (left_mouth + right_mouth) / 2)
     crop = np.asarray(crop_quad(image, quad_Q2, WORK_PX))
     box = dlib.rectangle(*(round(WORK_PX * share) for share in DLIB_BOX))
     shape = predictor(crop, box)

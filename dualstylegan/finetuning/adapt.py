@@ -23,7 +23,7 @@ from dualstylegan.finetuning.discriminator import BETAS, DiscriminatorTrainer, l
 from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 GRID_COLUMNS = 8
 GRID_SEED = 11
@@ -73,7 +73,7 @@ class AdaptTraining(AdversarialTraining):
         self,
         generator: Generator,
         discriminator: DiscriminatorTrainer,
-        lpips: Perceptual,
+        lpips: PerceptualNetwork,
         portraits: Callable[[Tensor], Tensor],
         codes_NLD: Tensor,
         size: int,

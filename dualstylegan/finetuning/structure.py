@@ -25,7 +25,7 @@ from dualstylegan.finetuning.discriminator import DiscriminatorTrainer, lazy_ada
 from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 GRID_COLUMNS = 6
 GRID_SEED = 12
@@ -86,7 +86,7 @@ class StructureTraining(AdversarialTraining):
         network: DualStyleGAN,
         encoder: nn.Module,
         discriminator: DiscriminatorTrainer,
-        perceptual: Perceptual,
+        perceptual: PerceptualNetwork,
         size: int,
         plan: StructurePlan,
     ) -> None:

@@ -34,8 +34,8 @@ from dualstylegan.losses import (
     weight_norms,
 )
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.identity import Identity
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.identity import FaceRecognition
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 # Weights of the feature maps of L_perc, those that L_sty compares, and the one that L_CX does.
 PERCEPTUAL_WEIGHTS = (0.0, 0.5, 1.0)
@@ -136,8 +136,8 @@ class StyleTraining(AdversarialTraining):
         self,
         network: DualStyleGAN,
         discriminator: DiscriminatorTrainer,
-        perceptual: Perceptual,
-        identity: Identity,
+        perceptual: PerceptualNetwork,
+        identity: FaceRecognition,
         portraits: Callable[[Tensor], Tensor],
         intrinsic_NLD: Tensor,
         extrinsic_NLD: Tensor,

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.identity import Identity
+from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.style_embedding import Description, describe, join, style_distances
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 
 SEED = 14
 EPS = 1e-9
@@ -58,8 +58,8 @@ class Validation:
     def __init__(
         self,
         network: DualStyleGAN,
-        perceptual: Perceptual,
-        identity: Identity,
+        perceptual: PerceptualNetwork,
+        identity: FaceRecognition,
         portrait_SCHW: Tensor,
         extrinsic_SLD: Tensor,
         size: int,

@@ -23,13 +23,13 @@ CONFIG_FILE = "config.json"
 MODEL_FILE = "model.safetensors"
 
 
-class Closed(BaseModel):
+class ClosedSchema(BaseModel):
     """Base of every schema: frozen, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class GeneratorConfig(Closed):
+class GeneratorConfig(ClosedSchema):
     """Which generator: the embedded one (of one size), or StyleGAN2 of any size and width."""
 
     kind: Literal["mobilestylegan", "stylegan2"] = "mobilestylegan"
@@ -61,7 +61,7 @@ class GeneratorConfig(Closed):
         )
 
 
-class NetworkConfig(Closed):
+class NetworkConfig(ClosedSchema):
     """DualStyleGAN: a generator and the width of its extrinsic path."""
 
     generator: GeneratorConfig = GeneratorConfig()
@@ -96,20 +96,20 @@ class NetworkConfig(Closed):
         return PublishedEncoder(self.generator.build().rows, style_dim=self.generator.style_dim)
 
 
-Config = TypeVar("Config", bound=Closed)
+Config = TypeVar("Config", bound=ClosedSchema)
 
 
 def read_generator_config(path: Path) -> GeneratorConfig:
     """Read and check the config of a generator (CheckpointError)."""
-    return read_checked(GeneratorConfig, path)
+    return read_validated(GeneratorConfig, path)
 
 
 def read_network_config(path: Path) -> NetworkConfig:
     """Read and check the config of a DualStyleGAN (CheckpointError)."""
-    return read_checked(NetworkConfig, path)
+    return read_validated(NetworkConfig, path)
 
 
-def read_checked(schema: type[Config], path: Path) -> Config:
+def read_validated(schema: type[Config], path: Path) -> Config:
     """Read a JSON file and check it against a closed schema (CheckpointError)."""
     try:
         return schema.model_validate(read_json(path))

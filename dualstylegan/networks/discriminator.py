@@ -17,7 +17,7 @@ from dualstylegan.networks.layers import (
     EqualConv2d,
     EqualLinear,
     FusedLeakyReLU,
-    widened,
+    upcast,
 )
 from dualstylegan.networks.stylegan2 import channels_at, check_resolution
 
@@ -65,7 +65,7 @@ def minibatch_stddev(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
     if size == 1:  # an image alone deviates from nothing
         channel = x_NCHW.new_full((n, 1, h, w), DEVIATION_EPS**0.5)
         return torch.cat((x_NCHW, channel), 1)
-    groups = widened(x_NCHW).view(size, n // size, c, h, w)
+    groups = upcast(x_NCHW).view(size, n // size, c, h, w)
     deviation = (groups.var(0, unbiased=False) + DEVIATION_EPS).sqrt().mean((1, 2, 3))
     channel = deviation.repeat(size).view(n, 1, 1, 1).expand(-1, 1, h, w)
     return torch.cat((x_NCHW, channel.to(x_NCHW.dtype)), 1)
@@ -107,5 +107,5 @@ class Discriminator(nn.Module):
         """Logits (N, 1), float32, for images in [-1, 1]."""
         x = image_NCHW.to(self.compute_dtype, memory_format=torch.channels_last)
         x = self.final_conv(minibatch_stddev(self.convs(x)))
-        logits: Tensor = self.final_linear(widened(x.flatten(1)))
+        logits: Tensor = self.final_linear(upcast(x.flatten(1)))
         return logits

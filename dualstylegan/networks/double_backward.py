@@ -25,7 +25,7 @@ Slopes = tuple[Tensor | None, ...]
 
 
 @dataclass(frozen=True)
-class Form:
+class ConvGeometry:
     """Geometry of a convolution of square kernels, the same on both axes."""
 
     stride: int = 1
@@ -53,11 +53,13 @@ class _Convolve(Function):
     """w * x + b."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, form: Form) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, geometry: ConvGeometry
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, w)
-        ctx.form = form
-        return F.conv2d(x, w, bias, form.stride, form.padding, groups=form.groups)
+        ctx.geometry = geometry
+        return F.conv2d(x, w, bias, geometry.stride, geometry.padding, groups=geometry.groups)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
@@ -67,10 +69,10 @@ class _Convolve(Function):
         by_x, *rest, _ = ctx.needs_input_grad
         by_w, by_bias = (needed and _Asked.weights for needed in rest)
         if not torch.is_grad_enabled():  # the last derivative: all in one call
-            return *_derived(g, x, w, ctx.form, (by_x, by_w, by_bias)), None
+            return *_derived(g, x, w, ctx.geometry, (by_x, by_w, by_bias)), None
         return (
-            _by_input(g, w, ctx.form, x.shape[-1], layout(x)) if by_x else None,
-            _by_weight(g, x, ctx.form, w.shape) if by_w else None,
+            _by_input(g, w, ctx.geometry, x.shape[-1], layout(x)) if by_x else None,
+            _by_weight(g, x, ctx.geometry, w.shape) if by_w else None,
             g.sum((0, 2, 3)) if by_bias else None,
             None,
         )
@@ -81,19 +83,24 @@ class _ByInput(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, g: Tensor, w: Tensor, form: Form, size: int, lying: torch.memory_format
+        ctx: Any,
+        g: Tensor,
+        w: Tensor,
+        geometry: ConvGeometry,
+        size: int,
+        lying: torch.memory_format,
     ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, w)
-        ctx.form = form
+        ctx.geometry = geometry
         if lying == layout(g):
-            extra = size - _smallest(g, w, form)
+            extra = size - _smallest(g, w, geometry)
             return F.conv_transpose2d(
-                g, w, None, form.stride, form.padding, extra, groups=form.groups
+                g, w, None, geometry.stride, geometry.padding, extra, groups=geometry.groups
             )
-        shape = len(g), w.shape[1] * form.groups, size, size
+        shape = len(g), w.shape[1] * geometry.groups, size, size
         x = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=lying)
-        (found, *_) = _derived(g, x, w, form, (True, False, False))
+        (found, *_) = _derived(g, x, w, geometry, (True, False, False))
         assert found is not None
         return found
 
@@ -104,8 +111,8 @@ class _ByInput(Function):
             return None, None, None, None, None
         by_g, by_w, *_ = ctx.needs_input_grad
         return (
-            convolve(x, w, None, ctx.form) if by_g else None,
-            _by_weight(g, x, ctx.form, w.shape) if by_w and _Asked.weights else None,
+            conv2d(x, w, None, ctx.geometry) if by_g else None,
+            _by_weight(g, x, ctx.geometry, w.shape) if by_w and _Asked.weights else None,
             None,
             None,
             None,
@@ -116,11 +123,13 @@ class _ByWeight(Function):
     """Gradient of <g, w * x> by w."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, x: Tensor, form: Form, shape: torch.Size) -> Tensor:
+    def forward(
+        ctx: Any, g: Tensor, x: Tensor, geometry: ConvGeometry, shape: torch.Size
+    ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, x)
-        ctx.form = form
-        (_, found, _) = _derived(g, x, g.new_empty(shape), form, (False, True, False))
+        ctx.geometry = geometry
+        (_, found, _) = _derived(g, x, g.new_empty(shape), geometry, (False, True, False))
         assert found is not None
         return found
 
@@ -131,8 +140,8 @@ class _ByWeight(Function):
             return None, None, None, None
         by_g, by_x, *_ = ctx.needs_input_grad
         return (
-            convolve(x, w, None, ctx.form) if by_g else None,
-            _by_input(g, w, ctx.form, x.shape[-1], layout(x)) if by_x else None,
+            conv2d(x, w, None, ctx.geometry) if by_g else None,
+            _by_input(g, w, ctx.geometry, x.shape[-1], layout(x)) if by_x else None,
             None,
             None,
         )
@@ -177,17 +186,20 @@ class _LeakySlope(Function):
         return found, None, None
 
 
-def convolve(
-    x_NIHW: Tensor, w_OIKK: Tensor, bias_O: Tensor | None = None, form: Form = Form()
+def conv2d(
+    x_NIHW: Tensor,
+    w_OIKK: Tensor,
+    bias_O: Tensor | None = None,
+    geometry: ConvGeometry = ConvGeometry(),
 ) -> Tensor:
     """`F.conv2d` of square maps and kernels."""
-    found: Tensor = _Convolve.apply(x_NIHW, w_OIKK, bias_O, form)  # type: ignore[no-untyped-call]
+    found: Tensor = _Convolve.apply(x_NIHW, w_OIKK, bias_O, geometry)  # type: ignore[no-untyped-call]
     return found
 
 
-def convolve_transposed(x_NIHW: Tensor, w_IOKK: Tensor, form: Form) -> Tensor:
+def conv_transpose2d(x_NIHW: Tensor, w_IOKK: Tensor, geometry: ConvGeometry) -> Tensor:
     """`F.conv_transpose2d` without bias: the gradient, by its input, of a convolution."""
-    return _by_input(x_NIHW, w_IOKK, form, _smallest(x_NIHW, w_IOKK, form), layout(x_NIHW))
+    return _by_input(x_NIHW, w_IOKK, geometry, _smallest(x_NIHW, w_IOKK, geometry), layout(x_NIHW))
 
 
 def leaky_relu_(x: Tensor, negative: float) -> Tensor:
@@ -196,19 +208,19 @@ def leaky_relu_(x: Tensor, negative: float) -> Tensor:
     return found
 
 
-def _smallest(g: Tensor, w: Tensor, form: Form) -> int:
+def _smallest(g: Tensor, w: Tensor, geometry: ConvGeometry) -> int:
     """Least size of a map that a convolution makes `g` of."""
-    return (g.shape[-1] - 1) * form.stride + w.shape[-1] - 2 * form.padding
+    return (g.shape[-1] - 1) * geometry.stride + w.shape[-1] - 2 * geometry.padding
 
 
 def _derived(
-    g: Tensor, x: Tensor, w: Tensor, form: Form, wanted: tuple[bool, bool, bool]
+    g: Tensor, x: Tensor, w: Tensor, geometry: ConvGeometry, wanted: tuple[bool, bool, bool]
 ) -> Slopes:
     """Gradients of <g, w * x + b> by x, w and b, those that are wanted."""
-    stride, padding, dilation, extra = ([n] * 2 for n in (form.stride, form.padding, 1, 0))
+    stride, padding, dilation, extra = ([n] * 2 for n in (geometry.stride, geometry.padding, 1, 0))
     bias = [w.shape[0]]
     found: Slopes = torch.ops.aten.convolution_backward(
-        g, x, w, bias, stride, padding, dilation, False, extra, form.groups, wanted
+        g, x, w, bias, stride, padding, dilation, False, extra, geometry.groups, wanted
     )
     return found
 
@@ -219,11 +231,13 @@ def layout(x: Tensor) -> torch.memory_format:
     return torch.channels_last if last and not x.is_contiguous() else torch.contiguous_format
 
 
-def _by_input(g: Tensor, w: Tensor, form: Form, size: int, lying: torch.memory_format) -> Tensor:
-    found: Tensor = _ByInput.apply(g, w, form, size, lying)  # type: ignore[no-untyped-call]
+def _by_input(
+    g: Tensor, w: Tensor, geometry: ConvGeometry, size: int, lying: torch.memory_format
+) -> Tensor:
+    found: Tensor = _ByInput.apply(g, w, geometry, size, lying)  # type: ignore[no-untyped-call]
     return found
 
 
-def _by_weight(g: Tensor, x: Tensor, form: Form, shape: torch.Size) -> Tensor:
-    found: Tensor = _ByWeight.apply(g, x, form, shape)  # type: ignore[no-untyped-call]
+def _by_weight(g: Tensor, x: Tensor, geometry: ConvGeometry, shape: torch.Size) -> Tensor:
+    found: Tensor = _ByWeight.apply(g, x, geometry, shape)  # type: ignore[no-untyped-call]
     return found

@@ -14,7 +14,7 @@ from dualstylegan.networks.layers import (
     EqualLinear,
     FusedLeakyReLU,
     PixelNorm,
-    widened,
+    upcast,
 )
 
 STRUCTURE_TRANSFORM_LAYERS = 2
@@ -37,7 +37,7 @@ class AdaIN(nn.Module):
     def forward(self, x_NCHW: Tensor, style_ND: Tensor) -> Tensor:
         affine_NC: Tensor = self.style(style_ND)
         gamma, beta = affine_NC[:, :, None, None].chunk(2, 1)
-        x = widened(x_NCHW)
+        x = upcast(x_NCHW)
         variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
         factor = gamma * torch.rsqrt(variance + INSTANCE_NORM_EPS)
         return torch.addcmul(beta - mean * factor, x, factor).to(x_NCHW.dtype)

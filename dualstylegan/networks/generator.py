@@ -21,15 +21,15 @@ from dualstylegan.networks.layers import EqualLinear, PixelNorm
 Space = Literal["z", "w", "z_plus", "w_plus"]
 AfterRow = Callable[[int, Tensor], Tensor]
 
-SMALLEST_PX = 4
+MIN_PX = 4
 STRUCTURE_PX = 32
 MAPPING_LAYERS = 8
 
 
 def row_resolutions(resolution: int) -> tuple[int, ...]:
     """Resolution in pixels of each row of the code matrix of a generator of `resolution`."""
-    sizes = [SMALLEST_PX]
-    size = SMALLEST_PX * 2
+    sizes = [MIN_PX]
+    size = MIN_PX * 2
     while size <= resolution:
         sizes += [size, size]
         size *= 2

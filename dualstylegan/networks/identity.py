@@ -50,7 +50,7 @@ def grow(x_NCHW: Tensor, other_NCHW: Tensor) -> Tensor:
     return F.pad(x_NCHW, pad) if any(pad) else x_NCHW
 
 
-class Identity(nn.Module, ABC):
+class FaceRecognition(nn.Module, ABC):
     """Face recognition: aligned portraits (N, 3, any, any) in [-1, 1] to embeddings (N, E)."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ class Identity(nn.Module, ABC):
         """L_ID: distance (N,) between the people of two batches of embeddings."""
 
 
-class IdentityNetwork(Identity):
+class DlibFaceRecognition(FaceRecognition):
     """FFHQ-aligned portraits (N, 3, any, any) in [-1, 1] to embeddings (N, 128).
 
     Two embeddings within a Euclidean distance of 0.6 belong to the same person, by dlib's measure.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.layers import widened
+from dualstylegan.networks.layers import upcast
 
 # Channels and blocks of each of the four stages; the first block of a stage halves the size.
 STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
@@ -111,7 +111,7 @@ class IRSE50(nn.Module):
         narrow = self.compute_dtype != torch.float32
         with torch.autocast(face_NCHW.device.type, self.compute_dtype, enabled=narrow):
             x = self.output_layer(self.body(self.input_layer(face_NCHW)))
-        return F.normalize(widened(x), dim=-1)
+        return F.normalize(upcast(x), dim=-1)
 
     def embed_aligned(self, image_NCHW: Tensor) -> Tensor:
         """Embeddings (N, 512) of FFHQ-aligned images of any size, as the identity loss takes them.

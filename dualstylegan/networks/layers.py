@@ -15,15 +15,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.double_backward import Form, convolve, convolve_transposed, leaky_relu_
-from dualstylegan.networks.weight_cache import made_of
+from dualstylegan.networks.double_backward import (
+    ConvGeometry,
+    conv2d,
+    conv_transpose2d,
+    leaky_relu_,
+)
+from dualstylegan.networks.weight_cache import derived_tensor
 
 LRELU_SLOPE = 0.2
 LRELU_GAIN = math.sqrt(2.0)
 FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
-def widened(x: Tensor) -> Tensor:
+def upcast(x: Tensor) -> Tensor:
     """`x` in float32 at least: statistics and losses need it, and float64 stays what it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
@@ -117,7 +122,7 @@ class EqualConv2d(nn.Module):
         dtype = x_NIHW.dtype
         weight = (self.weight * (self.scale * gain)).to(dtype)
         bias = None if bias_O is None else (bias_O * gain).to(dtype)
-        return convolve(x_NIHW, weight, bias, Form(self.stride, self.padding))
+        return conv2d(x_NIHW, weight, bias, ConvGeometry(self.stride, self.padding))
 
 
 class ConvLayer(nn.Sequential):
@@ -164,9 +169,9 @@ class Blur(nn.Module):
         kernel = self.kernel.to(x_NCHW.dtype).expand(channels, 1, -1, -1)
         before, after = self.padding
         if before == after:
-            return convolve(x_NCHW, kernel, form=Form(1, before, channels))
+            return conv2d(x_NCHW, kernel, geometry=ConvGeometry(1, before, channels))
         x_NCHW = F.pad(x_NCHW, (before, after, before, after))
-        return convolve(x_NCHW, kernel, form=Form(1, 0, channels))
+        return conv2d(x_NCHW, kernel, geometry=ConvGeometry(1, 0, channels))
 
 
 class FirUpsample(nn.Module):
@@ -181,7 +186,7 @@ class FirUpsample(nn.Module):
     def forward(self, x_NCHW: Tensor) -> Tensor:
         channels = x_NCHW.shape[1]
         kernel = self.kernel.to(x_NCHW.dtype).expand(channels, 1, -1, -1)
-        return convolve_transposed(x_NCHW, kernel, Form(2, 1, channels))
+        return conv_transpose2d(x_NCHW, kernel, ConvGeometry(2, 1, channels))
 
 
 class ModulatedConv2d(nn.Module):
@@ -231,14 +236,14 @@ class ModulatedConv2d(nn.Module):
         dtype = x_NIHW.dtype
         style_NI: Tensor = self.modulation(w_ND) * self.scale
         x = x_NIHW * style_NI.to(dtype)[:, :, None, None]
-        weight = made_of(self.weight, dtype, self._laid_out(dtype))
+        weight = derived_tensor(self.weight, dtype, self._laid_out(dtype))
         if self.blur is None:
-            x = convolve(x, weight, form=Form(1, self.padding))
+            x = conv2d(x, weight, geometry=ConvGeometry(1, self.padding))
         else:
-            x = self.blur(convolve_transposed(x, weight, Form(2)))
+            x = self.blur(conv_transpose2d(x, weight, ConvGeometry(2)))
         if not self.demodulate:
             return x, None
-        energy_OI = made_of(self.weight, "energy", self._energy)
+        energy_OI = derived_tensor(self.weight, "energy", self._energy)
         return x, torch.rsqrt(F.linear(style_NI.square(), energy_OI) + 1e-8)
 
     def _as_convolved(self, weight_1OIKK: Tensor) -> Tensor:

@@ -26,9 +26,9 @@ from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.identity import Identity, IdentityNetwork
+from dualstylegan.networks.identity import DlibFaceRecognition, FaceRecognition
 from dualstylegan.networks.mobilestylegan import CHANNELS, MobileStyleGAN
-from dualstylegan.networks.vgg import LPIPS, Perceptual
+from dualstylegan.networks.vgg import LPIPS, PerceptualNetwork
 
 GENERATOR_FILE = "generator.safetensors"
 PERCEPTUAL_FILE = "lpips_vgg16.safetensors"
@@ -38,21 +38,21 @@ ENCODER_FILE = "encoder.safetensors"
 EXTRINSIC_FILE = "extrinsic.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 
-EMBEDDED = NetworkConfig(res_channels=CHANNELS[0], res_hidden=40)
+EMBEDDED_CONFIG = NetworkConfig(res_channels=CHANNELS[0], res_hidden=40)
 DISCRIMINATOR_PX = 128
 DISCRIMINATOR_CHANNELS = (192, 192, 192, 160, 96, 48)
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def frozen(network: Network) -> Network:
+def freeze(network: Network) -> Network:
     """The network in evaluation mode, its weights without gradients."""
     network.requires_grad_(False)
     network.eval()
     return network
 
 
-class Networks(ABC):
+class NetworkSet(ABC):
     """The networks of the method, each loaded on its own: frozen, in evaluation mode.
 
     Every method raises CheckpointError when a file is missing or does not fit.
@@ -87,19 +87,19 @@ class Networks(ABC):
         """D, trained on natural faces; training turns its gradients on."""
 
     @abstractmethod
-    def lpips(self) -> Perceptual:
+    def lpips(self) -> PerceptualNetwork:
         """The perceptual distance that codes are optimised by."""
 
     @abstractmethod
-    def perceptual(self) -> Perceptual:
+    def perceptual(self) -> PerceptualNetwork:
         """The perceptual distance and the feature maps of progressive fine-tuning."""
 
     @abstractmethod
-    def identity(self) -> Identity:
+    def identity(self) -> FaceRecognition:
         """Face recognition: aligned faces (N, 3, any, any) in [-1, 1] to embeddings."""
 
 
-class EmbeddedNetworks(Networks):
+class EmbeddedNetworks(NetworkSet):
     """The embedded default.
 
     Args:
@@ -111,30 +111,32 @@ class EmbeddedNetworks(Networks):
         self.base = base
 
     def config(self) -> NetworkConfig:
-        return EMBEDDED
+        return EMBEDDED_CONFIG
 
     def generator(self) -> MobileStyleGAN:
         generator = MobileStyleGAN()
         path = self.weights / GENERATOR_FILE
         fill(generator, load_tensors(path) | load_tensors(self.base / HEADS_FILE), path)
-        return frozen(generator)
+        return freeze(generator)
 
     def encoder(self) -> PortraitEncoder:
-        encoder = EMBEDDED.build_encoder()
+        encoder = EMBEDDED_CONFIG.build_encoder()
         assert isinstance(encoder, PortraitEncoder)
         fill(encoder, load_tensors(self.base / ENCODER_FILE), self.base / ENCODER_FILE)
         encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return frozen(encoder)
+        return freeze(encoder)
 
     def initial_dualstylegan(self) -> DualStyleGAN:
-        return DualStyleGAN(self.generator(), EMBEDDED.res_channels, EMBEDDED.res_hidden)
+        return DualStyleGAN(
+            self.generator(), EMBEDDED_CONFIG.res_channels, EMBEDDED_CONFIG.res_hidden
+        )
 
     def dualstylegan(self) -> DualStyleGAN:
         network = self.initial_dualstylegan()
         generator = {f"generator.{k}": v for k, v in network.generator.state_dict().items()}
         path = self.base / EXTRINSIC_FILE
         fill(network, generator | load_tensors(path), path)
-        return frozen(network)
+        return freeze(network)
 
     def initial_discriminator(self) -> Discriminator:
         return Discriminator(DISCRIMINATOR_PX, channels=DISCRIMINATOR_CHANNELS)
@@ -151,7 +153,7 @@ class EmbeddedNetworks(Networks):
     def perceptual(self) -> LPIPS:
         return load_perceptual(self.weights)
 
-    def identity(self) -> IdentityNetwork:
+    def identity(self) -> DlibFaceRecognition:
         return load_identity(self.weights)
 
 
@@ -159,21 +161,21 @@ def load_perceptual(weights: Path) -> LPIPS:
     """LPIPS v0.1 on VGG16."""
     perceptual = LPIPS()
     fill(perceptual, load_tensors(weights / PERCEPTUAL_FILE), weights / PERCEPTUAL_FILE)
-    return frozen(perceptual)
+    return freeze(perceptual)
 
 
-def load_identity(weights: Path) -> IdentityNetwork:
+def load_identity(weights: Path) -> DlibFaceRecognition:
     """The face recognition network of the embedded default."""
-    identity = IdentityNetwork()
+    identity = DlibFaceRecognition()
     fill(identity, load_tensors(weights / IDENTITY_FILE), weights / IDENTITY_FILE)
-    return frozen(identity)
+    return freeze(identity)
 
 
 def load_trained_generator(folder: Path) -> Generator:
     """g' as the stage `adapt` wrote it: config.json and model.safetensors."""
     generator = read_generator_config(folder / CONFIG_FILE).build()
     fill(generator, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
-    return frozen(generator)
+    return freeze(generator)
 
 
 def load_trained_dualstylegan(folder: Path) -> tuple[DualStyleGAN, NetworkConfig]:
@@ -181,4 +183,4 @@ def load_trained_dualstylegan(folder: Path) -> tuple[DualStyleGAN, NetworkConfig
     config = read_network_config(folder / CONFIG_FILE)
     network = config.build()
     fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
-    return frozen(network), config
+    return freeze(network), config

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from dualstylegan.networks.generator import (
     MAPPING_LAYERS,
-    SMALLEST_PX,
+    MIN_PX,
     AfterRow,
     Generator,
     row_resolutions,
@@ -28,7 +28,7 @@ from dualstylegan.networks.layers import leaky_relu_scaled, pixel_norm
 
 STYLE_DIM = 512
 CHANNELS = (512, 512, 512, 512, 256, 128, 64)
-FEATURES_PX = SMALLEST_PX * 2 ** len(CHANNELS)
+FEATURES_PX = MIN_PX * 2 ** len(CHANNELS)
 # Sizes that have an RGB head, and the width of its perceptron: about as much work for each.
 HEAD_WIDTHS = {64: 128, 128: 64, 256: 32}
 HEAD_SIZES = tuple(HEAD_WIDTHS)
@@ -91,7 +91,7 @@ class FirstConv(nn.Module):
         super().__init__()
         channels = CHANNELS[0]
         self.weight = nn.Parameter(torch.zeros(channels, channels, 3, 3))
-        self.noise = nn.Parameter(torch.zeros(1, 1, SMALLEST_PX, SMALLEST_PX))
+        self.noise = nn.Parameter(torch.zeros(1, 1, MIN_PX, MIN_PX))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.modulation = nn.Linear(STYLE_DIM, channels)
 
@@ -197,7 +197,7 @@ class RgbHead(nn.Module):
         return image + convolve(x, self.output)
 
 
-def coarse_from(small_NCHW: Tensor, large_NCHW: Tensor) -> Tensor:
+def replace_coarse(small_NCHW: Tensor, large_NCHW: Tensor) -> Tensor:
     """The large image, with the small one in place of what it would be if made as small."""
 
     def resized(x: Tensor, like: Tensor) -> Tensor:
@@ -225,10 +225,10 @@ class MobileStyleGAN(Generator):
         self.output_sizes = (*HEAD_SIZES, self.resolution)
         self.coarse_px = coarse_px
         self.mapping = Mapping()
-        self.constant = nn.Parameter(torch.zeros(1, CHANNELS[0], SMALLEST_PX, SMALLEST_PX))
+        self.constant = nn.Parameter(torch.zeros(1, CHANNELS[0], MIN_PX, MIN_PX))
         self.conv1 = FirstConv()
         widths = (CHANNELS[0], *CHANNELS)
-        self.sizes = [2 * SMALLEST_PX * 2**i for i in range(len(CHANNELS))]
+        self.sizes = [2 * MIN_PX * 2**i for i in range(len(CHANNELS))]
         self.blocks = nn.ModuleList(
             Block(widths[i], widths[i + 1], size) for i, size in enumerate(self.sizes)
         )
@@ -265,7 +265,7 @@ class MobileStyleGAN(Generator):
         else:
             images[size] = self.to_img(features, w_NLD[:, -1]).float()
         image = images.pop(size)
-        return coarse_from(images.popitem()[1], image) if images else image
+        return replace_coarse(images.popitem()[1], image) if images else image
 
     def _head_rows(self, size: int) -> list[int]:
         """From the row after a block's own to the output's, evenly."""

@@ -42,7 +42,7 @@ class RowHead(nn.Module):
         return row_ND
 
 
-def enlarge_onto(x_NCHW: Tensor, lateral_NCHW: Tensor) -> Tensor:
+def upsample_and_add(x_NCHW: Tensor, lateral_NCHW: Tensor) -> Tensor:
     """One step down the pyramid: `x`, enlarged with its corners kept in place, plus the lateral."""
     size = lateral_NCHW.shape[-2:]
     return F.interpolate(x_NCHW, size, mode="bilinear", align_corners=True) + lateral_NCHW
@@ -84,8 +84,8 @@ class GradualStyleEncoder(nn.Module):
             if index in TAPPED_BLOCKS:
                 taps.append(x)
         fine, middle, coarse = taps
-        middle = enlarge_onto(coarse, self.latlayer1(middle))
-        fine = enlarge_onto(middle, self.latlayer2(fine))
+        middle = upsample_and_add(coarse, self.latlayer1(middle))
+        fine = upsample_and_add(middle, self.latlayer2(fine))
         levels = [coarse] * COARSE_ROWS + [middle] * MIDDLE_ROWS
         levels += [fine] * (self.rows - len(levels))
         return torch.stack([head(x) for head, x in zip(self.styles, levels, strict=True)], 1)

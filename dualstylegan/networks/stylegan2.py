@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dualstylegan.errors import DataError
 from dualstylegan.networks.double_backward import leaky_relu_
 from dualstylegan.networks.generator import (
-    SMALLEST_PX,
+    MIN_PX,
     AfterRow,
     Generator,
     mapping_network,
@@ -28,16 +28,16 @@ from dualstylegan.networks.layers import (
     FusedLeakyReLU,
     ModulatedConv2d,
     NoiseInjection,
-    widened,
+    upcast,
 )
 
 MIN_RESOLUTION = 32
-WIDEST = 512
+MAX_CHANNELS = 512
 
 
 def channels_at(size: int, multiplier: int = 2) -> int:
     """Feature channels at `size` pixels: 512 up to 32 px, then halving; x `multiplier` from 64."""
-    return WIDEST if size <= 32 else WIDEST * 32 * multiplier // size
+    return MAX_CHANNELS if size <= 32 else MAX_CHANNELS * 32 * multiplier // size
 
 
 def check_resolution(resolution: int) -> None:
@@ -84,7 +84,7 @@ class ToRGB(nn.Module):
             self.upsample = FirUpsample()
 
     def forward(self, x: Tensor, w_ND: Tensor, skip: Tensor | None) -> Tensor:
-        rgb: Tensor = widened(self.conv(x, w_ND)) + self.bias
+        rgb: Tensor = upcast(self.conv(x, w_ND)) + self.bias
         return rgb if skip is None else rgb + self.upsample(skip)
 
 
@@ -93,7 +93,7 @@ class ConstantInput(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.input = nn.Parameter(torch.randn(1, channels, SMALLEST_PX, SMALLEST_PX))
+        self.input = nn.Parameter(torch.randn(1, channels, MIN_PX, MIN_PX))
 
 
 class StyleGAN2(Generator):
@@ -118,8 +118,8 @@ class StyleGAN2(Generator):
     ) -> None:
         check_resolution(resolution)
         super().__init__(resolution, style_dim, row_resolutions(resolution))
-        doublings = int(math.log2(resolution // SMALLEST_PX))
-        sizes = [SMALLEST_PX * 2**i for i in range(doublings + 1)]
+        doublings = int(math.log2(resolution // MIN_PX))
+        sizes = [MIN_PX * 2**i for i in range(doublings + 1)]
         widths = list(channels or (channels_at(size, channel_multiplier) for size in sizes))
         if len(widths) != len(sizes):
             raise DataError("channels do not fit", value=len(widths), limit=f"one for each {sizes}")

@@ -13,30 +13,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.networks.weight_cache import laid_out
+from dualstylegan.networks.weight_cache import conv_weight
 
 # Convolutions of each stage; a stage ends in the feature map that is kept, then in pooling.
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 INPUT_SHIFT = (-0.030, -0.088, -0.188)
 INPUT_SCALE = (0.458, 0.448, 0.450)
 NORM_EPS = 1e-10
-LARGEST_PX = 256
+MAX_PX = 256
 
 
-def unit_channels(x_NCHW: Tensor) -> Tensor:
+def normalize_channels(x_NCHW: Tensor) -> Tensor:
     """Scale the channel vector of each position to unit length, in float32."""
     x = x_NCHW.float()
     return x / (x.square().sum(1, keepdim=True) + NORM_EPS).sqrt()
 
 
-def at_most(image_NCHW: Tensor, size: int) -> Tensor:
+def downsampled(image_NCHW: Tensor, size: int) -> Tensor:
     """Images larger than `size` pixels averaged down to it."""
     if image_NCHW.shape[-1] <= size:
         return image_NCHW
     return F.adaptive_avg_pool2d(image_NCHW, size)
 
 
-class Perceptual(nn.Module, ABC):
+class PerceptualNetwork(nn.Module, ABC):
     """Features of images in [-1, 1], and a distance on them.
 
     The two are apart so that the features of a fixed target are computed once.
@@ -55,11 +55,11 @@ class Perceptual(nn.Module, ABC):
         return self.distance(self.features(first_NCHW), self.features(second_NCHW))
 
 
-def convolved(x_NCHW: Tensor, conv: nn.Conv2d) -> Tensor:
+def conv3x3(x_NCHW: Tensor, conv: nn.Conv2d) -> Tensor:
     """A 3x3 convolution in the precision of its input."""
     assert conv.bias is not None
     dtype = x_NCHW.dtype
-    return F.conv2d(x_NCHW, laid_out(conv.weight, dtype), conv.bias.to(dtype), padding=1)
+    return F.conv2d(x_NCHW, conv_weight(conv.weight, dtype), conv.bias.to(dtype), padding=1)
 
 
 class VGG16(nn.Module):
@@ -94,12 +94,12 @@ class VGG16(nn.Module):
             if index:
                 x = F.max_pool2d(x, 2)
             for conv in cast(list[nn.Conv2d], stage):
-                x = F.relu_(convolved(x, conv))
+                x = F.relu_(conv3x3(x, conv))
             maps.append(x)
         return maps
 
 
-class LPIPS(Perceptual):
+class LPIPS(PerceptualNetwork):
     """Learned perceptual distance, the linear heads of version 0.1 on VGG16, at most at 256 px."""
 
     def __init__(self) -> None:
@@ -110,13 +110,13 @@ class LPIPS(Perceptual):
         )
 
     def features(self, image_NCHW: Tensor, stages: int | None = None) -> list[Tensor]:
-        maps: list[Tensor] = self.vgg(at_most(image_NCHW, LARGEST_PX), stages or len(self.heads))
+        maps: list[Tensor] = self.vgg(downsampled(image_NCHW, MAX_PX), stages or len(self.heads))
         return maps
 
     def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
         total: Tensor | None = None
         for head, a, b in zip(self.heads, first, second, strict=True):
-            difference = (unit_channels(a) - unit_channels(b)).square()
+            difference = (normalize_channels(a) - normalize_channels(b)).square()
             layer = (difference * head).sum(1).mean((1, 2))
             total = layer if total is None else total + layer
         assert total is not None

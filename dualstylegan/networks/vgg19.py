@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.networks.vgg import convolved
+from dualstylegan.networks.vgg import conv3x3
 
 # Channels and convolutions of each group, up to relu5_1.
 GROUPS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 1))
@@ -70,7 +70,7 @@ class VGG19(nn.Module):
         for index, layer in enumerate(self.features):
             if found.keys() >= set(taps):
                 break
-            x = convolved(x, layer) if isinstance(layer, nn.Conv2d) else layer(x)
+            x = conv3x3(x, layer) if isinstance(layer, nn.Conv2d) else layer(x)
             if (tap := self.tapped.get(index)) in taps and tap is not None:
                 found[tap] = x
         return [found[tap] for tap in taps]

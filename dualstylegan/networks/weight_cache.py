@@ -26,7 +26,7 @@ class _Kept:
 _kept = WeakTensorKeyDictionary()
 
 
-def made_of(weight: Tensor, name: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
+def derived_tensor(weight: Tensor, name: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
     """`make(weight)`, once for a frozen weight and each time for a trained one.
 
     Args:
@@ -45,6 +45,8 @@ def made_of(weight: Tensor, name: Hashable, make: Callable[[Tensor], Tensor]) ->
     return kept.made[name]
 
 
-def laid_out(weight_OIKK: Tensor, dtype: torch.dtype) -> Tensor:
+def conv_weight(weight_OIKK: Tensor, dtype: torch.dtype) -> Tensor:
     """A convolution's weight in `dtype`, in the order of memory that convolutions work in."""
-    return made_of(weight_OIKK, dtype, lambda w: w.to(dtype, memory_format=torch.channels_last))
+    return derived_tensor(
+        weight_OIKK, dtype, lambda w: w.to(dtype, memory_format=torch.channels_last)
+    )

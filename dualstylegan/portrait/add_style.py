@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.destylization import naturalise
-from dualstylegan.codes.inversion import DescentPlan, at_size, encode, invert
+from dualstylegan.codes.inversion import OptimizationSchedule, encode, invert, resize_images
 from dualstylegan.codes.refinement import refine
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.images import image_to_tensor, thumbnail
@@ -98,13 +98,13 @@ def add_style(
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
     perceptual = load_perceptual(model.weights_dir).to(model.device)
     set_compute_dtype(perceptual, model.generator.compute_dtype)
-    target = at_size(image, size)
+    target = resize_images(image, size)
     fitted = invert(
         model.generator,
         perceptual,
         target,
         encode(model.encoder, image),
-        DescentPlan(settings.invert_steps),
+        OptimizationSchedule(settings.invert_steps),
         space="z_plus",
         rate=settings.rate,
         pixel_weight=settings.pixel_weight,
@@ -117,14 +117,14 @@ def add_style(
         target,
         natural,
         fitted,
-        DescentPlan(settings.refine_steps),
+        OptimizationSchedule(settings.refine_steps),
         structure_rate=settings.structure_rate,
         color_rate=settings.color_rate,
         progress=lambda step: progress("refinement", step, settings.refine_steps),
     )
     return AddedStyle(
         with_style(model, name, refined.latents[0], natural, face),
-        float(refined.first_loss_N[0]),
+        float(refined.initial_loss_N[0]),
         float(refined.loss_N[0]),
     )
 

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import CheckpointError
-from dualstylegan.networks.config import CONFIG_FILE, Closed, NetworkConfig, read_checked
+from dualstylegan.networks.config import CONFIG_FILE, ClosedSchema, NetworkConfig, read_validated
 
 # Bounds that settings of the pipeline share.
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 ModelName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
-class TransferDefaults(Closed):
+class TransferDefaults(ClosedSchema):
     """What `transfer` does when nothing else is asked for."""
 
     structure: UnitInterval = Field(default=1.0, description="weight of the structure rows")
@@ -23,7 +23,7 @@ class TransferDefaults(Closed):
     truncation: UnitInterval = Field(default=1.0, description="psi for the face's code; 1: off")
 
 
-class PortraitConfig(Closed):
+class PortraitConfig(ClosedSchema):
     """config.json of a portrait model folder."""
 
     format: Literal[1] = 1
@@ -48,4 +48,4 @@ def read_config(folder: Path | str) -> PortraitConfig:
             limit=f"a folder with {CONFIG_FILE} and model.safetensors",
             fix="give the folder that `make demo` made, data/models/portrait",
         )
-    return read_checked(PortraitConfig, path)
+    return read_validated(PortraitConfig, path)

@@ -235,7 +235,7 @@ class PortraitModel:
         start_NLD = self.encode(image_to_tensor(face, ENCODER_PX)[None].to(self.device))
         if fit_steps == 0:
             return start_NLD[0]
-        from dualstylegan.codes.inversion import DescentPlan, invert
+        from dualstylegan.codes.inversion import OptimizationSchedule, invert
         from dualstylegan.networks.loading import load_perceptual
 
         sizes = self.generator.output_sizes
@@ -245,7 +245,7 @@ class PortraitModel:
             load_perceptual(self.weights_dir).to(self.device),
             image_to_tensor(face, size)[None].to(self.device),
             start_NLD,
-            DescentPlan(fit_steps),
+            OptimizationSchedule(fit_steps),
             space="z_plus",
             rate=FIT_RATE,
             pixel_weight=FIT_PIXEL_WEIGHT,

@@ -20,8 +20,8 @@ from dualstylegan.finetuning.trainer import Training
 from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image
 from dualstylegan.networks.encoder import INPUT_PX, PortraitEncoder
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.identity import Identity
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.identity import FaceRecognition
+from dualstylegan.networks.vgg import PerceptualNetwork
 from dualstylegan.pretraining.augment import augment_photo
 
 FIRST_SEED = 1_000_000  # the demo's own faces are drawn from smaller numbers
@@ -132,8 +132,8 @@ class SampleRing:
 class PictureLosses:
     """The networks that compare g of a code with the face it was read from."""
 
-    perceptual: Perceptual
-    identity: Identity
+    perceptual: PerceptualNetwork
+    identity: FaceRecognition
 
     def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> dict[str, Tensor]:
         """Means over images: absolute difference, LPIPS, and distance of identities."""

@@ -18,12 +18,12 @@ from dualstylegan.losses import perceptual
 from dualstylegan.networks.config import MODEL_FILE, NetworkConfig
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.identity import Identity
+from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.ir_se50 import IRSE50
-from dualstylegan.networks.loading import Networks, load_perceptual
+from dualstylegan.networks.loading import NetworkSet, load_perceptual
 from dualstylegan.networks.psp import PublishedEncoder
 from dualstylegan.networks.stylegan2 import StyleGAN2
-from dualstylegan.networks.vgg import LPIPS, Perceptual, at_most
+from dualstylegan.networks.vgg import LPIPS, PerceptualNetwork, downsampled
 from dualstylegan.networks.vgg19 import INPUT_PX, STAGE_2_WEIGHTS, TAPS, VGG19
 from dualstylegan.published.layout import (
     DISCRIMINATOR_FILE,
@@ -38,7 +38,7 @@ from dualstylegan.published.layout import (
 )
 
 
-class PublishedPerceptual(Perceptual):
+class PublishedPerceptual(PerceptualNetwork):
     """VGG19's taps as the published losses use them: at 256 px, weighted by stage.
 
     Args:
@@ -54,14 +54,14 @@ class PublishedPerceptual(Perceptual):
 
     def features(self, image_NCHW: Tensor, stages: int | None = None) -> list[Tensor]:
         taps = TAPS[: stages or len(self.weights)]
-        maps: list[Tensor] = self.vgg(at_most(image_NCHW, INPUT_PX), taps)
+        maps: list[Tensor] = self.vgg(downsampled(image_NCHW, INPUT_PX), taps)
         return maps
 
     def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
         return perceptual(first, second, self.weights)
 
 
-class PublishedIdentity(Identity):
+class PublishedIdentity(FaceRecognition):
     """IR-SE50: embeddings of 512 and unit length; the distance is one less their cosine."""
 
     def __init__(self, network: IRSE50) -> None:
@@ -75,7 +75,7 @@ class PublishedIdentity(Identity):
         return 1 - (first_NE * second_NE).sum(-1)
 
 
-class ImportedFolder(Networks):
+class ImportedFolder(NetworkSet):
     """Networks of a folder that `import_published` made.
 
     Args:

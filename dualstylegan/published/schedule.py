@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dualstylegan.codes.inversion import DescentPlan
+from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.errors import SettingsError
 from dualstylegan.finetuning.discriminator import DiscriminatorPlan
 from dualstylegan.finetuning.step import StepOptions
@@ -39,9 +39,9 @@ DISCRIMINATOR = DiscriminatorPlan(
 )
 # Stage 2 weighs D's loss, and not R1, by a tenth.
 STRUCTURE_DISCRIMINATOR = replace(DISCRIMINATOR, weight=0.1, augment_target=0.0)
-DESTYLIZATION = DescentPlan(steps=300, ramp_up=0.05, ramp_down=0.25)
+DESTYLIZATION = OptimizationSchedule(steps=300, ramp_up=0.05, ramp_down=0.25)
 DESTYLIZATION_RATE = 0.1
-REFINEMENT = DescentPlan(steps=100, ramp_up=0.0, ramp_down=0.0)
+REFINEMENT = OptimizationSchedule(steps=100, ramp_up=0.0, ramp_down=0.0)
 REFINEMENT_STRUCTURE_RATE = 0.005
 
 

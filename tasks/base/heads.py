@@ -6,7 +6,7 @@ import torch
 
 from dualstylegan.codes.tables import digest
 from dualstylegan.io.checkpoints import load_tensors
-from dualstylegan.networks.loading import GENERATOR_FILE, HEADS_FILE, frozen
+from dualstylegan.networks.loading import GENERATOR_FILE, HEADS_FILE, freeze
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.heads import HeadPlan, HeadTraining, sample_pixels
 from tasks.base.common import forget, keep, placed, run
@@ -22,7 +22,7 @@ def train_heads(settings: BaseSettings) -> None:
     """Fit the heads and say how well they do on held-out faces."""
     chosen = settings.chosen.heads
     torch.manual_seed(settings.profile.seed)
-    generator = frozen(MobileStyleGAN())
+    generator = freeze(MobileStyleGAN())
     generator.load_state_dict(load_tensors(Paths.weights / GENERATOR_FILE), strict=False)
     placed(generator, settings)
     progress = Progress("heads: faces", chosen.images)

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.codes.inversion import DescentPlan, encode, invert
+from dualstylegan.codes.inversion import OptimizationSchedule, encode, invert
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import Generator, Space
-from dualstylegan.networks.identity import IdentityNetwork, similarity
+from dualstylegan.networks.identity import DlibFaceRecognition, similarity
 from dualstylegan.networks.mobilestylegan import HEAD_SIZES, MobileStyleGAN
-from dualstylegan.networks.vgg import Perceptual
+from dualstylegan.networks.vgg import PerceptualNetwork
 from tasks.shared.floor import REPEATS, matrix_rate, operations, seconds
 
 Figures = dict[str, float]
@@ -44,8 +44,8 @@ def head_decibels(generator: MobileStyleGAN, w_NLD: Tensor) -> Figures:
 class Judge:
     """The networks that compare faces."""
 
-    lpips: Perceptual
-    identity: IdentityNetwork
+    lpips: PerceptualNetwork
+    identity: DlibFaceRecognition
 
     @torch.no_grad()
     def each(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def reconstructions(
             judge.lpips,
             image_NCHW,
             start,
-            DescentPlan(steps),
+            OptimizationSchedule(steps),
             space=space,
             rate=rate,
             pixel_weight=PIXEL_WEIGHT,

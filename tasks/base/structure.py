@@ -22,7 +22,7 @@ from dualstylegan.networks.loading import (
     DISCRIMINATOR_FILE,
     EXTRINSIC_FILE,
     EmbeddedNetworks,
-    Networks,
+    NetworkSet,
 )
 from dualstylegan.pretraining.structure import FeaturePlan, FeatureTransfer
 from dualstylegan.published import schedule
@@ -107,7 +107,7 @@ def watched(network: DualStyleGAN, settings: BaseSettings) -> Callable[[], dict[
 
 
 def stage_2(
-    found: Networks,
+    found: NetworkSet,
     network: DualStyleGAN,
     settings: BaseSettings,
     plan: StructurePlan,
@@ -124,7 +124,7 @@ def stage_2(
     )
 
 
-def train_published(settings: BaseSettings, found: Networks) -> None:
+def train_published(settings: BaseSettings, found: NetworkSet) -> None:
     """Stage 2 of the published schedule on imported networks."""
     seed = settings.profile.seed
     torch.manual_seed(seed)

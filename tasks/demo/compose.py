@@ -19,7 +19,7 @@ from dualstylegan.faces.landmarks import landmarks68
 from dualstylegan.io.checkpoints import fill, load_tensors
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.generator import Generator
-from dualstylegan.networks.loading import GENERATOR_FILE, frozen
+from dualstylegan.networks.loading import GENERATOR_FILE, freeze
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from tasks.demo.paint import Brush, Painter, Palette
 from tasks.demo.warp import Character, exaggerate
@@ -214,4 +214,4 @@ def full_size_generator(weights_dir: Path | str) -> MobileStyleGAN:
     path = Path(weights_dir) / GENERATOR_FILE
     generator = MobileStyleGAN()
     fill(generator, generator.state_dict() | load_tensors(path), path)
-    return frozen(generator)
+    return freeze(generator)

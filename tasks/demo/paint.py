@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualstylegan.faces.detect import session
+from dualstylegan.faces.detect import onnx_session
 from tasks.demo.brushwork import (
     along,
     flat_tones,
@@ -152,7 +152,7 @@ class Painter:
     """
 
     def __init__(self, weights_dir: Path | str) -> None:
-        self.network: Any = session(Path(weights_dir) / PAINTER_FILE)
+        self.network: Any = onnx_session(Path(weights_dir) / PAINTER_FILE)
 
     def stylised(self, x_CHW: Tensor, style: int) -> Tensor:
         """The network's picture in one of its styles; sides must be multiples of 4."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dualstylegan.errors import SettingsError
-from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks, Networks
+from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks, NetworkSet
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.published.layout import MANIFEST
 from dualstylegan.published.networks import ImportedFolder
@@ -19,7 +19,7 @@ from tasks.shared.settings import Profile
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def open_networks(profile: Profile) -> Networks:
+def open_networks(profile: Profile) -> NetworkSet:
     """Return the networks of the profile; each is loaded on first use.
 
     Raises:

@@ -20,7 +20,7 @@ from dualstylegan.io.checkpoints import save_tensors
 from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.io.images import write_png
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
-from dualstylegan.networks.loading import Networks
+from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.curves import step_progress, write_curves
 from tasks.shared.paths import STATE_FILE, Paths
 from tasks.shared.settings import Adapt, Finetune, Profile
@@ -37,7 +37,7 @@ def chosen_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
     return kind(**{name: values[name] for name in names}, step_options=step_options)
 
 
-def trained_config(networks: Networks, profile: Profile) -> NetworkConfig:
+def trained_config(networks: NetworkSet, profile: Profile) -> NetworkConfig:
     """From what a trained network is built anew: larger images take the trained size's colours."""
     config = networks.config()
     if config.generator.kind != "mobilestylegan":

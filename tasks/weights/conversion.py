@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dualstylegan.errors import DualStyleGANError, WeightsError
 from dualstylegan.io.checkpoints import fill
-from dualstylegan.networks.identity import IdentityNetwork
+from dualstylegan.networks.identity import DlibFaceRecognition
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.vgg import LPIPS, VGG16_STAGES
 
@@ -180,7 +180,7 @@ def convert_identity(dat: Path) -> dict[str, Tensor]:
         arrays = list(_dlib_tensors(dat.read_bytes()))
         if len(arrays) != DLIB_TENSORS:
             raise ValueError(f"{len(arrays)} tensors in place of {DLIB_TENSORS}")
-        network = IdentityNetwork()
+        network = DlibFaceRecognition()
         convs = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
         shapes = {k: v.shape for k, v in network.state_dict().items()}
         result = {}

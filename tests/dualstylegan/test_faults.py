@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dualstylegan import losses
-from dualstylegan.codes.inversion import DescentPlan, descend
+from dualstylegan.codes.inversion import OptimizationSchedule, optimize_latents
 from dualstylegan.finetuning import discriminator as discriminator_module
 from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
@@ -249,7 +249,7 @@ def test_features_of_a_fixed_target_are_computed_once(network):
     pyramid = Pyramid()
     network.requires_grad_(False)
     images, codes = torch.randn(2, 3, SIZE, SIZE), torch.randn(2, ROWS, DIM)
-    plan = DescentPlan(steps=3)
+    plan = OptimizationSchedule(steps=3)
     refine(network, pyramid, images, codes, codes, plan, structure_rate=0.01, color_rate=0.01)
     assert pyramid.calls == 1 + plan.steps + 1
 
@@ -260,19 +260,19 @@ def test_codes_optimised_together_are_those_optimised_alone():
     def objective(latents):
         return (latents[0] - goal).square().mean((1, 2))
 
-    plan = DescentPlan(steps=6)
-    together = descend([start], [0.1], objective, plan)
+    plan = OptimizationSchedule(steps=6)
+    together = optimize_latents([start], [0.1], objective, plan)
     for row in range(3):
 
         def own(latents, row=row):
             return (latents[0] - goal[row]).square().mean((1, 2))
 
-        alone = descend([start[row : row + 1]], [0.1], own, plan)
+        alone = optimize_latents([start[row : row + 1]], [0.1], own, plan)
         torch.testing.assert_close(alone.latents[0][0], together.latents[0][row])
 
 
 def test_the_first_step_of_an_optimisation_is_not_lost():
-    assert DescentPlan(steps=300).rate(0) > 0
+    assert OptimizationSchedule(steps=300).rate(0) > 0
 
 
 def sources():

@@ -12,12 +12,12 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from dualstylegan.codes.inversion import (
-    Descending,
-    DescentPlan,
-    closest_start,
-    descend,
+    LatentOptimizer,
+    OptimizationSchedule,
     encode,
     invert,
+    nearest_random_code,
+    optimize_latents,
 )
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from tests.support.trainings import Encoder, Pyramid
@@ -43,11 +43,11 @@ def test_codes_are_found_that_render_the_images(generator: StyleGAN2, space: str
     wanted = images(generator, 2)
     start = torch.zeros(2, generator.rows, DIM) + 0.1
     found = invert(
-        generator, Pyramid(), wanted, start, DescentPlan(60), space=space, rate=0.1,
+        generator, Pyramid(), wanted, start, OptimizationSchedule(60), space=space, rate=0.1,
         pixel_weight=1.0,
     )  # fmt: skip
     assert found.latents[0].shape == start.shape
-    assert bool((found.loss_N < 0.7 * found.first_loss_N).all())
+    assert bool((found.loss_N < 0.7 * found.initial_loss_N).all())
     rendered = generator(found.latents[0], space)
     began = generator(start, space)
     assert (rendered - wanted).abs().mean() < 0.7 * (began - wanted).abs().mean()
@@ -58,17 +58,17 @@ def test_the_best_code_is_kept_whatever_comes_after(generator: StyleGAN2) -> Non
     wanted = images(generator, 1)
     start = torch.randn(1, generator.rows, DIM)
     found = invert(
-        generator, Pyramid(), wanted, start, DescentPlan(5), space="w_plus", rate=1e4,
+        generator, Pyramid(), wanted, start, OptimizationSchedule(5), space="w_plus", rate=1e4,
         pixel_weight=1.0,
     )  # fmt: skip
-    assert bool((found.loss_N <= found.first_loss_N).all())
+    assert bool((found.loss_N <= found.initial_loss_N).all())
 
 
 def test_the_closest_of_random_faces_is_a_good_start(generator: StyleGAN2) -> None:
     z = torch.randn(4, DIM, generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
         wanted = generator(z, truncation=0.7)[2:3]
-    start = closest_start(generator, Pyramid(), wanted, candidates=4, seed=7)
+    start = nearest_random_code(generator, Pyramid(), wanted, candidates=4, seed=7)
     assert torch.equal(start, z[2].expand(1, generator.rows, -1))
 
 
@@ -84,17 +84,17 @@ def test_each_image_stops_when_it_has_converged() -> None:
         seen.append(latents[0].detach().clone())
         return latents[0].square().sum(1) * torch.tensor([0.0, 1.0]) + 1
 
-    plan = DescentPlan(steps=400, patience=5)
-    found = descend([torch.full((2, 1), 3.0)], [0.2], objective, plan)
+    plan = OptimizationSchedule(steps=400, patience=5)
+    found = optimize_latents([torch.full((2, 1), 3.0)], [0.2], objective, plan)
     assert found.steps_N[0] < found.steps_N[1] < len(seen) < plan.steps
     assert all(torch.equal(x[0], seen[-1][0]) for x in seen[plan.patience + 1 :])
     assert not torch.equal(seen[-1][1], seen[plan.patience + 1][1])
-    assert found.loss_N[1] < found.first_loss_N[1]
+    assert found.loss_N[1] < found.initial_loss_N[1]
 
 
 def test_steps_are_those_of_torchs_adam() -> None:
     """The same latents and losses as torch's own optimiser, under the same rates."""
-    plan = DescentPlan(steps=6)
+    plan = OptimizationSchedule(steps=6)
     start = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
 
     def objective(latents: Sequence[Tensor]) -> Tensor:
@@ -107,7 +107,7 @@ def test_steps_are_those_of_torchs_adam() -> None:
         adam.zero_grad()
         objective([code]).sum().backward()
         adam.step()
-    found = descend([start], [0.1], objective, plan)
+    found = optimize_latents([start], [0.1], objective, plan)
     assert torch.allclose(found.latents[0], code.detach(), atol=1e-6)
 
 
@@ -121,15 +121,17 @@ def test_a_step_has_fixed_shapes_and_waits_for_no_number(generator: StyleGAN2) -
         def objective(latents: Sequence[Tensor]) -> Tensor:
             return (generator(latents[0], "z_plus") - wanted).abs().mean((1, 2, 3))
 
-        state = Descending([start], [0.1], objective, DescentPlan(steps=4, patience=2))
+        state = LatentOptimizer(
+            [start], [0.1], objective, OptimizationSchedule(steps=4, patience=2)
+        )
         state.advance()
         with pytest.raises(DataDependentOutputException):
-            bool(state.going_N.any())
+            bool(state.active_N.any())
 
 
 @pytest.mark.parametrize("steps", [1, 7, 300])
 def test_the_rate_rises_stays_and_falls_and_is_never_zero(steps: int) -> None:
-    plan = DescentPlan(steps)
+    plan = OptimizationSchedule(steps)
     rates = [plan.rate(step) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates)
     if steps == 300:

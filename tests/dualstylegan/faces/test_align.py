@@ -11,7 +11,7 @@ from PIL import Image
 from dualstylegan.errors import FaceError, WeightsError
 from dualstylegan.faces.align import AlignedFace, align_face
 from dualstylegan.faces.detect import detect_faces
-from dualstylegan.faces.geometry import crop_quad, quad_of
+from dualstylegan.faces.geometry import crop_quad, ffhq_quad
 from dualstylegan.faces.paste import paste_back
 from dualstylegan.io.images import read_image
 
@@ -94,7 +94,7 @@ def test_beyond_the_photo_lies_its_background_without_its_frame() -> None:
 
 def test_quad_follows_the_formula() -> None:
     left, right, mouth = np.array([40.0, 50.0]), np.array([60.0, 50.0]), np.array([50.0, 74.0])
-    quad = quad_of(left, right, mouth)
+    quad = ffhq_quad(left, right, mouth)
     side = 2 * max(20 * 2.0, 24 * 1.8)
     assert np.allclose(quad[3] - quad[0], (side, 0))
     assert np.allclose(quad.mean(0), (50, 50 + 2.4))

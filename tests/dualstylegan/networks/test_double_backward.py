@@ -12,12 +12,23 @@ from torch.autograd import gradcheck, gradgradcheck
 from benchmarks.reference import published_formulation
 from dualstylegan.losses import path_lengths, r1_penalty
 from dualstylegan.networks.discriminator import Discriminator
-from dualstylegan.networks.double_backward import Form, convolve, convolve_transposed, leaky_relu_
+from dualstylegan.networks.double_backward import (
+    ConvGeometry,
+    conv2d,
+    conv_transpose2d,
+    leaky_relu_,
+)
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from tasks.shared.floor import operations
 
-FORMS = [Form(), Form(1, 1), Form(2, 0), Form(2, 1), Form(1, 1, groups=4)]
+GEOMETRIES = [
+    ConvGeometry(),
+    ConvGeometry(1, 1),
+    ConvGeometry(2, 0),
+    ConvGeometry(2, 1),
+    ConvGeometry(1, 1, groups=4),
+]
 
 
 def drawn(*shape: int, dtype: torch.dtype = torch.double) -> Tensor:
@@ -31,25 +42,27 @@ def discriminator(dtype: torch.dtype = torch.double) -> Discriminator:
     return network
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("size", [4, 5])
-def test_convolutions_have_the_gradients_of_finite_differences(form: Form, size: int) -> None:
+def test_convolutions_have_the_gradients_of_finite_differences(
+    geometry: ConvGeometry, size: int
+) -> None:
     x = drawn(1, 4, size, size).requires_grad_(True)
-    w = drawn(4, 4 // form.groups, 3, 3).requires_grad_(True)
+    w = drawn(4, 4 // geometry.groups, 3, 3).requires_grad_(True)
     bias = drawn(4).requires_grad_(True)
     for check in (gradcheck, gradgradcheck):
-        assert check(lambda x, w, b: convolve(x, w, b, form), (x, w, bias))
-        assert check(lambda x, w: convolve_transposed(x, w, form), (x, w))
+        assert check(lambda x, w, b: conv2d(x, w, b, geometry), (x, w, bias))
+        assert check(lambda x, w: conv_transpose2d(x, w, geometry), (x, w))
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("size", [6, 7])
-def test_convolutions_are_those_of_torch(form: Form, size: int) -> None:
-    x, w = drawn(2, 4, size, size), drawn(4, 4 // form.groups, 3, 3)
-    geometry = {"stride": form.stride, "padding": form.padding, "groups": form.groups}
-    assert torch.allclose(convolve(x, w, form=form), nn.functional.conv2d(x, w, **geometry))
-    wanted = nn.functional.conv_transpose2d(x, w, **geometry)
-    assert torch.allclose(convolve_transposed(x, w, form), wanted)
+def test_convolutions_are_those_of_torch(geometry: ConvGeometry, size: int) -> None:
+    x, w = drawn(2, 4, size, size), drawn(4, 4 // geometry.groups, 3, 3)
+    options = {"stride": geometry.stride, "padding": geometry.padding, "groups": geometry.groups}
+    assert torch.allclose(conv2d(x, w, geometry=geometry), nn.functional.conv2d(x, w, **options))
+    wanted = nn.functional.conv_transpose2d(x, w, **options)
+    assert torch.allclose(conv_transpose2d(x, w, geometry), wanted)
 
 
 def test_the_activation_works_in_place_and_twice() -> None:

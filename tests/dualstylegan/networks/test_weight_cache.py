@@ -30,31 +30,31 @@ def frozen_weight() -> nn.Parameter:
 def test_it_is_made_once_for_a_frozen_weight_and_each_time_for_a_trained_one() -> None:
     weight, make = frozen_weight(), Maker()
     for _ in range(3):
-        assert torch.equal(frozen.made_of(weight, "double", make), torch.full((3,), 2.0))
+        assert torch.equal(frozen.derived_tensor(weight, "double", make), torch.full((3,), 2.0))
     assert make.times == 1
     weight.requires_grad_(True)
     for _ in range(2):
-        frozen.made_of(weight, "double", make)
+        frozen.derived_tensor(weight, "double", make)
     assert make.times == 3
 
 
 def test_it_is_made_anew_when_the_weight_was_written_to_or_moved() -> None:
     module, make = nn.Linear(2, 2, bias=False).requires_grad_(False), Maker()
     weight = module.weight
-    frozen.made_of(weight, "double", make)
+    frozen.derived_tensor(weight, "double", make)
     with torch.no_grad():
         weight.fill_(5)
-    assert torch.equal(frozen.made_of(weight, "double", make), torch.full((2, 2), 10.0))
+    assert torch.equal(frozen.derived_tensor(weight, "double", make), torch.full((2, 2), 10.0))
     module.load_state_dict({"weight": torch.full((2, 2), 6.0)})
-    assert torch.equal(frozen.made_of(weight, "double", make), torch.full((2, 2), 12.0))
+    assert torch.equal(frozen.derived_tensor(weight, "double", make), torch.full((2, 2), 12.0))
     module.double()
-    assert frozen.made_of(module.weight, "double", make).dtype == torch.double
+    assert frozen.derived_tensor(module.weight, "double", make).dtype == torch.double
     assert make.times == 4
 
 
 def test_it_goes_with_its_weight() -> None:
     weight = frozen_weight()
-    frozen.made_of(weight, "double", Maker())
+    frozen.derived_tensor(weight, "double", Maker())
     before = len(frozen._kept)
     del weight
     gc.collect()

@@ -132,7 +132,7 @@ def test_destylization_and_refinement_on_imported_networks(imported):
     generator, network = imported.generator(), imported.dualstylegan()
     perceptual = imported.perceptual()
     portraits, codes = torch.randn(1, 3, SIZE, SIZE), torch.randn(1, ROWS, DIM)
-    plan = schedule.DescentPlan(steps=2)
+    plan = schedule.OptimizationSchedule(steps=2)
     found = destylize(
         generator, generator, Encoder(), perceptual, imported.identity(), portraits, codes, plan,
         size=SIZE, rate=schedule.DESTYLIZATION_RATE,
@@ -142,4 +142,4 @@ def test_destylization_and_refinement_on_imported_networks(imported):
         network, perceptual, portraits, found.intrinsic_NLD, codes, plan,
         structure_rate=schedule.REFINEMENT_STRUCTURE_RATE, color_rate=0.1,
     )  # fmt: skip
-    assert bool((refined.loss_N <= refined.first_loss_N).all())
+    assert bool((refined.loss_N <= refined.initial_loss_N).all())
