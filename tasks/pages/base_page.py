@@ -1,4 +1,4 @@
-"""The page of the base models: figures, held-out curves of their trainings, pictures."""
+"""Page of the base models: figures, held-out curves of their trainings, and images."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tasks.pages.markup import document, picture, table, tag, text
 
 PICTURE_PX = 1600
 TITLE = "The embedded base models"
-LEDE = "Held-out figures: none of these faces was seen in training."
+LEDE = "All figures are measured on held-out faces, which no training has seen."
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A grid and the meaning of its rows, from the top."""
+    """Image grid with the meaning of its rows, from top to bottom."""
 
     title: str
     rows: Sequence[str]
@@ -30,14 +30,14 @@ def _section(title: str, *body: str) -> str:
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
-    """Nested figures as tables: one for each entry, a row for each of what it compares."""
+    """Render nested figures as tables: one per entry, one row per item compared."""
     parts = []
-    for name, found in figures.items():
-        nested = all(isinstance(value, Mapping) for value in found.values())
-        if nested and any(isinstance(v, Mapping) for row in found.values() for v in row.values()):
-            parts += [_figures({f"{name}, {part}": rows}) for part, rows in found.items()]
+    for name, entry in figures.items():
+        nested = all(isinstance(value, Mapping) for value in entry.values())
+        if nested and any(isinstance(v, Mapping) for row in entry.values() for v in row.values()):
+            parts += [_figures({f"{name}, {part}": rows}) for part, rows in entry.items()]
             continue
-        rows = found if nested else {name: found}
+        rows = entry if nested else {name: entry}
         columns = list(next(iter(rows.values())))
         cells = [[text(row), *(number(rows[row][c]) for c in columns)] for row in rows]
         parts += [tag("h3", text(name)), table(["", *map(text, columns)], cells, class_="facts")]
@@ -50,12 +50,12 @@ def _curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
         if len(rows) < 2:
             continue
         steps = [row["step"] for row in rows]
-        drawn = [
+        charts = [
             curve(name, steps, [row[name] for row in rows], smoothing=1.0)
             for name in rows[0]
             if name != "step"
         ]
-        parts += [tag("h3", text(stage)), tag("div", *drawn, class_="charts")]
+        parts += [tag("h3", text(stage)), tag("div", *charts, class_="charts")]
     return "".join(parts)
 
 
@@ -64,12 +64,12 @@ def render(
     curves: Mapping[str, Sequence[Mapping[str, float]]],
     pictures: Sequence[Picture],
 ) -> str:
-    """One self-contained HTML page.
+    """Render one self-contained HTML page.
 
     Args:
-        figures: by model; tables of numbers, nested once or twice.
-        curves: by training; rows of `step` and figures.
-        pictures: grids.
+        figures: tables of numbers by model, nested once or twice.
+        curves: rows of `step` and figures, by training.
+        pictures: image grids.
     """
     shown = [
         _section(

@@ -1,4 +1,4 @@
-"""Charts as inline SVG that takes its colours from the page, in light and dark."""
+"""Charts as inline SVG, coloured by the page's style sheet in light and dark mode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SMOOTHING = 0.08
 
 
 def number(value: float) -> str:
-    """A number with about three significant digits, as a person writes it."""
+    """Format a number with about three significant digits."""
     if not math.isfinite(value):
         return "n/a"
     if value == 0:
@@ -23,7 +23,7 @@ def number(value: float) -> str:
 
 
 def smooth(values: Sequence[float], amount: float = _SMOOTHING) -> list[float]:
-    """Exponential moving average without the pull of its start."""
+    """Compute the bias-corrected exponential moving average."""
     total = weight = 0.0
     result = []
     for value in values:
@@ -33,8 +33,8 @@ def smooth(values: Sequence[float], amount: float = _SMOOTHING) -> list[float]:
     return result
 
 
-def thin(items: Sequence[float], limit: int = MAX_POINTS) -> list[float]:
-    """At most `limit` items, evenly taken, the last one always among them."""
+def decimate(items: Sequence[float], limit: int = MAX_POINTS) -> list[float]:
+    """Reduce a curve to at most `limit` points, the first and last ones included."""
     if len(items) <= limit:
         return list(items)
     return [items[round(i * (len(items) - 1) / (limit - 1))] for i in range(limit)]
@@ -48,15 +48,15 @@ def _polyline(xs: Sequence[float], ys: Sequence[float], class_: str) -> str:
 def curve(
     title: str, steps: Sequence[float], values: Sequence[float], smoothing: float = _SMOOTHING
 ) -> str:
-    """One loss over the steps: the raw values faintly, their moving average on top.
+    """Draw a loss over the steps: raw values as a faint line, their moving average on top.
 
-    Non-finite values are left out. A `smoothing` of 1 draws the values as they are.
+    Non-finite values are left out. With a `smoothing` of 1 the average equals the raw values.
     """
-    kept = [(float(s), float(v)) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
-    if len(kept) < 2:
+    finite = [(float(s), float(v)) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
+    if len(finite) < 2:
         return ""
-    xs, ys = thin([s for s, _ in kept]), [v for _, v in kept]
-    averaged, raw = thin(smooth(ys, smoothing)), thin(ys)
+    xs, ys = decimate([s for s, _ in finite]), [v for _, v in finite]
+    averaged, raw = decimate(smooth(ys, smoothing)), decimate(ys)
     width, height, left, top = 260, 120, 4, 24
     low, high = _robust_range(raw)
 
@@ -67,13 +67,13 @@ def curve(
         share = (min(max(value, low), high) - low) / (high - low)
         return top + (height - top) * (1 - share)
 
-    places = [across(s) for s in xs]
+    across_xs = [across(s) for s in xs]
     parts = [
         tag("text", text(title), x=0, y=12, class_="strong"),
         tag("text", number(averaged[-1]), x=width, y=12, text_anchor="end"),
         tag("path", d=f"M0 {height}H{width}", class_="axis"),
-        _polyline(places, [down(v) for v in raw], "raw"),
-        _polyline(places, [down(v) for v in averaged], "curve"),
+        _polyline(across_xs, [down(v) for v in raw], "raw"),
+        _polyline(across_xs, [down(v) for v in averaged], "curve"),
         tag("text", f"{xs[0]:.0f}", x=0, y=height + 16),
         tag("text", f"step {xs[-1]:.0f}", x=width, y=height + 16, text_anchor="end"),
     ]
@@ -82,7 +82,7 @@ def curve(
 
 
 def _robust_range(values: Sequence[float]) -> tuple[float, float]:
-    """The range without the outermost hundredth, so that one spike does not flatten the rest."""
+    """Return the range without the outer percentiles, so that a spike does not flatten the rest."""
     ordered = sorted(values)
     cut = len(ordered) // 100
     low, high = ordered[cut], ordered[-1 - cut]
@@ -90,11 +90,11 @@ def _robust_range(values: Sequence[float]) -> tuple[float, float]:
 
 
 def intervals(rows: Sequence[tuple[str, Interval, bool]], label: str) -> str:
-    """Values with their intervals on one axis.
+    """Draw values with their intervals on one axis.
 
     Args:
-        rows: label, interval, and whether it is ours (accented) or a line to beat.
-        label: what the chart shows, for those who do not see it.
+        rows: label, interval, and True for our own value (accented) or False for a reference.
+        label: text alternative of the chart.
     """
     width, row_height, left, right = 520, 34, 190, 64
     low = min(0.0, *(r.low for _, r, _ in rows))
@@ -106,16 +106,16 @@ def intervals(rows: Sequence[tuple[str, Interval, bool]], label: str) -> str:
 
     height = row_height * len(rows)
     parts = [tag("path", d=f"M{across(0):.1f} 0V{height}", class_="axis")]
-    for place, (name, found, ours) in enumerate(rows):
-        y = row_height * (place + 0.5)
+    for index, (name, figure, ours) in enumerate(rows):
+        y = row_height * (index + 0.5)
         kind = "ours" if ours else "other"
         parts += [
             tag("text", text(name), x=0, y=y + 4, class_="strong" if ours else None),
-            tag("path", d=f"M{across(found.low):.1f} {y}H{across(found.high):.1f}", class_=kind),
-            tag("circle", cx=f"{across(found.value):.1f}", cy=y, r=5 if ours else 4, class_=kind),
+            tag("path", d=f"M{across(figure.low):.1f} {y}H{across(figure.high):.1f}", class_=kind),
+            tag("circle", cx=f"{across(figure.value):.1f}", cy=y, r=5 if ours else 4, class_=kind),
             tag(
                 "text",
-                number(found.value),
+                number(figure.value),
                 x=width,
                 y=y + 4,
                 text_anchor="end",
@@ -126,13 +126,13 @@ def intervals(rows: Sequence[tuple[str, Interval, bool]], label: str) -> str:
 
 
 def bars(rows: Sequence[tuple[str, float]], unit: str, label: str) -> str:
-    """Horizontal bars, such as the time of each stage."""
+    """Draw horizontal bars, for instance the time of each stage."""
     width, row_height, left, right = 640, 26, 130, 80
-    most = max((value for _, value in rows), default=0.0) or 1.0
+    longest = max((value for _, value in rows), default=0.0) or 1.0
     parts = []
-    for place, (name, value) in enumerate(rows):
-        y = row_height * place
-        length = (width - left - right) * value / most
+    for index, (name, value) in enumerate(rows):
+        y = row_height * index
+        length = (width - left - right) * value / longest
         parts += [
             tag("text", text(name), x=0, y=y + 17),
             tag(

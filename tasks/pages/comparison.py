@@ -1,4 +1,4 @@
-"""Sections of the report that compare: methods side by side, and exemplars added at run time."""
+"""Sections of the report on method comparisons and on exemplars added at run time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ THUMBNAIL_PX = 224
 
 @dataclass(frozen=True)
 class Board:
-    """Methods on the same faces and exemplars.
+    """Comparison of methods on the same faces and exemplars.
 
     Attributes:
-        rows: the methods, measured; the first is the one to be judged.
-        lede: what was compared, in a sentence.
-        exemplars, faces: of each column, by name.
-        pictures: of each method, in the order of the columns.
-        anchor, title: of the section.
+        rows: measured methods; the first one is the subject of the comparison.
+        lede: description of the comparison.
+        exemplars, faces: of each column, with their names.
+        pictures: results of each method, in the order of the columns.
+        anchor: id of the section.
+        title: heading of the section.
     """
 
     rows: Sequence[Row]
@@ -38,14 +39,15 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Enrolled:
-    """Exemplars that became styles of the finished model, with results.
+class AddedStyles:
+    """Exemplars added to the finished model as styles, with results.
 
     Attributes:
-        exemplars, reconstructions: by name, and what the model makes of each.
-        faces: by name.
-        results: of each exemplar, in the order of the faces.
-        seconds: that each took, where it is known.
+        exemplars: with their names.
+        reconstructions: the model's rendering of each exemplar.
+        faces: with their names.
+        results: per exemplar, in the order of the faces.
+        seconds: time that adding each exemplar took, by name, where known.
     """
 
     exemplars: Sequence[Named]
@@ -56,14 +58,14 @@ class Enrolled:
 
 
 def board_section(shown: Board) -> str:
-    """The table, how to read it, and a strip of pictures: a row a method, a column a pair."""
-    words = [READING, lines(shown.rows[0].figures)]
+    """Render the table, notes on reading it, and results: one row per method."""
+    notes = [READING, lines(shown.rows[0].figures)]
     header = ["", *(_captioned(image, f"Exemplar {name}", name) for name, image in shown.exemplars)]
     faces = [picture(image, f"The face of {name}", THUMBNAIL_PX) for name, image in shown.faces]
     rows = [["face", *faces]]
     for name, pictures in shown.pictures.items():
         cells = [
-            picture(image, f"{face} in the style of {style} by {name}", THUMBNAIL_PX)
+            picture(image, f"{face} in the style of {style}, {name}", THUMBNAIL_PX)
             for image, (face, _), (style, _) in zip(
                 pictures, shown.faces, shown.exemplars, strict=True
             )
@@ -74,14 +76,14 @@ def board_section(shown: Board) -> str:
         shown.title,
         f"{shown.lede} {sentence(shown.rows[0])}",
         board(shown.rows),
-        *(tag("p", text(said), class_="small") for said in words if said),
+        *(tag("p", text(note), class_="small") for note in notes if note),
         table(header, rows, class_="pictures methods"),
     )
 
 
-def enrolled_section(shown: Enrolled) -> str:
-    """A strip for each exemplar: itself, the model's rendering of it, and faces in its style."""
-    header = ["", "redrawn", *(_captioned(i, f"The face of {n}", n) for n, i in shown.faces)]
+def added_section(shown: AddedStyles) -> str:
+    """Render one row per exemplar: itself, the model's rendering of it, and faces in its style."""
+    header = ["", "reconstruction", *(_captioned(i, f"The face of {n}", n) for n, i in shown.faces)]
     rows = []
     for (style, exemplar), own, results in zip(
         shown.exemplars, shown.reconstructions, shown.results, strict=True
@@ -90,19 +92,20 @@ def enrolled_section(shown: Enrolled) -> str:
             picture(image, f"{face} in the style of {style}", THUMBNAIL_PX)
             for image, (face, _) in zip(results, shown.faces, strict=True)
         ]
-        redrawn = picture(own, f"{style} redrawn by the model", THUMBNAIL_PX)
+        redrawn = picture(own, f"Reconstruction of {style}", THUMBNAIL_PX)
         rows.append([_captioned(exemplar, f"Exemplar {style}", style), redrawn, *cells])
-    took = [f"{name} {number(seconds)} s" for name, seconds in shown.seconds.items()]
+    seconds = [f"{name} {number(taken)} s" for name, taken in shown.seconds.items()]
+    note = f"Time to add each exemplar: {', '.join(seconds)}."
     intro = (
-        "Exemplars that no training has seen, added to the finished model by optimising their "
-        "codes alone. The measures above hold them against the exemplars of the training."
+        "These exemplars were not used for training. They were added to the finished model by "
+        "optimising their codes alone. The measures above compare them with trained exemplars."
     )
     return section(
         "held-out",
         "Exemplars added later",
         intro,
         table(header, rows, class_="pictures"),
-        tag("p", text(f"Each took: {', '.join(took)}."), class_="small") if took else "",
+        tag("p", text(note), class_="small") if seconds else "",
     )
 
 

@@ -1,9 +1,9 @@
-"""Diagnosis of a style set before stage 3: which exemplars will help, and whether the set will do.
+"""Diagnosis of a style set before stage 3: useful and useless exemplars, and the set as a whole.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 
-What is known by then: whether a portrait could be aligned, whether it repeats another, and how far
-destylization had to go, that is how abstract it is beside the rest of its set.
+It uses what is known by then: remarks of the alignment, duplicates, and the loss of destylization,
+which tells how abstract a portrait is compared with the rest of its set.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 THUMBNAIL_PX = 32
-# Standard deviations in a median absolute deviation of normal values.
+# Standard deviation of normally distributed values over their median absolute deviation.
 DEVIATIONS = 1.4826
 FLAGS = {
-    "small": "the face is small in its picture: its crop is enlarged",
-    "uncertain": "the detector is not sure of the face",
+    "small": "the face is small, so its crop was enlarged",
+    "uncertain": "the face detector is not certain of the face",
     "tilted": "the head is tilted",
     "turned": "the head is turned away",
-    "outside": "the crop reaches past the picture: its edge is made up",
-    "several_faces": "several faces: the largest was taken",
+    "outside": "the crop extends beyond the image, so its border was filled in",
+    "several_faces": "the image shows several faces; the largest was used",
 }
-# A remark on so large a share of the exemplars is one on the set.
+# A remark on at least this share of the exemplars is made once, on the set.
 COMMON_SHARE = 0.8
-ABSTRACT = "more abstract than the rest: the face behind it is guessed, and may mislead"
+ABSTRACT = "more abstract than the rest: its destylized face is a guess and may mislead training"
 
 
 class Verdict(Enum):
-    """What an exemplar, or a whole set, is good for."""
+    """Usefulness of an exemplar or of a whole set for training."""
 
     GOOD = "good"
     DOUBTFUL = "doubtful"
@@ -43,13 +43,14 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Limits:
-    """Where doubt begins.
+    """Thresholds of the diagnosis.
 
     Attributes:
-        duplicate: correlation of two thumbnails above which one repeats the other.
-        abstract: robust standard deviations above the set's median destylization loss.
-        fewest: exemplars under which the discriminator will learn them by heart.
-        refused: share of portraits without a usable face above which the set will not do.
+        duplicate: correlation of two thumbnails above which one is a duplicate.
+        abstract: destylization loss above which an exemplar is too abstract, in robust standard
+            deviations above the set's median.
+        fewest: number of exemplars below which the discriminator may memorise them.
+        refused: share of portraits without a usable face above which the set is useless.
     """
 
     duplicate: float
@@ -60,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Finding:
-    """An exemplar's verdict, the reasons for it in sentences, and its figures."""
+    """Verdict on an exemplar, with reasons in words and the figures behind them."""
 
     name: str
     verdict: Verdict
@@ -70,30 +71,35 @@ class Finding:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The set's verdict with reasons, and that of each portrait, the worst first."""
+    """Verdict on the set with reasons, and findings on each portrait, the worst ones first."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 
-def repeats(image_NCHW: Tensor, limit: float) -> dict[int, tuple[int, float]]:
-    """Images that repeat an earlier one, mirrored or not: index to the first's and correlation."""
+def duplicates(image_NCHW: Tensor, limit: float) -> dict[int, tuple[int, float]]:
+    """Find images that repeat an earlier one, mirrored or not.
+
+    Returns:
+        Index of the first of its kind and correlation with the nearest one, by index.
+    """
     small = F.interpolate(image_NCHW.float(), (THUMBNAIL_PX,) * 2, mode="area")
     centred = small - small.mean((1, 2, 3), keepdim=True)
     flat, mirrored = (F.normalize(x.flatten(1)) for x in (centred, centred.flip(3)))
     alike = torch.maximum(flat @ flat.T, flat @ mirrored.T)
-    found: dict[int, tuple[int, float]] = {}
+    first_and_correlation: dict[int, tuple[int, float]] = {}
     for index in range(1, len(alike)):
         nearest = int(alike[index, :index].argmax())
         correlation = float(alike[index, nearest])
         if correlation > limit:
-            found[index] = found.get(nearest, (nearest, 0.0))[0], correlation
-    return found
+            first = first_and_correlation.get(nearest, (nearest, 0.0))[0]
+            first_and_correlation[index] = first, correlation
+    return first_and_correlation
 
 
-def spreads_above(values: Sequence[float]) -> list[float]:
-    """How far each value lies above the median, in robust standard deviations."""
+def robust_deviations(values: Sequence[float]) -> list[float]:
+    """Compute how far each value lies above the median, in robust standard deviations."""
     middle = median(values)
     spread = DEVIATIONS * median(abs(value - middle) for value in values)
     return [(value - middle) / max(spread, 1e-9) for value in values]
@@ -111,14 +117,14 @@ def diagnose(
 
     Args:
         names: N aligned exemplars.
-        image_NCHW: their pictures.
-        flags: what alignment remarked of each, see `FLAGS`.
+        image_NCHW: their images.
+        flags: remarks of the alignment on each, see `FLAGS`.
         losses: `inversion` and `destylization` of each, in the order of the names.
-        refused: portraits without a usable face, and why.
-        limits: where doubt begins.
+        refused: reasons why portraits have no usable face, by name.
+        limits: thresholds.
     """
-    copies = repeats(image_NCHW, limits.duplicate)
-    abstract = spreads_above(losses["destylization"])
+    copies = duplicates(image_NCHW, limits.duplicate)
+    abstract = robust_deviations(losses["destylization"])
     remarks = [flags.get(name, ()) for name in names]
     common = [f for f in FLAGS if sum(f in r for r in remarks) >= COMMON_SHARE * len(names)]
     findings = [Finding(name, Verdict.USELESS, (why,), {}) for name, why in refused.items()]
@@ -129,38 +135,38 @@ def diagnose(
             verdict, reasons = Verdict.DOUBTFUL, [ABSTRACT, *reasons]
         if i in copies:
             first, correlation = copies[i]
-            repeated = f"repeats {names[first]} (correlation {correlation:.2f}) and adds nothing"
+            repeated = f"duplicate of {names[first]} (correlation {correlation:.2f})"
             verdict, reasons = Verdict.USELESS, [repeated, *reasons]
         figures = {"abstract": abstract[i], **{key: float(v[i]) for key, v in losses.items()}}
         findings.append(Finding(name, verdict, tuple(reasons), figures))
     order = [Verdict.USELESS, Verdict.DOUBTFUL, Verdict.GOOD]
-    findings.sort(key=lambda found: (order.index(found.verdict), found.name))
-    verdict, words = _judge_set(findings, len(refused), limits)
-    words += tuple(f"Of most portraits: {FLAGS[flag]}." for flag in common)
-    return Diagnosis(verdict, words, tuple(findings))
+    findings.sort(key=lambda finding: (order.index(finding.verdict), finding.name))
+    verdict, set_reasons = _judge_set(findings, len(refused), limits)
+    set_reasons += tuple(f"In most portraits {FLAGS[flag]}." for flag in common)
+    return Diagnosis(verdict, set_reasons, tuple(findings))
 
 
 def _judge_set(
     findings: Sequence[Finding], refused: int, limits: Limits
 ) -> tuple[Verdict, tuple[str, ...]]:
-    """The worst of what can be said of the set, and all the reasons."""
+    """Return the verdict on the set and all reasons for it."""
     count = len(findings)
-    good = sum(found.verdict is Verdict.GOOD for found in findings)
-    words = [f"{good} of {count} portraits will help."]
+    good = sum(finding.verdict is Verdict.GOOD for finding in findings)
+    reasons = [f"{good} of {count} portraits are useful for training."]
     verdict = Verdict.GOOD
     if good < limits.fewest:
         verdict = Verdict.DOUBTFUL
-        words.append(
-            f"Fewer than {limits.fewest}: the discriminator can learn them by heart. "
+        reasons.append(
+            f"Fewer than {limits.fewest}: the discriminator may memorise them. "
             "Add portraits of the same artist or kind."
         )
     if good < 2:
         verdict = Verdict.USELESS
-        words.append("Style transfer needs at least two different exemplars.")
+        reasons.append("Style transfer needs at least two different exemplars.")
     if refused > limits.refused * count:
         verdict = Verdict.USELESS
-        words.append(
-            f"{refused} of {count} have no face that can be found: this kind of picture is too far "
-            "from a portrait."
+        reasons.append(
+            f"In {refused} of {count} portraits no face was found: images of this kind are too "
+            "different from portrait photos."
         )
-    return verdict, tuple(words)
+    return verdict, tuple(reasons)

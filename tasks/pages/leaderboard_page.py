@@ -1,4 +1,4 @@
-"""The leaderboard: one table of methods and measures, and the pictures of each method."""
+"""Leaderboard page: a table of methods and measures, and the results of each method."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from tasks.pages.markup import document, picture, table, tag, text
 
 PICTURE_PX = 1600
 TITLE = "Leaderboard"
-# Lines that hold for every method alike, and what they are.
+# Reference values that are the same for every method, and their labels.
 LINES = {
     "kid_faces_line": "KID of untouched faces",
-    "kid_halves_line": "KID of one half of the exemplars to the other",
-    "style_nearest_chance_line": "own exemplar nearest, by chance",
-    "identity_people_line": "identity of two different people",
-    "pose_people_line": "change of pose from one face to another",
-    "expression_people_line": "change of expression from one face to another",
-    "artefact_exemplars_line": "exemplars without a face that the landmark model finds",
+    "kid_halves_line": "KID between halves of the exemplars",
+    "style_nearest_chance_line": "own exemplar nearest by chance",
+    "identity_people_line": "identity similarity of two different people",
+    "pose_people_line": "difference of pose between two faces",
+    "expression_people_line": "difference of expression between two faces",
+    "artefact_exemplars_line": "exemplars in which no face is found",
 }
 READING = (
-    "Each figure with its 95 % interval. Methods are told apart by their difference on the same "
-    "resampled faces and exemplars: the best one is marked first if it is ahead of all others by "
-    "more than chance, and tied with those that it may be equal to."
+    "Figures are shown with 95 % bootstrap intervals. Methods are compared by their differences on "
+    "the same resampled faces and exemplars. The best method is marked first if its difference to "
+    "every other one is significant; methods whose difference to the best one is not are tied."
 )
 
 
 def _cell(row: Row, column: Column) -> str:
-    found, place = row.figures[column.key], row.comparisons.get(column.key)
-    verdict = place.verdict if place else ""
-    value = tag("b", number(found.value)) if verdict in (FIRST, TIED) else number(found.value)
+    figure, comparison = row.figures[column.key], row.comparisons.get(column.key)
+    verdict = comparison.verdict if comparison else ""
+    value = tag("b", number(figure.value)) if verdict in (FIRST, TIED) else number(figure.value)
     mark = tag("span", verdict, class_=f"mark {verdict}") if verdict in (FIRST, TIED) else ""
-    return f"{value} {mark}<small>{number(found.low)} to {number(found.high)}</small>"
+    return f"{value} {mark}<small>{number(figure.low)} to {number(figure.high)}</small>"
 
 
 def board(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> str:
-    """The table: a line a measure, a column a method, which is how it fits a phone.
+    """Render the table: one row per measure, one column per method, which fits a phone.
 
-    Measures that some method lacks are left out.
+    Measures that are not available for all methods are left out.
     """
     shared = [c for c in columns if all(c.key in row.figures for row in rows)]
     body = [
@@ -55,7 +55,7 @@ def board(rows: Sequence[Row], columns: Sequence[Column] = COLUMNS) -> str:
 
 
 def sentence(row: Row, columns: Sequence[Column] = COLUMNS) -> str:
-    """Where a method stands, in words."""
+    """Summarise a method's comparisons in one sentence."""
     parts = []
     for verdict, words in ((FIRST, "first in"), (TIED, "tied for first in"), (BEHIND, "behind in")):
         named = [
@@ -69,7 +69,7 @@ def sentence(row: Row, columns: Sequence[Column] = COLUMNS) -> str:
 
 
 def lines(figures: Mapping[str, Interval]) -> str:
-    """What holds for every method alike, in words."""
+    """List the reference values that all methods share."""
     parts = [
         f"{name}: {number(figures[key].value)}" for key, name in LINES.items() if key in figures
     ]
@@ -77,18 +77,18 @@ def lines(figures: Mapping[str, Interval]) -> str:
 
 
 def render(rows: Sequence[Row], grids: Mapping[str, Image.Image], lede: str) -> str:
-    """One self-contained HTML page.
+    """Render one self-contained HTML page.
 
     Args:
-        rows: the methods, measured; the first is the one to be judged.
-        grids: pictures of each method by its name: faces down, exemplars across.
-        lede: what was compared, in a sentence.
+        rows: measured methods; the first one is the subject of the comparison.
+        grids: results by method: faces in rows, exemplars in columns.
+        lede: description of the comparison.
     """
     sections = [
         tag("section", tag("h2", text(name)), picture(grid, f"Results of {name}", PICTURE_PX))
         for name, grid in grids.items()
     ]
     header = tag("header", tag("h1", TITLE), tag("p", text(lede), class_="lede"))
-    words = [tag("p", text(said)) for said in (sentence(rows[0]), READING, lines(rows[0].figures))]
-    first = tag("section", *words, board(rows))
+    notes = [tag("p", text(note)) for note in (sentence(rows[0]), READING, lines(rows[0].figures))]
+    first = tag("section", *notes, board(rows))
     return document(TITLE, header, tag("main", first, *sections))

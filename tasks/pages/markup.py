@@ -1,4 +1,4 @@
-"""HTML in small pieces: escaped text, tags, and pictures inlined as data."""
+"""HTML fragments: escaped text, tags, tables, and images inlined as data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Attribute = str | int | float | None
 
 
 def text(value: object) -> str:
-    """Any value as escaped text."""
+    """Escape any value as text."""
     return escape(str(value))
 
 
 def tag(name: str, *children: str, **attributes: Attribute) -> str:
-    """An element. Children are markup, attribute values plain text.
+    """Build an element. Children are markup, attribute values plain text.
 
     Attribute names lose a trailing underscore and turn inner ones into hyphens: `class_`,
     `aria_label`. None leaves an attribute out.
@@ -32,7 +32,7 @@ def tag(name: str, *children: str, **attributes: Attribute) -> str:
 
 
 def data_uri(image: Image.Image, pixels: int, quality: int = 86) -> tuple[str, int, int]:
-    """A picture as inline JPEG of at most `pixels` on its longer side, with width and height."""
+    """Encode an image as inline JPEG of at most `pixels` per side; return width and height too."""
     shown = image.convert("RGB")
     shown.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -42,7 +42,7 @@ def data_uri(image: Image.Image, pixels: int, quality: int = 86) -> tuple[str, i
 
 
 def picture(image: Image.Image, alt: str, pixels: int, class_: str | None = None) -> str:
-    """An inline picture with its alternative text and its own size, so that nothing jumps."""
+    """Build an inline image with text alternative and size, so that the layout does not shift."""
     source, width, height = data_uri(image, pixels)
     sized = f'alt="{escape(alt)}" width="{width}" height="{height}"'
     kind = f' class="{class_}"' if class_ else ""
@@ -52,7 +52,7 @@ def picture(image: Image.Image, alt: str, pixels: int, class_: str | None = None
 def table(
     header: list[str], rows: list[list[str]], caption: str | None = None, class_: str | None = None
 ) -> str:
-    """A table from cells that are markup already; the first cell of each row is its header."""
+    """Build a table from cells of markup; the first cell of each row is its header."""
     head = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in header)))
     body = tag(
         "tbody",
@@ -66,7 +66,7 @@ def table(
 
 
 def section(anchor: str, title: str, intro: str, *body: str) -> str:
-    """A section of a page under its heading; `body` is markup."""
+    """Build a section with a heading; `title` and `intro` are text, `body` is markup."""
     return tag(
         "section",
         tag("h2", text(title), id=f"{anchor}-title"),
@@ -78,12 +78,12 @@ def section(anchor: str, title: str, intro: str, *body: str) -> str:
 
 
 def document(title: str, *body: str) -> str:
-    """A whole page in the report's look, without scripts and without an outside reference."""
+    """Build a whole page in the report's style, without scripts and external references."""
     head = (
         '<meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        # an icon of nothing: without it a browser asks the server for one
+        # an empty icon: without it browsers request one from the server
         '<link rel="icon" href="data:,">' + tag("title", text(title)) + tag("style", STYLE)
     )
     return f'<!doctype html>\n<html lang="en">{tag("head", head)}{tag("body", *body)}</html>\n'

@@ -1,4 +1,4 @@
-"""What each figure of the evaluation means, in a sentence, and which line it stands beside."""
+"""Measures as the report shows them: titles, explanations and reference values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ Figures = Mapping[str, Interval]
 
 @dataclass(frozen=True)
 class Measure:
-    """A figure, its name on the chart, its meaning, and its lines as (key, name)."""
+    """Measure with its explanation.
+
+    Attributes:
+        key: in metrics.json.
+        short: label on the chart.
+        title: heading.
+        meaning: what is measured, and how to read it.
+        lines: reference values as pairs of key and label.
+    """
 
     key: str
     short: str
@@ -25,7 +33,13 @@ class Measure:
 
 @dataclass(frozen=True)
 class Headline:
-    """A figure for the top of the page."""
+    """Figure at the top of the page.
+
+    Attributes:
+        keys: figures that must exist.
+        label: text beneath the value.
+        show: from figures to the formatted value.
+    """
 
     keys: tuple[str, ...]
     label: str
@@ -42,54 +56,55 @@ MEASURES = (
         "results",
         "Do the results look like the style set?",
         f"Kernel distance to the exemplars (KID's unbiased cubic kernel on {FEATURES}). Lower is "
-        "better; untouched faces are the line to beat, one half of the exemplars against the "
-        "other is the floor.",
+        "better. For reference: untouched faces, and the distance between two random halves of "
+        "the exemplars, which is as low as it gets.",
         (("kid_faces_line", "untouched faces"), ("kid_halves_line", "exemplars, halves")),
     ),
     Measure(
         "identity_same",
-        "same person",
+        "own photo",
         "Is it still the same person?",
-        "Similarity of dlib's face descriptors of a result and of its own photo: 1 is equal, above "
-        "0.5 dlib says the same person. The lines are the result against the other people, and "
-        "different people's photos.",
+        "Similarity of dlib's face descriptors of a result and of its own photo. 1 is equal; above "
+        "0.5 dlib takes two photos for one person. For reference: results and other people's "
+        "photos, and photos of different people.",
         (("identity_impostor_line", "other people"), ("identity_people_line", "photo to photo")),
     ),
     Measure(
         "identity_recognised",
         "recognised",
-        "Would one pick the right person?",
-        "Fraction of results whose nearest photo, among all the held-out ones, is their own.",
+        "Can the person be picked out from all faces?",
+        "Share of results whose most similar photo, among all held-out faces, is their own.",
         (),
     ),
     Measure(
         "identity_accepted",
         "accepted",
-        "Would a door open?",
-        "Fraction of results that dlib takes for the person of the photo, at its own limit. The "
-        "line is how often it takes two different people for one.",
+        "Would face verification accept the result?",
+        "Share of results that dlib, at its own threshold, takes for the person in the photo. For "
+        "reference: how often it takes two different people for one.",
         (("identity_accepted_people_line", "different people"),),
     ),
     Measure(
         "style_nearer_than_mean",
         "own nearer",
-        "Is it the exemplar that was asked for?",
-        "Fraction of results closer to their own exemplar than to the average other one, by the "
-        "spread of VGG16 features and of Lab colours, which no loss trains. Chance is a half.",
+        "Is it the style of the chosen exemplar?",
+        "Share of results that are closer to their own exemplar than to the average other one. The "
+        "distance compares statistics of VGG16 features and of Lab colours, which no training loss "
+        "uses. Chance is one half.",
         (),
     ),
     Measure(
         "style_nearest",
         "own nearest",
-        "Is it the nearest of all exemplars?",
-        "Fraction of results whose own exemplar is the nearest of all by the same embedding.",
+        "Is the chosen exemplar the nearest of all?",
+        "Share of results whose own exemplar is the nearest of all, by the same distance.",
         (("style_nearest_chance_line", "chance"),),
     ),
     Measure(
         "style_distance",
         "own exemplar",
-        "How close does it come?",
-        "Distance in that embedding; about 1 between two exemplars. Lower is better.",
+        "How close are results to their exemplars?",
+        "The same distance, scaled so that two exemplars are about 1 apart. Lower is better.",
         (
             ("style_distance_other_line", "other exemplars"),
             ("style_distance_face_line", "untouched face"),
@@ -99,42 +114,43 @@ MEASURES = (
         "reconstruction_lpips",
         "G(z_i+, z_e+, 1)",
         "Can the model redraw its exemplars?",
-        "LPIPS between an exemplar and the model's own rendering of it from its pair of codes. "
-        "Lower is better; the line is the realistic face before the style.",
+        "LPIPS between an exemplar and the model's rendering of it from its intrinsic and "
+        "extrinsic codes. Lower is better. For reference: the realistic face before any style.",
         (("reconstruction_intrinsic_line", "g(z_i+)"),),
     ),
     Measure(
         "diversity_lpips",
         "results",
         "Do different exemplars give different results?",
-        "Mean LPIPS between the results of one face under two exemplars. The exemplars "
-        "themselves, which differ in their faces too, are the line.",
+        "Mean LPIPS between two results of one face in different styles. For reference: the two "
+        "exemplars, which also differ in their faces.",
         (("diversity_exemplars_line", "exemplars"),),
     ),
     Measure(
         "structure_moved",
         "own exemplar",
         "Do the shapes follow the exemplar?",
-        "Share of the way that the face's landmarks went towards the exemplar's, without place, "
-        "size, tilt and turn of the head: 0 is the face, 1 the exemplar. The line is the way "
-        "towards the other exemplars, which a method that moves all faces alike goes just as far. "
-        "Pictures on which the landmark model is lost are left out.",
+        "How far the face's landmarks moved towards the exemplar's, without position, size, tilt "
+        "and yaw of the head: 0 is the face, 1 the exemplar. For reference: movement towards the "
+        "other exemplars, which is just as large for a method that changes all faces in the same "
+        "way. Images in which no landmarks are found are left out.",
         (("structure_moved_other_line", "other exemplars"),),
     ),
     Measure(
         "pose_change",
         "own photo",
-        "Does the head stay as it was?",
-        "Change of turn and nod of the head, by landmarks: 0 is kept, 1 what two different faces "
-        "differ by. Lower is better; the line is the result against the other photos.",
+        "Does the head keep its pose?",
+        "Change of yaw and pitch, by landmarks: 0 is unchanged, 1 the mean difference between two "
+        "faces. Lower is better. For reference: results and other photos.",
         (("pose_impostor_line", "other photos"), ("pose_people_line", "photo to photo")),
     ),
     Measure(
         "expression_change",
         "own photo",
-        "Does the expression stay?",
-        "Change of mouth and eyes, by landmarks, less what the exemplar does to all faces alike: "
-        "large eyes are its structure. 0 is kept, 1 what two different faces differ by.",
+        "Does the face keep its expression?",
+        "Change of mouth and eyes, by landmarks, without what an exemplar changes in all faces: "
+        "large eyes, for instance, are part of its structure. 0 is unchanged, 1 the mean "
+        "difference between two faces.",
         (
             ("expression_impostor_line", "other photos"),
             ("expression_people_line", "photo to photo"),
@@ -143,10 +159,11 @@ MEASURES = (
     Measure(
         "artefact_rate",
         "results",
-        "Is a face lost?",
-        "Share of results in which the detector finds no face, or not where the landmark model "
-        "does, or not where it has to be. Lower is better; drawn exemplars can defeat both, too. "
-        "The last line is the share of results whose shapes could be measured.",
+        "Does every result show a face?",
+        "Share of results without a plausible face: the detector finds none, or the landmark model "
+        "disagrees with it, or the face is not where it should be. Lower is better; drawn "
+        "exemplars can fail this test, too. The last line is the share of results whose shapes "
+        "could be measured.",
         (
             ("artefact_faces_line", "untouched faces"),
             ("artefact_exemplars_line", "exemplars"),
@@ -156,26 +173,26 @@ MEASURES = (
     Measure(
         "natural_kid",
         "g(z_i+)",
-        "Is destylization realistic?",
-        "Kernel distance of the faces behind the exemplars to faces of random codes. Lower is "
-        "better; the exemplars themselves are the line to beat, one half of the random faces "
-        "against the other is the floor.",
+        "Does destylization give realistic faces?",
+        "Kernel distance between the destylized exemplars and faces of random codes. Lower is "
+        "better. For reference: the exemplars themselves, and the distance between two random "
+        "halves of the random faces, which is as low as it gets.",
         (("natural_exemplars_line", "exemplars"), ("natural_halves_line", "faces, halves")),
     ),
     Measure(
         "large_lpips",
         "large, reduced",
-        "Does the largest picture agree with the small one?",
-        "LPIPS of the picture at full size, reduced, to the one rendered small. Lower is better; "
-        "two results of one face in different styles are the line.",
+        "Do large and small renderings agree?",
+        "LPIPS between the full-size image, reduced, and the one rendered small. Lower is better. "
+        "For reference: two results of one face in different styles.",
         (("diversity_lpips", "style to style"),),
     ),
     Measure(
         "large_detail",
         "detail",
-        "Is the largest picture sharp?",
-        "What only the full size holds, as a share of what the generator's own full-size picture "
-        "of the same face holds: 1 is as detailed as a photo.",
+        "Is the full-size image sharp?",
+        "Detail that only the full size can show, relative to the generator's own full-size image "
+        "of the same face: 1 is as detailed as a photo.",
         (),
     ),
     *(
@@ -183,19 +200,19 @@ MEASURES = (
             f"enrolled_{key}",
             "added",
             title,
-            f"{meaning} The line is the same of the exemplars of the training.",
+            f"{meaning} For reference: the exemplars of the training.",
             ((f"enrolled_{key}_trained_line", "trained"),),
         )
         for key, title, meaning in (
             (
                 "style_nearest",
                 "Is an exemplar added later the nearest of all?",
-                "Exemplars that no training has seen were added to the finished model: fraction of "
-                "results whose own exemplar is the nearest of all, the trained ones among them.",
+                "Exemplars that no training has seen were added to the finished model. Share of "
+                "results whose own exemplar is the nearest of all, including the trained ones.",
             ),
             (
                 "style_distance",
-                "How close does an exemplar added later come?",
+                "How close are results to an exemplar added later?",
                 "Style distance of results to their own, added exemplar. Lower is better.",
             ),
             (
@@ -206,7 +223,7 @@ MEASURES = (
             (
                 "identity_same",
                 "Is it still the same person, in a style added later?",
-                "Similarity of dlib's descriptors of result and photo.",
+                "Similarity of dlib's face descriptors of a result and of its own photo.",
             ),
         )
     ),
@@ -215,22 +232,22 @@ MEASURES = (
 HEADLINES = (
     Headline(
         ("kid_ratio",),
-        "of the untouched faces' kernel distance to the style set is left",
+        "of the kernel distance between faces and style set remains in the results",
         lambda f: _percent(f, "kid_ratio"),
     ),
     Headline(
         ("identity_recognised",),
-        "of results are recognised as their own person among all held-out faces",
+        "of results are recognised as the right person among all held-out faces",
         lambda f: _percent(f, "identity_recognised"),
     ),
     Headline(
         ("style_nearer_than_mean",),
-        "of results are nearer to their own exemplar than to the average other",
+        "of results are closer to their own exemplar than to the average other",
         lambda f: _percent(f, "style_nearer_than_mean"),
     ),
     Headline(
         ("reconstruction_lpips",),
-        "LPIPS between an exemplar and its redrawing by the model",
+        "LPIPS between an exemplar and the model's rendering of it",
         lambda f: number(f["reconstruction_lpips"].value),
     ),
 )

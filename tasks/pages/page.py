@@ -1,4 +1,4 @@
-"""The report page, section by section, from data to one self-contained HTML string."""
+"""Report page: data rendered section by section into one self-contained HTML string."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from dualstylegan.evaluation.bootstrap import Interval
 from tasks.pages import charts
 from tasks.pages.charts import number
-from tasks.pages.comparison import Board, Enrolled, board_section, enrolled_section
+from tasks.pages.comparison import AddedStyles, Board, added_section, board_section
 from tasks.pages.markup import document, picture, section, table, tag, text
 from tasks.pages.measures import HEADLINES, MEASURES, Measure
 
@@ -21,7 +21,7 @@ HERO_PX, GRID_PX, SMALL_PX = 448, 224, 128
 
 @dataclass(frozen=True)
 class Transfer:
-    """One picture of the hero strip."""
+    """Image of the strip at the top: a face, an exemplar and the result."""
 
     content: str
     style: str
@@ -32,7 +32,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Grid:
-    """Results of faces (down) in styles (across); `results[row][column]`."""
+    """Results of faces (rows) in styles (columns); `results[row][column]`."""
 
     contents: Sequence[tuple[str, Picture]]
     styles: Sequence[tuple[str, Picture]]
@@ -41,7 +41,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Triple:
-    """Destylization of one exemplar: itself, the natural face of its fitted code, g(z_i+)."""
+    """Destylization of one exemplar: the exemplar, g(z_e+) and g(z_i+)."""
 
     name: str
     exemplar: Picture
@@ -61,7 +61,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Curves:
-    """Losses of one stage: name of each, its steps and values; and pictures during training."""
+    """Losses of one stage (steps and values by name), and sample images taken during training."""
 
     stage: str
     losses: Mapping[str, tuple[Sequence[float], Sequence[float]]]
@@ -70,7 +70,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a weight or an image comes from, and under which licence."""
+    """Origin and licence of a weight file or an image."""
 
     name: str
     origin: str
@@ -80,7 +80,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows; a part that is empty leaves its section out."""
+    """Content of the page; an empty part leaves its section out."""
 
     title: str
     lede: str
@@ -92,7 +92,7 @@ class Report:
     figures: Mapping[str, Interval] = field(default_factory=dict)
     board: Board | None = None
     ablations: Board | None = None
-    enrolled: Enrolled | None = None
+    added: AddedStyles | None = None
     weights: Sequence[Source] = ()
     images: Sequence[Source] = ()
     seconds: Sequence[tuple[str, float]] = ()
@@ -102,12 +102,12 @@ class Report:
 
 def _hero(report: Report) -> str:
     def card(shown: Transfer) -> str:
-        alt = f"{shown.content} restyled after exemplar {shown.style}"
+        alt = f"{shown.content} in the style of {shown.style}"
         made_from = tag(
             "div",
             picture(shown.face, f"The face of {shown.content}", SMALL_PX),
             picture(shown.exemplar, f"Exemplar {shown.style}", SMALL_PX),
-            tag("span", f"{text(shown.content)}<br>as {text(shown.style)}"),
+            tag("span", f"{text(shown.content)}<br>in the style of {text(shown.style)}"),
             class_="from",
         )
         return tag("figure", picture(shown.result, alt, HERO_PX, "result"), made_from)
@@ -142,7 +142,7 @@ def _grid(report: Report) -> str:
     return section(
         "grid",
         "Every face in every style",
-        "Faces run down, exemplars across. The faces were held out: no training has seen them.",
+        "Faces in rows, exemplars in columns. No training has seen these faces.",
         table(header, rows, class_="pictures"),
     )
 
@@ -154,7 +154,7 @@ def _triples(report: Report) -> str:
     def figure(triple: Triple) -> str:
         shown = (
             (triple.exemplar, f"Exemplar {triple.name}"),
-            (triple.extrinsic, f"{triple.name} embedded by the face generator"),
+            (triple.extrinsic, f"{triple.name} as the face generator embeds it"),
             (triple.intrinsic, f"{triple.name} as a realistic face"),
         )
         row = tag("div", *(picture(image, alt, GRID_PX) for image, alt in shown))
@@ -163,8 +163,9 @@ def _triples(report: Report) -> str:
     return section(
         "destylization",
         "From portrait to person",
-        "Destylization finds the face behind each exemplar: the exemplar, what g makes of "
-        "the code that fits it on g', and the face g(z_i+) that it is paired with in training.",
+        "Destylization turns each exemplar into a realistic face. From left to right: the "
+        "exemplar, g(z_e+), the natural generator's image of the code that fits it on the adapted "
+        "generator g', and g(z_i+), the face it is paired with in training.",
         tag("div", *(figure(triple) for triple in report.triples), class_="triples"),
     )
 
@@ -184,8 +185,9 @@ def _sweep(report: Report) -> str:
     return section(
         "weights",
         "How much structure, how much colour",
-        f"{sweep.content} after {sweep.style}: two dials blend the exemplar's shapes and its "
-        "colours in, each on its own. The first picture is the face as its code renders it.",
+        f"{sweep.content} in the style of {sweep.style}. One weight sets how much of the "
+        "exemplar's shapes is taken over, the other how much of its colours. With both at 0 the "
+        "result is the face as the generator embeds it.",
         table(header, rows, class_="pictures sweep"),
     )
 
@@ -194,8 +196,8 @@ def _measure(measure: Measure, figures: Mapping[str, Interval]) -> str:
     rows = [(measure.short, figures[measure.key], True)]
     rows += [(label, figures[key], False) for key, label in measure.lines if key in figures]
     spoken = "; ".join(
-        f"{label}: {number(found.value)}, from {number(found.low)} to {number(found.high)}"
-        for label, found, _ in rows
+        f"{label}: {number(figure.value)}, from {number(figure.low)} to {number(figure.high)}"
+        for label, figure, _ in rows
     )
     words = tag("div", tag("h3", text(measure.title)), tag("p", text(measure.meaning)))
     return tag("div", words, charts.intervals(rows, spoken), class_="measure")
@@ -207,9 +209,9 @@ def _measures(report: Report) -> str:
         return ""
     return section(
         "measures",
-        "Measured, beside the line to beat",
-        "Each figure stands with its 95 % bootstrap interval, resampling faces and exemplars, "
-        "above what it has to be held against.",
+        "Measures and reference values",
+        "Each figure is shown with its 95 % bootstrap interval, for which faces and exemplars are "
+        "resampled. Reference values are listed below it.",
         *shown,
     )
 
@@ -222,31 +224,34 @@ def _ablations(report: Report) -> str:
     return board_section(report.ablations) if report.ablations else ""
 
 
-def _enrolled(report: Report) -> str:
-    return enrolled_section(report.enrolled) if report.enrolled else ""
+def _added(report: Report) -> str:
+    return added_section(report.added) if report.added else ""
 
 
 def _training(report: Report) -> str:
     parts = []
     for stage in report.curves:
-        drawn = [charts.curve(name, *points) for name, points in stage.losses.items()]
+        curves = [charts.curve(name, *points) for name, points in stage.losses.items()]
         samples = [
             tag(
                 "figure",
-                picture(image, f"Pictures of {stage.stage} at {when}", HERO_PX),
+                picture(image, f"Samples of {stage.stage} at {when}", HERO_PX),
                 tag("figcaption", text(when)),
             )
             for when, image in stage.samples
         ]
         parts += [
             tag("h3", text(stage.stage)),
-            tag("div", *drawn, class_="charts"),
+            tag("div", *curves, class_="charts"),
             tag("div", *samples, class_="strip") if samples else "",
         ]
     if not parts:
         return ""
     return section(
-        "training", "Training", "Every loss by step, faint as measured, bold averaged.", *parts
+        "training",
+        "Training",
+        "All losses by step: thin lines as logged, thick lines averaged.",
+        *parts,
     )
 
 
@@ -285,8 +290,8 @@ def _provenance(report: Report) -> str:
         return ""
     return section(
         "provenance",
-        "Where it all comes from",
-        "Every weight and every picture, with its origin and its licence, and every setting.",
+        "Origins, licences and settings",
+        "Origin and licence of every weight file and every image, and all settings of this run.",
         *body,
     )
 
@@ -299,7 +304,7 @@ def _times(report: Report) -> str:
     return section(
         "time",
         "Time",
-        f"Seconds of each stage when it last ran, {total / 60:.1f} minutes in all.",
+        f"Seconds that each stage took when it last ran; {total / 60:.1f} minutes in total.",
         charts.bars(report.seconds, "s", spoken),
     )
 
@@ -309,7 +314,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("leaderboard", "Leaderboard", _board),
     ("ablations", "Ablations", _ablations),
     ("measures", "Measures", _measures),
-    ("held-out", "New exemplars", _enrolled),
+    ("held-out", "New exemplars", _added),
     ("weights", "Weights", _sweep),
     ("destylization", "Destylization", _triples),
     ("training", "Training", _training),
@@ -319,7 +324,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
 
 
 def render(report: Report) -> str:
-    """The page: one HTML string without scripts and without a single outside reference."""
+    """Render the page: one HTML string without scripts and without external references."""
     sections = [(anchor, name, make(report)) for anchor, name, make in _SECTIONS]
     links = [
         tag("li", tag("a", text(name), href=f"#{anchor}"))

@@ -1,4 +1,4 @@
-"""The report's look: paper and ink, one accent, system fonts, nothing fetched."""
+"""Style sheet of the pages: light and dark mode, system fonts, no external resources."""
 
 STYLE = """
 :root {

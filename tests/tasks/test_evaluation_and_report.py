@@ -162,18 +162,18 @@ def test_page_shows_it_all(inside: Path) -> None:
         "Every face in every style",
         "From portrait to person",
         "How much structure",
-        "Measured, beside",
+        "Measures and reference values",
         "finetune_loss",
         "StyleGAN2 on FFHQ",
         "2.50 s",
         "step 10",
         "seed 1",
-        "Beside simpler methods",
+        "Comparison with simpler methods",
         "Exemplars added later",
-        f"Each took: {HELD_OUT} 61.5 s.",
+        f"Time to add each exemplar: {HELD_OUT} 61.5 s.",
         "Do the shapes follow",
         "Can an exemplar added later be redrawn",
-        "Without one of its parts",
+        "Ablation study",
     ):
         assert words in page, words
     boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3

@@ -210,9 +210,9 @@ def test_a_set_that_will_not_do_is_not_trained_on(
         diagnose.main()
     assert stopped.value.code == 2
     told = capsys.readouterr().err
-    assert "this style set will not do" in told
+    assert "the style set is not fit for training" in told
     assert "diagnose.proceed: true" in told
-    assert "repeats ann" in Path("data/reports/diagnosis.html").read_text()
+    assert "duplicate of ann" in Path("data/reports/diagnosis.html").read_text()
     assert not Path("data/codes/diagnosed.json").exists()
     diagnose.run(settings.diagnose.model_copy(update={"proceed": True}))
     assert Path("data/codes/diagnosed.json").exists()

@@ -10,7 +10,14 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from tasks.pages.diagnosis import Diagnosis, Limits, Verdict, diagnose, repeats, spreads_above
+from tasks.pages.diagnosis import (
+    Diagnosis,
+    Limits,
+    Verdict,
+    diagnose,
+    duplicates,
+    robust_deviations,
+)
 from tasks.pages.diagnosis_page import render
 
 LIMITS = Limits(duplicate=0.97, abstract=3.0, fewest=4, refused=0.5)
@@ -44,18 +51,18 @@ def test_a_picture_given_twice_is_found(change: str) -> None:
         "noisy": first + 0.05 * noise,
         "smaller": F.interpolate(F.interpolate(first, (24, 24), mode="area"), (64, 64)),
     }[change]
-    found = repeats(torch.cat((images, copy)), LIMITS.duplicate)
+    found = duplicates(torch.cat((images, copy)), LIMITS.duplicate)
     assert {later: earlier for later, (earlier, _) in found.items()} == {5: 1}
 
 
 def test_three_copies_all_name_the_first() -> None:
     image = pictures(1)
-    found = repeats(torch.cat((image, image, image)), LIMITS.duplicate)
+    found = duplicates(torch.cat((image, image, image)), LIMITS.duplicate)
     assert [found[i][0] for i in (1, 2)] == [0, 0]
 
 
 def test_spreads_do_not_hang_on_the_outlier() -> None:
-    spreads = spreads_above([1.0, 1.1, 0.9, 1.05, 0.95, 9.0])
+    spreads = robust_deviations([1.0, 1.1, 0.9, 1.05, 0.95, 9.0])
     assert spreads[-1] > 50
     assert max(spreads[:-1]) < 2
 
@@ -74,12 +81,12 @@ def test_each_exemplar_gets_its_reason() -> None:
         "p4": Verdict.GOOD,
     }
     reasons = {one.name: " ".join(one.reasons) for one in found.findings}
-    assert "repeats p2" in reasons["p5"]
+    assert "duplicate of p2" in reasons["p5"]
     assert "abstract" in reasons["p3"]
     assert "small" in reasons["p0"]
     assert reasons["p1"] == ""
     assert found.verdict is Verdict.GOOD
-    assert found.reasons[0] == "4 of 7 portraits will help."
+    assert found.reasons[0] == "4 of 7 portraits are useful for training."
 
 
 def test_what_holds_for_most_is_said_once_of_the_set() -> None:
@@ -87,18 +94,18 @@ def test_what_holds_for_most_is_said_once_of_the_set() -> None:
     losses = {"inversion": [1.0] * 5, "destylization": [1.0] * 5}
     flags = {name: ["small"] for name in names} | {"p2": ["small", "turned"]}
     found = diagnose(names, pictures(5), flags, losses, {}, LIMITS)
-    assert any("Of most portraits: the face is small" in reason for reason in found.reasons)
+    assert any("In most portraits the face is small" in reason for reason in found.reasons)
     assert {one.name: len(one.reasons) for one in found.findings if one.reasons} == {"p2": 1}
 
 
 def test_small_sets_are_doubtful_and_faceless_ones_useless() -> None:
     few = judged(pictures(3), [0.3, 0.3, 0.3])
     assert few.verdict is Verdict.DOUBTFUL
-    assert "by heart" in few.reasons[1]
+    assert "memorise" in few.reasons[1]
     assert judged(pictures(1), [0.3]).verdict is Verdict.USELESS
     faceless = judged(pictures(4), [0.3] * 4, **{f"x{i}": "no face" for i in range(5)})
     assert faceless.verdict is Verdict.USELESS
-    assert "no face that can be found" in faceless.reasons[-1]
+    assert "no face was found" in faceless.reasons[-1]
 
 
 def test_the_page_shows_every_portrait_and_stands_alone() -> None:
@@ -107,7 +114,7 @@ def test_the_page_shows_every_portrait_and_stands_alone() -> None:
     found = judged(images, [0.3] * 5, **{"<ghost>": "no <face>"})
     page = render(found, {f"p{i}": Image.new("RGB", (8, 8)) for i in range(5)})
     assert page.count("<img") == 5
-    assert "This set will do." in page
+    assert "This style set is fit for training." in page
     assert "&lt;ghost&gt;" in page
     assert "no &lt;face&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:)[^"]*"', page)

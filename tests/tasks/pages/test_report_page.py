@@ -16,7 +16,10 @@ import pytest
 from PIL import Image
 
 from dualstylegan.evaluation.bootstrap import Interval
-from tasks.pages import charts
+from dualstylegan.evaluation.leaderboard import Comparison, Row
+from tasks.pages import base_page, charts, diagnosis_page, leaderboard_page
+from tasks.pages.comparison import AddedStyles, Board
+from tasks.pages.diagnosis import Diagnosis, Finding, Verdict
 from tasks.pages.markup import data_uri, tag
 from tasks.pages.page import (
     Curves,
@@ -230,3 +233,58 @@ def test_the_browser_would_have_told(tmp_path: Path) -> None:
     assert answers["broken"] == 1
     assert "/missing.png" in asked
     assert "CONSOLE" in log
+
+
+HOSTILE = """<script>alert("it's")</script>&amp"""
+
+
+def hostile_pages() -> dict[str, str]:
+    """Every page, with markup wherever text of users, files or settings is shown."""
+    name, image = HOSTILE, patch(0, 16)
+    named = [(name, image)] * 2
+    comparisons = {"kid_results": Comparison("first", Interval(1, 0, 2))}
+    rows = [Row(name, {"kid_results": Interval(1, 0, 2)}, comparisons)] * 2
+    board = Board(rows, name, named, named, {name: [image, image]}, "leaderboard", name)
+    report = Report(
+        title=name,
+        lede=name,
+        hero=[Transfer(name, name, image, image, image)],
+        grid=Grid(named, named, [[image, image]] * 2),
+        triples=[Triple(name, image, image, image)],
+        sweep=Sweep(name, name, (0.0, 1.0), [[image, image]] * 2),
+        curves=[Curves(name, {name: ([0, 1], [1.0, 0.5])}, [(name, image)])],
+        board=board,
+        ablations=board,
+        added=AddedStyles(named, [image] * 2, named, [[image, image]] * 2, {name: 1.0}),
+        weights=[Source(name, name, name, name)],
+        images=[Source(name, name, name, name)],
+        seconds=[(name, 1.0)],
+        settings={name: {name: name}},
+        closing=name,
+    )
+    finding = Finding(name, Verdict.GOOD, (name,), {name: 1.0})
+    curve = {name: [{"step": 0.0, name: 1.0}, {"step": 1.0, name: 2.0}]}
+    return {
+        "report": render(report),
+        "leaderboard": leaderboard_page.render(rows, {name: image}, name),
+        "diagnosis": diagnosis_page.render(
+            Diagnosis(Verdict.GOOD, (name,), (finding,)), {name: image}
+        ),
+        "base": base_page.render(
+            {name: {name: {name: 1.0}}}, curve, [base_page.Picture(name, [name], image)]
+        ),
+    }
+
+
+def test_all_text_from_outside_is_escaped_on_every_page() -> None:
+    for page, html in hostile_pages().items():
+        assert html.count("&lt;script&gt;") > 3, page
+        seen = Pictures()
+        seen.feed(html)
+        assert "script" not in seen.tags, page
+        assert 'alert("it' not in html, page
+        # a reader of the page gets the text that was given
+        texts = [str(image["alt"]) for image in seen.images]
+        named = [alt for alt in texts if not alt.startswith("Structure weight")]
+        assert named, page
+        assert all(HOSTILE in alt for alt in named), page
