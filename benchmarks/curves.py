@@ -104,7 +104,7 @@ def embedded(setting: Setting) -> tuple[StyleTraining, Tensor]:
     plan: StylePlan = chosen_plan(StylePlan, chosen)
     training = StyleTraining(
         network,
-        DiscriminatorTrainer(discriminator, DiscriminatorPlan()),
+        DiscriminatorTrainer(discriminator, DiscriminatorPlan(augment=0.5)),
         perceptual,
         identity,
         lambda index: portraits[index],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from tasks.pages.page import (
 from tasks.shared.aligned import read_aligned
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
+from tasks.shared.settings import Report as ReportSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,23 +43,6 @@ CLOSING = (
 )
 
 
-@dataclass(frozen=True)
-class ReportChoice:
-    """Title of the page, and numbers of images on it.
-
-    Attributes:
-        title: heading of the page.
-        hero: images at the top.
-        grid_styles: exemplars in the grid; all faces are shown.
-        triples: destylization triples.
-        samples: sample images per training.
-    """
-
-    title: str = "Portraits, restyled"
-    hero: int = 4
-    grid_styles: int = 12
-    triples: int = 12
-    samples: int = 4
 
 
 def best_pairs(pairs: pd.DataFrame, count: int) -> list[tuple[str, str]]:
@@ -223,7 +206,7 @@ def timings() -> list[tuple[str, float]]:
     return [(path.stem, float(read_json(path)["seconds"])) for path in files]
 
 
-def collect(chosen: ReportChoice, settings: Mapping[str, object]) -> Report:
+def collect(chosen: ReportSettings, settings: Mapping[str, object]) -> Report:
     """Collect the content of the page."""
     import pandas as pd
 
@@ -258,8 +241,8 @@ def main() -> None:
     settings = load_settings()
 
     def write() -> None:
-        values = settings.model_dump(mode="json", exclude={"runtime"})
-        write_text(Paths.report, render(collect(ReportChoice(**values["report"]), values)))
+        shown = settings.model_dump(mode="json", exclude={"runtime"})
+        write_text(Paths.report, render(collect(settings.report, shown)))
 
     run_stage("report", write)
 

@@ -48,7 +48,7 @@ class DiscriminatorPlan:
     rate: float = 0.002
     r1_weight: float = 5.0
     r1_steps: int = 16
-    augment: float = 0.5
+    augment: float = 0.0
     augment_target: float = 0.0
     augment_images: int = 500_000
     weight: float = 1.0

@@ -29,9 +29,11 @@ from tasks.shared.renderings import EvaluationFiles
 from tasks.shared.settings import DecidingMeasure
 from tests.support.measuring_networks import PLAN, extractor
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
+from tests.support.settings import shipped
 
 FACES = ("ada", "bo", "cy")
 *TRAINED, HELD_OUT = STYLE_NAMES
+SHOWN = shipped().report.model_copy(update={"hero": 3, "grid_styles": 2})
 
 
 def face(seed: int) -> Image.Image:
@@ -157,7 +159,7 @@ def test_every_result_is_on_disk(inside: Path) -> None:
 
 
 def test_page_shows_it_all(inside: Path) -> None:
-    page = render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
+    page = render(report.collect(SHOWN, {"seed": 0}))
     for words in (
         "Every face in every style",
         "From portrait to person",
@@ -178,7 +180,7 @@ def test_page_shows_it_all(inside: Path) -> None:
         assert words in page, words
     boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3
     assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added
-    assert page == render(report.collect(report.ReportChoice(hero=3, grid_styles=2), {"seed": 0}))
+    assert page == render(report.collect(SHOWN, {"seed": 0}))
     assert list(pd.read_csv(Paths.plots / "finetune.csv")) == ["step", "finetune_loss"]
 
 
@@ -214,4 +216,4 @@ def test_missing_stage_is_named(
     monkeypatch.chdir(tmp_path / "copy")
     (Paths.evaluation / "evaluation.json").unlink()
     with pytest.raises(DataError, match=r"evaluation.json.*run the stage"):
-        report.collect(report.ReportChoice(), {})
+        report.collect(SHOWN, {})

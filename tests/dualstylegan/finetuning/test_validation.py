@@ -158,7 +158,7 @@ class Certain(Discriminator):
 @pytest.mark.parametrize(("logit", "target", "after"), [(1.0, 0.6, 0.52), (-1.0, 0.6, 0.48)])
 def test_augmentation_follows_how_often_the_discriminator_is_right(logit, target, after):
     trainer = DiscriminatorTrainer(
-        Certain(logit), DiscriminatorPlan(augment_target=target, augment_images=100)
+        Certain(logit), DiscriminatorPlan(augment=0.5, augment_target=target, augment_images=100)
     )
     images = torch.randn(2, 3, SIZE, SIZE)
     trainer.update(images, images, 1, torch.Generator().manual_seed(0))

@@ -13,8 +13,11 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
 
 from dualstylegan.errors import DualStyleGANError, SettingsError
+from dualstylegan.evaluation.run import EvaluationPlan
+from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from tasks.base.settings import BaseSettings
+from tasks.evaluate import plan_of
 from tasks.pages.measures import MEASURES
 from tasks.shared import profile
 from tasks.shared.settings import DecidingMeasure, Package, Settings, load
@@ -68,6 +71,20 @@ def test_a_value_that_turns_something_off_says_so(schema: type[BaseModel]) -> No
     assert {key.replace("gpu.", "cpu.") for key in silent} <= told_by_their_unit | {
         f"{section}.truncation: 0" for section in ("adapt", "finetune", "package")
     }
+
+
+def test_defaults_of_the_core_are_those_of_the_shipped_settings() -> None:
+    """A library user without params.yaml gets what the pipeline measures."""
+    settings = shipped()
+    assert plan_of(settings) == EvaluationPlan()
+    added, evaluation = AddStyleSettings(), settings.evaluate
+    assert (added.invert_steps, added.refine_steps) == (
+        evaluation.held_out_invert_steps,
+        evaluation.held_out_refine_steps,
+    )
+    for section in (settings.invert, settings.refine):
+        for name in section.model_fields_set & set(vars(added)) - {"steps"}:
+            assert getattr(added, name) == getattr(section, name), name
 
 
 def test_settings_do_not_change() -> None:
