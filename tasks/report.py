@@ -43,8 +43,6 @@ CLOSING = (
 )
 
 
-
-
 def best_pairs(pairs: pd.DataFrame, count: int) -> list[tuple[str, str]]:
     """Select pairs of face and exemplar with the best sum of likeness and style, standardised.
 
