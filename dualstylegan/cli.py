@@ -76,11 +76,10 @@ def build_app() -> typer.Typer:
         align: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
         paste: Annotated[bool, typer.Option("--paste", help="Put it back into the photo.")] = False,
         fit_steps: Annotated[
-            int, typer.Option(min=0, max=1000, help="Optimisation steps for a better likeness.")
-        ] = 24,
-        refine: Annotated[
-            int | None, typer.Option(min=0, max=1000, hidden=True, help="Old name of --fit-steps.")
+            int | None,
+            typer.Option("--fit-steps", help="Steps that fit a code to the face; 0: none."),
         ] = None,
+        refine: Annotated[int | None, typer.Option(hidden=True)] = None,
         device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     ) -> None:
         """Restyle the face in PHOTO after a style and write the result."""

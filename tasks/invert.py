@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dualstylegan.codes.inversion import OptimizationSchedule, encode, invert, resize_images
+from dualstylegan.codes.inversion import encode, fit
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
-from dualstylegan.networks.encoder import INPUT_PX
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import item_key, load_settings, prepare, run_stage
@@ -30,6 +29,7 @@ class Inverter:
         self.device = prepare(settings.runtime)
         profile = self.profile
         networks = open_networks(profile)
+        self.encoder_px = networks.config().encoder_px
         self.generator = place(networks.generator(), profile, self.device)
         self.encoder = networks.encoder().to(self.device)
         self.lpips = place(networks.lpips(), profile, self.device)
@@ -39,7 +39,7 @@ class Inverter:
     def codes(self, folder: Path, steps: int) -> CodeTable:
         """Codes of every portrait of a folder, with the loss before and after optimisation."""
         size = self.profile.working_size
-        portraits = read_portraits(folder, max(size, INPUT_PX)).to(self.device)
+        portraits = read_portraits(folder, max(size, self.encoder_px)).to(self.device)
         chosen = self.chosen.model_dump(exclude={"style_steps", "content_steps"})
         keys = [
             item_key(VERSION, sha256, size, self.profile.bfloat16, steps, chosen, self.digests)
@@ -61,16 +61,15 @@ class Inverter:
 
     def _batch(self, portraits: PortraitSet, indices: list[int], steps: int, tick: Tick) -> Tensors:
         images = portraits.images(indices)
-        start = encode(self.encoder, images)
         if steps == 0:
-            return {"code": start}
-        found = invert(
+            return {"code": encode(self.encoder, images)}
+        found = fit(
             self.generator,
+            self.encoder,
             self.lpips,
-            resize_images(images, self.profile.working_size),
-            start,
-            OptimizationSchedule(steps),
-            space="z_plus",
+            images,
+            size=self.profile.working_size,
+            steps=steps,
             rate=self.chosen.rate,
             pixel_weight=self.chosen.pixel_weight,
             progress=tick,

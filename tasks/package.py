@@ -1,4 +1,4 @@
-"""Stage `package`: network, encoder, style codes and sampler become one model folder."""
+"""Stage `package`: one self-contained model folder from network, encoder, codes and sampler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dualstylegan.codes.tables import CodeTable, read_codes
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json
 from dualstylegan.io.images import read_image, thumbnail
-from dualstylegan.networks.loading import NetworkSet, load_trained_dualstylegan
+from dualstylegan.networks.loading import load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
@@ -20,10 +20,11 @@ from dualstylegan.portrait.styles import StyleLibrary
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.settings import Settings
 
 
 def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
-    """The styles whose extrinsic and intrinsic codes are both there, in the order of their names.
+    """Return the styles that have both codes, sorted by name.
 
     Raises:
         DataError: codes are not in Z+, or no style has both.
@@ -38,7 +39,7 @@ def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
 
 
 def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Name, origin and licence of each downloaded weight file, and of the project's own."""
+    """Return name, origin and licence of each downloaded weight file, and of the project's own."""
     found = [
         {
             "name": name,
@@ -53,25 +54,46 @@ def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, s
 
 
 def portrait_origins(path: Path) -> dict[str, int]:
-    """How many portraits come from each origin; a user's own are counted together."""
+    """Count the portraits per origin; a user's own are counted together."""
     import pandas as pd
 
     table = pd.read_parquet(path)
     return dict(sorted(Counter(str(o).split(":")[0] for o in table["origin"]).items()))
 
 
-def package(
-    networks: NetworkSet, name: str, defaults: TransferDefaults, thumbnail_px: int
-) -> PortraitModel:
-    """Assemble the model from the outputs of the stages before and write its folder."""
+def transfer_defaults(settings: Settings) -> TransferDefaults:
+    """Return the model's defaults: faces are fitted as `invert` fits the content faces.
+
+    The evaluation measures those codes, so what it measures is what every user of the model gets.
+    """
+    chosen, fit = settings.package, settings.invert
+    return TransferDefaults(
+        structure=chosen.structure,
+        color=chosen.color,
+        truncation=chosen.truncation,
+        fit_steps=fit.content_steps,
+        fit_rate=fit.rate,
+        fit_pixel_weight=fit.pixel_weight,
+        fit_px=settings.profile.working_size,
+        crop_px=settings.align.size,
+    )
+
+
+def package(settings: Settings) -> PortraitModel:
+    """Assemble the model from the outputs of the stages before and write its folder.
+
+    Raises:
+        DataError: a stage's output is missing; CheckpointError: weights do not fit.
+    """
     from dualstylegan.codes.sampling import StyleSampler
 
     network, network_config = load_trained_dualstylegan(Paths.finetuned)
     styles = style_library(read_codes(Paths.refined_codes), read_codes(Paths.intrinsic_codes))
     config = PortraitConfig(
-        name=name,
+        name=settings.package.name,
         network=network_config,
-        defaults=defaults,
+        bfloat16=settings.profile.bfloat16,
+        defaults=transfer_defaults(settings),
         styles=styles.names,
         has_sampler=True,
     )
@@ -84,28 +106,26 @@ def package(
     model = PortraitModel(
         config,
         network,
-        networks.encoder(),
+        open_networks(settings.profile).encoder(),
         styles,
         sampler=StyleSampler.load(Paths.sampler / SAMPLER_FILE),
         card=card,
         thumbnails={
-            name: thumbnail(read_image(Paths.exemplars / f"{name}.png"), thumbnail_px)
+            name: thumbnail(
+                read_image(Paths.exemplars / f"{name}.png"), settings.package.thumbnail_px
+            )
             for name in styles.names
         },
+        weights_dir=Paths.weights,
     )
     model.save_pretrained(Paths.portrait)
     return model
 
 
 def main() -> None:
-    """`python -m tasks.package`."""
+    """Run `python -m tasks.package`."""
     settings = load_settings()
-    chosen = settings.package
-    networks = open_networks(settings.profile)
-    defaults = TransferDefaults(
-        structure=chosen.structure, color=chosen.color, truncation=chosen.truncation
-    )
-    run_stage("package", lambda: package(networks, chosen.name, defaults, chosen.thumbnail_px))
+    run_stage("package", lambda: package(settings))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstylegan.errors import DataError
-from dualstylegan.faces.detect import DETECTOR_FILE
-from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import read_json, sha256_file, write_json
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Register, Settings
@@ -117,6 +115,7 @@ def signature() -> Any:
         ("preserve_color", "boolean"),
         ("size", "long"),
         ("align", "boolean"),
+        ("fit_steps", "long"),
     )
     given: list[ColSpec | TensorSpec] = [ColSpec("string", "image"), ColSpec("string", "style")]
     given += [ColSpec(kind, name, required=False) for name, kind in optional]
@@ -137,17 +136,12 @@ def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> 
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run):
-        faces = Path(folder) / "faces"
-        faces.mkdir()
-        for name in (DETECTOR_FILE, PREDICTOR_FILE):
-            if (Paths.weights / name).is_file():
-                shutil.copy(Paths.weights / name, faces)
         code = Path(folder) / "dualstylegan"
         shutil.copytree(CORE, code, ignore=shutil.ignore_patterns("__pycache__"))
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVING),
-            artifacts={"portrait": str(Paths.portrait), "faces": str(faces)},
+            artifacts={"portrait": str(Paths.portrait)},
             code_paths=[str(code)],
             signature=signature(),
             input_example=example(),

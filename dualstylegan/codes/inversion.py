@@ -240,6 +240,42 @@ def invert(
     return optimize_latents([start], [rate], objective, plan, progress)
 
 
+def fit(
+    generator: Generator,
+    encoder: nn.Module,
+    lpips: PerceptualNetwork,
+    image_NCHW: Tensor,
+    *,
+    size: int,
+    steps: int,
+    rate: float,
+    pixel_weight: float,
+    progress: Callable[[int], None] | None = None,
+) -> OptimizationResult:
+    """Fit Z+ codes to aligned faces: the encoder's codes, then inversion at `size` pixels.
+
+    The pipeline's codes of faces and exemplars and `PortraitModel.transfer` come from here, so
+    that the same aligned face has the same code everywhere.
+
+    Args:
+        generator, encoder, lpips: frozen networks.
+        image_NCHW: faces in [-1, 1], no smaller than `size`.
+        size: side in pixels at which rendering and face are compared.
+        steps, rate, pixel_weight: of `invert`; at least one step.
+    """
+    return invert(
+        generator,
+        lpips,
+        resize_images(image_NCHW, size),
+        encode(encoder, image_NCHW),
+        OptimizationSchedule(steps),
+        space="z_plus",
+        rate=rate,
+        pixel_weight=pixel_weight,
+        progress=progress,
+    )
+
+
 def resize_images(image_NCHW: Tensor, size: int) -> Tensor:
     """Images resized to `size` pixels, anti-aliased."""
     if image_NCHW.shape[-1] == size:

@@ -75,6 +75,17 @@ class NetworkConfig(ClosedSchema):
         default="portrait", description="psp: the published one"
     )
 
+    @property
+    def encoder_px(self) -> int:
+        """Side in pixels of the images that the encoder sees."""
+        if self.encoder == "psp":
+            from dualstylegan.networks.psp import INPUT_PX as PUBLISHED_PX
+
+            return PUBLISHED_PX
+        from dualstylegan.networks.encoder import INPUT_PX
+
+        return INPUT_PX
+
     def build(self) -> DualStyleGAN:
         """The network with random weights."""
         from dualstylegan.networks.dualstylegan import DualStyleGAN

@@ -18,13 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.destylization import naturalise
-from dualstylegan.codes.inversion import OptimizationSchedule, encode, invert, resize_images
+from dualstylegan.codes.inversion import OptimizationSchedule, fit, resize_images
 from dualstylegan.codes.refinement import refine
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.images import image_to_tensor, thumbnail
-from dualstylegan.networks.loading import load_perceptual
-from dualstylegan.networks.precision import set_compute_dtype
-from dualstylegan.portrait.model import PortraitModel, centre_square
+from dualstylegan.portrait.model import PortraitModel, centre_square, fit_size
 from dualstylegan.portrait.styles import StyleLibrary
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
@@ -93,19 +91,15 @@ def add_style(
     """
     _check_name(model, name)
     face = _face(model, portrait, align)
-    sizes = model.generator.output_sizes
-    size = max((px for px in sizes if px <= WORKING_PX), default=min(sizes))
+    size = fit_size(model.generator, WORKING_PX)
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
-    perceptual = load_perceptual(model.weights_dir).to(model.device)
-    set_compute_dtype(perceptual, model.generator.compute_dtype)
-    target = resize_images(image, size)
-    fitted = invert(
+    fitted = fit(
         model.generator,
-        perceptual,
-        target,
-        encode(model.encoder, image),
-        OptimizationSchedule(settings.invert_steps),
-        space="z_plus",
+        model.encoder,
+        model.lpips(),
+        image,
+        size=size,
+        steps=settings.invert_steps,
         rate=settings.rate,
         pixel_weight=settings.pixel_weight,
         progress=lambda step: progress("inversion", step, settings.invert_steps),
@@ -113,8 +107,8 @@ def add_style(
     _, natural = naturalise(model.generator, model.encoder, fitted, fitted, size)
     refined = refine(
         model.network,
-        perceptual,
-        target,
+        model.lpips(),
+        resize_images(image, size),
         natural,
         fitted,
         OptimizationSchedule(settings.refine_steps),
@@ -162,8 +156,5 @@ def _check_name(model: PortraitModel, name: str) -> None:
 
 
 def _face(model: PortraitModel, portrait: Image.Image, align: bool) -> Image.Image:
-    if not align:
-        return centre_square(portrait.convert("RGB"))
-    from dualstylegan.faces.align import align_face
-
-    return align_face(portrait.convert("RGB"), FACE_PX, weights_dir=model.weights_dir).image
+    photo = portrait.convert("RGB")
+    return model.align(photo).image if align else centre_square(photo)

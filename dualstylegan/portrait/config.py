@@ -1,4 +1,7 @@
-"""config.json of a portrait model: networks, defaults of transfer, names of styles."""
+"""config.json of a portrait model: networks, defaults of transfer, names of styles.
+
+Reading it imports no torch, so that a command can check a request before any network is loaded.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,42 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dualstylegan.errors import CheckpointError
+from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.networks.config import CONFIG_FILE, ClosedSchema, NetworkConfig, read_validated
 
 # Bounds that settings of the pipeline share.
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 ModelName = Annotated[str, Field(min_length=1, max_length=100)]
+MAX_FIT_STEPS = 5000
+FitSteps = Annotated[int, Field(ge=0, le=MAX_FIT_STEPS)]
+LatentRate = Annotated[float, Field(gt=0, le=1)]
+LossWeight = Annotated[float, Field(ge=0, le=100)]
+
+SIZE_LIMITS = (64, 1024)
 
 
 class TransferDefaults(ClosedSchema):
-    """What `transfer` does when nothing else is asked for."""
+    """Settings of `transfer` where the caller gives none: the same from every entry point."""
 
     structure: UnitInterval = Field(default=1.0, description="weight of the structure rows")
     color: UnitInterval = Field(default=1.0, description="weight of the colour rows")
     truncation: UnitInterval = Field(default=1.0, description="psi for the face's code; 1: off")
+    fit_steps: FitSteps = Field(
+        default=24, description="steps that fit the code to the face; 0: the encoder's code"
+    )
+    fit_rate: LatentRate = Field(default=0.1, description="learning rate of the fit")
+    fit_pixel_weight: LossWeight = Field(
+        default=0.2, description="weight of the pixel loss of the fit, beside LPIPS of weight 1"
+    )
+    fit_px: int = Field(
+        default=128,
+        ge=32,
+        le=1024,
+        description="side in pixels at which the fit compares; at most the generator's",
+    )
+    crop_px: int = Field(
+        default=256, ge=64, le=1024, description="side in pixels of the face's FFHQ crop"
+    )
 
 
 class PortraitConfig(ClosedSchema):
@@ -29,6 +54,9 @@ class PortraitConfig(ClosedSchema):
     format: Literal[1] = 1
     name: ModelName = "portrait"
     network: NetworkConfig = NetworkConfig()
+    bfloat16: bool = Field(
+        default=False, description="compute feature maps in bfloat16, as the evaluation did"
+    )
     defaults: TransferDefaults = TransferDefaults()
     styles: tuple[str, ...] = Field(description="names, in the order of styles.safetensors")
     has_sampler: bool = False
@@ -43,9 +71,34 @@ def read_config(folder: Path | str) -> PortraitConfig:
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise CheckpointError(
-            "no portrait model here",
+            "no portrait model in this folder",
             file=folder,
             limit=f"a folder with {CONFIG_FILE} and model.safetensors",
-            fix="give the folder that `make demo` made, data/models/portrait",
+            fix="give a folder that `save_pretrained`, `add-style` or `import-published` wrote",
         )
     return read_validated(PortraitConfig, path)
+
+
+def check_options(
+    *,
+    structure: float | None = None,
+    color: float | None = None,
+    truncation: float | None = None,
+    size: int = SIZE_LIMITS[0],
+    fit_steps: int | None = None,
+) -> None:
+    """Refuse options of `transfer` that are out of their bounds.
+
+    Raises:
+        SettingsError: names the option, its value and the bounds.
+    """
+    bounds: dict[str, tuple[float | None, float, float]] = {
+        "structure": (structure, 0, 1),
+        "color": (color, 0, 1),
+        "truncation": (truncation, 0, 1),
+        "size": (size, *SIZE_LIMITS),
+        "fit_steps": (fit_steps, 0, MAX_FIT_STEPS),
+    }
+    for name, (value, low, high) in bounds.items():
+        if value is not None and not low <= value <= high:
+            raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")

@@ -1,4 +1,4 @@
-"""Portrait style transfer for people: a photo and a style's name in, G(E(I), E(S), w) out.
+"""Portrait style transfer: G(E(I), E(S), w) from a photo and the name of a style.
 
 Legend of shape suffixes: N image, S style, L row, D style width, C channel, H height, W width.
 """
@@ -20,38 +20,45 @@ from dualstylegan.io.files import atomic_directory, write_bytes, write_json, wri
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.device import resolve_device
-from dualstylegan.portrait.config import PortraitConfig, read_config
+from dualstylegan.networks.precision import dtype_of, set_compute_dtype
+from dualstylegan.portrait.config import PortraitConfig, check_options, read_config
+from dualstylegan.portrait.face_weights import (
+    FACE_FILES,
+    FOLDER,
+    copy_weights,
+    find_weights,
+    require_weights,
+)
 from dualstylegan.portrait.styles import StyleLibrary
 
 if TYPE_CHECKING:
     from dualstylegan.faces.align import AlignedFace
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
+    from dualstylegan.networks.vgg import LPIPS
 
 ENCODER_FILE = "encoder.safetensors"
 STYLES_FILE = "styles.safetensors"
 CARD_FILE = "MODEL_CARD.md"
 THUMBNAILS = "thumbnails"
-DEFAULT_WEIGHTS = Path("data/weights")
-SIZE_LIMITS = (64, 1024)
-ENCODER_PX = 256
-FIT_PX = 128
-FIT_RATE = 0.1
-FIT_PIXEL_WEIGHT = 0.2
 
 
 class PortraitModel:
-    """Everything that is needed to restyle a portrait.
+    """A trained model that restyles portraits.
 
     Args:
-        config: schema, see `model_config`.
-        network: DualStyleGAN, whose state must fit the config.
+        config: schema, defaults of transfer, and precision of the networks.
+        network: DualStyleGAN, whose state fits the config.
         encoder: E, aligned faces to Z+ codes.
         styles: the named exemplars.
         sampler: draws new style codes; optional.
         card: text of MODEL_CARD.md.
-        thumbnails: small picture of each style, by name; may lack some.
-        weights_dir: where the face detector and landmark model lie.
+        thumbnails: JPEG files of some or all exemplars, by style name.
+        weights_dir: folder of face detector, landmark model and LPIPS; None takes that of
+            DUALSTYLEGAN_WEIGHTS when one of them is needed.
+
+    Raises:
+        CheckpointError: the style codes do not fit the network.
     """
 
     def __init__(
@@ -64,17 +71,18 @@ class PortraitModel:
         sampler: StyleSampler | None = None,
         card: str = "",
         thumbnails: dict[str, bytes] | None = None,
-        weights_dir: Path | str = DEFAULT_WEIGHTS,
+        weights_dir: Path | str | None = None,
     ) -> None:
         self.config = config
-        self.network = network.eval().requires_grad_(False)
-        # one memory format whoever made the encoder: a loaded model then gives the same bits
+        # precision and memory format decide about the last bits: they are set here for everybody
+        self.network = set_compute_dtype(network.eval().requires_grad_(False), self.dtype)
         self.encoder = channels_last(encoder.eval().requires_grad_(False))
         self.styles = styles
         self.sampler = sampler
         self.card = card
         self.thumbnails = thumbnails or {}
-        self.weights_dir = Path(weights_dir)
+        self.weights_dir = None if weights_dir is None else Path(weights_dir)
+        self._lpips: LPIPS | None = None
         self._check_codes()
 
     def _check_codes(self) -> None:
@@ -93,12 +101,18 @@ class PortraitModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """Device of the networks."""
         return self.generator.mean_w.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the networks' feature maps."""
+        return dtype_of(self.config.bfloat16)
 
     def to(self, device: torch.device | str) -> PortraitModel:
         """Move networks and codes to a device, see `resolve_device`; return the model itself."""
         device = resolve_device(device)
+        self._lpips = None
         self.network.to(device)
         self.encoder.to(device)
         self.styles = replace(
@@ -110,7 +124,7 @@ class PortraitModel:
 
     @torch.no_grad()
     def encode(self, face_NCHW: Tensor) -> Tensor:
-        """E(I): aligned faces in [-1, 1] to Z+ codes (N, L, D)."""
+        """Encode aligned faces (N, 3, H, W) in [-1, 1] into Z+ codes E(I), (N, L, D)."""
         codes: Tensor = self.encoder(face_NCHW)
         return codes
 
@@ -125,12 +139,12 @@ class PortraitModel:
         truncation: float | None = None,
         size: int = 256,
     ) -> Tensor:
-        """G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1].
+        """Render G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1].
 
         Args:
-            intrinsic_NLD, extrinsic_NLD: Z+ codes; no extrinsic code gives the plain face.
-            structure, color, truncation: the config's defaults when None.
-            size: pixels; the network renders the next size it has, which is then reduced.
+            intrinsic_NLD, extrinsic_NLD: Z+ codes; without extrinsic codes, g renders the face.
+            structure, color, truncation: None takes the config's defaults.
+            size: pixels; the network renders its next larger size, which is then reduced.
         """
         defaults = self.config.defaults
         rendered = render_size(self.generator, size)
@@ -162,38 +176,41 @@ class PortraitModel:
         size: int = 256,
         align: bool = True,
         paste: bool = False,
-        fit_steps: int = 0,
+        fit_steps: int | None = None,
     ) -> Image.Image:
         """Restyle the face of a photo.
 
         Args:
             image: a photo, or an aligned face if `align` is off.
             style: name of a style, or a Z+ style code (L, D) such as `sample_style` gives.
-            structure: 0 keeps the face's own shapes, 1 takes the exemplar's.
-            color: 0 keeps the face's own colours and textures, 1 takes the exemplar's.
-            preserve_color: run the face's colour codes through the trained colour path in place
-                of the exemplar's: the style's rendering, the photo's palette.
-            truncation: psi for the face's code; below 1 pulls it towards the mean face.
-            size: pixels of the result, 64 to 1024.
-            align: find the face and crop it as FFHQ does; off takes the centre square.
+            structure: weight of the structure rows: 0 keeps the face's shapes, 1 takes the
+                exemplar's; None: the config's default, as for all options below.
+            color: weight of the colour rows: 0 keeps the face's colours, 1 takes the exemplar's.
+            preserve_color: feed the face's own codes to the colour path in place of the
+                exemplar's: the style's rendering in the photo's palette.
+            truncation: psi for the face's code; below 1 it moves towards the mean face.
+            size: side of the result in pixels, 64 to 1024.
+            align: find the face and crop it as FFHQ does; False takes the centre square.
             paste: put the result back into the photo; needs `align`.
-            fit_steps: steps of the fit, the optimisation of the code after the encoder; 0: the
-                encoder's code.
+            fit_steps: optimisation steps that fit the face's code; 0: the encoder's code.
 
         Raises:
             SettingsError: an unknown style, or a value out of its bounds.
             FaceError: no usable face.
+            WeightsError: the face models or LPIPS weights are missing.
         """
-        check_options(structure, color, truncation, size, fit_steps)
+        check_options(
+            structure=structure, color=color, truncation=truncation, size=size, fit_steps=fit_steps
+        )
         if paste and not align:
             raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
         extrinsic_LD = (
             self.styles.extrinsic_of([style])[0] if isinstance(style, str) else style
         ).to(self.device)
         photo = image.convert("RGB")
-        aligned = self._align(photo, max(size, 256)) if align else None
+        aligned = self.align(photo) if align else None
         face = aligned.image if aligned is not None else centre_square(photo)
-        code_LD = self._fit(face, fit_steps)
+        code_LD = self.fit(face, fit_steps)
         if preserve_color:
             rows = self.generator.structure_rows
             extrinsic_LD = torch.cat((extrinsic_LD[:rows], code_LD[rows:]))
@@ -213,7 +230,7 @@ class PortraitModel:
         return result
 
     def sample_style(self, seed: int) -> Tensor:
-        """A new style code (L, D) in Z+, drawn by the sampler.
+        """Draw a new style code (L, D) in Z+ from the sampler.
 
         Raises:
             CheckpointError: the model has no sampler.
@@ -222,35 +239,62 @@ class PortraitModel:
             raise CheckpointError("the model has no style sampler", fix="package it with one")
         return self.sampler.sample(1, seed)[0].to(self.device)
 
-    def _align(self, photo: Image.Image, size: int) -> AlignedFace:
+    def align(self, photo: Image.Image) -> AlignedFace:
+        """Cut the largest face out of an RGB photo, at the size that the model was trained on.
+
+        Raises:
+            FaceError: no usable face.
+            WeightsError: the face models are missing.
+        """
         from dualstylegan.faces.align import align_face
 
-        return align_face(photo, size, weights_dir=self.weights_dir)
+        weights = require_weights(self.weights_dir, *FACE_FILES)
+        return align_face(photo, self.config.defaults.crop_px, weights_dir=weights)
 
-    def _fit(self, face: Image.Image, fit_steps: int) -> Tensor:
-        """Fit a Z+ code (L, D) to an aligned face: the encoder's code, then inversion.
+    def fit(self, face: Image.Image, steps: int | None = None) -> Tensor:
+        """Fit a Z+ code (L, D) to an aligned face.
 
-        Inversion pulls the face that g renders towards the photo (LPIPS and pixels).
+        Args:
+            face: a square FFHQ crop.
+            steps: optimisation steps after the encoder; None takes the config's default, 0 keeps
+                the encoder's code.
+
+        Raises:
+            WeightsError: there are steps and no LPIPS weights.
         """
-        start_NLD = self.encode(image_to_tensor(face, ENCODER_PX)[None].to(self.device))
-        if fit_steps == 0:
-            return start_NLD[0]
-        from dualstylegan.codes.inversion import OptimizationSchedule, invert
-        from dualstylegan.networks.loading import load_perceptual
+        from dualstylegan.codes.inversion import fit
 
-        sizes = self.generator.output_sizes
-        size = max((px for px in sizes if px <= FIT_PX), default=min(sizes))
-        found = invert(
+        defaults = self.config.defaults
+        steps = defaults.fit_steps if steps is None else steps
+        size = fit_size(self.generator, defaults.fit_px)
+        pixels = max(size, self.config.network.encoder_px)
+        image = image_to_tensor(face, pixels)[None].to(self.device)
+        if steps == 0:
+            return self.encode(image)[0]
+        fitted = fit(
             self.generator,
-            load_perceptual(self.weights_dir).to(self.device),
-            image_to_tensor(face, size)[None].to(self.device),
-            start_NLD,
-            OptimizationSchedule(fit_steps),
-            space="z_plus",
-            rate=FIT_RATE,
-            pixel_weight=FIT_PIXEL_WEIGHT,
+            self.encoder,
+            self.lpips(),
+            image,
+            size=size,
+            steps=steps,
+            rate=defaults.fit_rate,
+            pixel_weight=defaults.fit_pixel_weight,
         )
-        return found.latents[0][0]
+        return fitted.latents[0][0]
+
+    def lpips(self) -> LPIPS:
+        """Return LPIPS on the device and in the precision of the generator; it is loaded once.
+
+        Raises:
+            WeightsError: the weights are missing.
+        """
+        if self._lpips is None:
+            from dualstylegan.networks.loading import PERCEPTUAL_FILE, load_perceptual
+
+            lpips = load_perceptual(require_weights(self.weights_dir, PERCEPTUAL_FILE))
+            self._lpips = lpips.to(self.device)
+        return set_compute_dtype(self._lpips, self.generator.compute_dtype)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model folder; it appears whole or not at all."""
@@ -266,6 +310,7 @@ class PortraitModel:
             if self.sampler is not None:
                 self.sampler.save(out / SAMPLER_FILE)
             write_text(out / CARD_FILE, self.card)
+            copy_weights(self.weights_dir, out / FOLDER)
             (out / THUMBNAILS).mkdir()
             for name, data in self.thumbnails.items():
                 write_bytes(out / THUMBNAILS / f"{name}.jpg", data)
@@ -283,12 +328,12 @@ class PortraitModel:
         Args:
             folder: made by `save_pretrained`.
             device: of the networks, see `resolve_device`.
-            weights_dir: face detector and landmarks; by default `faces/` in the folder, if there
-                is one, else data/weights.
+            weights_dir: face detector, landmark model and LPIPS, for a folder that has no `faces/`
+                of its own; None takes that of DUALSTYLEGAN_WEIGHTS when one of them is needed.
 
         Raises:
-            SettingsError: this machine lacks the device.
             CheckpointError: a file is missing, truncated, or does not fit the config.
+            SettingsError: this machine lacks the device.
         """
         device = resolve_device(device)
         folder = Path(folder)
@@ -302,9 +347,6 @@ class PortraitModel:
             raise CheckpointError(
                 "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
             )
-        bundled = folder / "faces"
-        if weights_dir is None:
-            weights_dir = bundled if bundled.is_dir() else DEFAULT_WEIGHTS
         card = folder / CARD_FILE
         pictures = sorted((folder / THUMBNAILS).glob("*.jpg"))
         model = cls(
@@ -315,52 +357,42 @@ class PortraitModel:
             sampler=_load_sampler(config, folder),
             card=card.read_text() if card.is_file() else "",
             thumbnails={path.stem: path.read_bytes() for path in pictures},
-            weights_dir=weights_dir,
+            weights_dir=find_weights(folder, weights_dir),
         )
         return model.to(device)
 
 
 def render_size(generator: Generator, size: int) -> int:
-    """The smallest size that the generator renders and that is no smaller than `size`."""
+    """Return the smallest size of the generator that is at least `size` pixels.
+
+    Raises:
+        SettingsError: `size` exceeds the generator's resolution.
+    """
     enough = [px for px in generator.output_sizes if px >= size]
     if not enough:
         raise SettingsError(
-            "the model's pictures are smaller than that",
+            "the size exceeds the model's resolution",
             value=f"{size} px",
             limit=f"{max(generator.output_sizes)} px",
         )
     return min(enough)
 
 
+def fit_size(generator: Generator, limit: int) -> int:
+    """Return the largest size of the generator up to `limit` pixels, else its smallest."""
+    sizes = generator.output_sizes
+    return max((px for px in sizes if px <= limit), default=min(sizes))
+
+
 def centre_square(image: Image.Image) -> Image.Image:
-    """The largest square in the middle of an image."""
+    """Crop the largest square in the middle of an image."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.crop((left, top, left + side, top + side))
 
 
-def check_options(
-    structure: float | None,
-    color: float | None,
-    truncation: float | None,
-    size: int,
-    fit_steps: int,
-) -> None:
-    """Refuse values out of their bounds (SettingsError)."""
-    bounds = {
-        "structure": (structure, 0, 1),
-        "color": (color, 0, 1),
-        "truncation": (truncation, 0, 1),
-        "size": (size, *SIZE_LIMITS),
-        "fit_steps": (fit_steps, 0, 1000),
-    }
-    for name, (value, low, high) in bounds.items():
-        if value is not None and not low <= value <= high:
-            raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")
-
-
 def channels_last(network: nn.Module) -> nn.Module:
-    """The network with its weights in the memory format that convolutions like best."""
+    """Lay the weights out channels last, as convolutions use them; return the network."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 

@@ -21,7 +21,7 @@ from dualstylegan.errors import ImageError
 if TYPE_CHECKING:
     from PIL import Image
 
-OPTIONS = ("structure", "color", "preserve_color", "size", "align")
+OPTIONS = ("structure", "color", "preserve_color", "size", "align", "fit_steps")
 
 
 class ServedPortraits(PythonModel):
@@ -31,9 +31,7 @@ class ServedPortraits(PythonModel):
         """Load the portrait model from the artifacts."""
         from dualstylegan.portrait.model import PortraitModel
 
-        self.model = PortraitModel.from_pretrained(
-            Path(context.artifacts["portrait"]), weights_dir=Path(context.artifacts["faces"])
-        )
+        self.model = PortraitModel.from_pretrained(Path(context.artifacts["portrait"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
         """Restyle each row's image.
@@ -50,8 +48,9 @@ class ServedPortraits(PythonModel):
         for name in ("preserve_color", "align"):
             if name in options:
                 options[name] = bool(options[name])
-        if "size" in options:
-            options["size"] = int(options["size"])
+        for name in ("size", "fit_steps"):
+            if name in options:
+                options[name] = int(options[name])
         picture = self.model.transfer(decode(row["image"]), str(row["style"]), **options)
         return encode(picture)
 

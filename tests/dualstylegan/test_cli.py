@@ -32,3 +32,14 @@ def test_importing_the_package_costs_next_to_nothing() -> None:
     """Beside torch's own import, which it leaves to whoever needs a network."""
     python, torch = run_code("pass")[1], run_code("import torch")[1]
     assert run_code("import dualstylegan")[1] - python < 0.1 * (torch - python)
+
+
+def test_the_package_exports_what_people_use_on_first_use() -> None:
+    code = (
+        "import sys, dualstylegan; assert 'torch' not in sys.modules\n"
+        "from dualstylegan import PortraitModel, StyleLibrary, add_style\n"
+        "assert set(dualstylegan.__all__) <= set(dir(dualstylegan))\n"
+        "print(PortraitModel.__module__, StyleLibrary.__module__, add_style.__module__)"
+    )
+    homes = [f"dualstylegan.portrait.{name}" for name in ("model", "styles", "add_style")]
+    assert run_code(code)[0].split() == homes

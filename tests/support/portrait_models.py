@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dualstylegan.io.images import image_to_tensor
 from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
-from dualstylegan.portrait.config import PortraitConfig
+from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
 
@@ -37,7 +37,7 @@ def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
     generator = built.generator
     shape = (len(STYLE_NAMES), generator.rows, generator.style_dim)
     return PortraitModel(
-        PortraitConfig(network=network, styles=STYLE_NAMES),
+        PortraitConfig(network=network, styles=STYLE_NAMES, defaults=TransferDefaults(fit_steps=0)),
         built,
         encoder,
         StyleLibrary(STYLE_NAMES, torch.randn(shape), torch.randn(shape)),

@@ -205,7 +205,7 @@ def test_stages_depend_on_the_code_that_they_run(
     named = dependencies(stage)
     assert [path for path in named if not (ROOT / path).exists()] == []
     files = closure(module, WITHOUT_EFFECT)
-    assert len(files) > 3
+    assert len(files) >= 3
     assert {str(file) for file in files if not named & {file, *file.parents}} == set()
     idle = [path for path in named if not any(path in {file, *file.parents} for file in files)]
     # the served model's code is copied, and MLflow is imported late

@@ -11,6 +11,7 @@ from dualstylegan.io.files import read_json
 from dualstylegan.portrait.add_style import AddStyleSettings
 from tasks.shared import held_out
 from tasks.shared.held_out import add_styles
+from tasks.shared.paths import Paths
 from tests.support.measuring_networks import faces
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 from tests.support.settings import shipped
@@ -38,7 +39,7 @@ def test_each_is_added_once_and_again_only_for_another_budget(
     assert first.styles.names == (*STYLE_NAMES, "né face-0", "né face-1")
     assert model.styles.names == STYLE_NAMES
     assert len(made) == 2
-    assert set(read_json(held_out.SECONDS)) == {"né face-0", "né face-1"}
+    assert set(read_json(Paths.added_seconds)) == {"né face-0", "né face-1"}
     again = add_styles(model, portraits, PLAN, shipped().profile)
     assert len(made) == 2
     assert torch.equal(again.styles.extrinsic_SLD, first.styles.extrinsic_SLD)

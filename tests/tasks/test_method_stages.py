@@ -225,13 +225,13 @@ def test_one_more_portrait_costs_one_more_code(
     first = read_codes("data/codes/style.parquet")
     write_portrait(Path("data/aligned/style/dan.png"), 9)
     optimised = []
-    work = invert.invert
+    work = invert.fit
 
-    def counted(generator: object, lpips: object, image: Tensor, *rest: object, **named: object):  # type: ignore[no-untyped-def]
+    def counted(generator: Any, encoder: Any, lpips: Any, image: Tensor, **named: Any) -> object:
         optimised.append(len(image))
-        return work(generator, lpips, image, *rest, **named)  # type: ignore[arg-type]
+        return work(generator, encoder, lpips, image, **named)
 
-    monkeypatch.setattr(invert, "invert", counted)
+    monkeypatch.setattr(invert, "fit", counted)
     invert.main()
     after = read_codes("data/codes/style.parquet")
     assert optimised == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from dualstylegan.errors import FaceError, SettingsError
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style
+from dualstylegan.portrait.face_weights import FILES
 from dualstylegan.portrait.model import PortraitModel
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 
@@ -52,6 +54,21 @@ def test_a_portrait_becomes_a_style(model: PortraitModel, tmp_path: Path) -> Non
     assert one.tobytes() == other.tobytes()
     assert one.tobytes() != model.transfer(face, "stone", align=False, size=64).tobytes()
     assert Image.open(tmp_path / "model/thumbnails/new one.jpg").size == (128, 128)
+
+
+def test_a_saved_model_takes_its_weights_with_it(model: PortraitModel, tmp_path: Path) -> None:
+    """A style can be added to a folder that was made from a folder, with nothing else there."""
+    model.save_pretrained(tmp_path / "first")
+    first = PortraitModel.from_pretrained(tmp_path / "first")
+    first.save_pretrained(tmp_path / "second")
+    shutil.rmtree(tmp_path / "first")
+    second = PortraitModel.from_pretrained(tmp_path / "second", weights_dir=tmp_path / "absent")
+    faces = tmp_path / "second/faces"
+    assert second.weights_dir == faces
+    assert sorted(p.name for p in faces.iterdir()) == sorted(FILES)
+    add_style(second, "new", painting(), align=False, settings=SETTINGS)
+    with pytest.raises(FaceError, match="no face"):
+        second.transfer(painting(), "stone")
 
 
 @pytest.mark.parametrize("name", ["stone", "", "../up", "a/b", ".hidden", "x" * 101])

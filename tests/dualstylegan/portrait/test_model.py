@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from dualstylegan.cli import build_app
-from dualstylegan.errors import CheckpointError, SettingsError
+from dualstylegan.errors import CheckpointError, FaceError, SettingsError, WeightsError
 from dualstylegan.portrait.model import PortraitModel, centre_square, render_size
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 
@@ -100,7 +100,7 @@ def test_preserved_colour_keeps_structure_and_takes_the_photo_colour_rows(
 def test_transfer_gives_a_picture_of_the_size_asked_for(
     model: PortraitModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dualstylegan.portrait.model.SIZE_LIMITS", (8, 1024))
+    monkeypatch.setattr("dualstylegan.portrait.config.SIZE_LIMITS", (8, 1024))
     plain = model.transfer(photo(), "stone", align=False, size=32)
     small = model.transfer(photo(), "stone", align=False, size=16)
     assert plain.size == (32, 32)
@@ -131,6 +131,37 @@ def test_size_beyond_the_generator_is_refused(model: PortraitModel) -> None:
     assert render_size(model.generator, 20) == 32
     with pytest.raises(SettingsError, match=r"33 px.*32 px"):
         render_size(model.generator, 33)
+
+
+def test_a_folder_without_weights_says_what_to_do(
+    folder: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As folders are that were made before models held their weights."""
+    monkeypatch.delenv("DUALSTYLEGAN_WEIGHTS", raising=False)
+    loaded = PortraitModel.from_pretrained(folder)
+    with pytest.raises(WeightsError, match=r"no faces/.*DUALSTYLEGAN_WEIGHTS"):
+        loaded.align(photo())
+    with pytest.raises(WeightsError, match="no faces/"):
+        loaded.fit(photo(), 1)
+    assert loaded.fit(photo(), 0).shape == loaded.styles.extrinsic_SLD[0].shape
+    monkeypatch.setenv("DUALSTYLEGAN_WEIGHTS", str(tmp_path))
+    with pytest.raises(WeightsError, match=r"lpips_vgg16\.safetensors"):
+        loaded.fit(photo(), 1)
+    monkeypatch.setenv("DUALSTYLEGAN_WEIGHTS", str(weights))
+    with pytest.raises(FaceError):
+        loaded.align(Image.new("RGB", (64, 64)))
+
+
+def test_the_defaults_of_the_config_are_those_of_transfer(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_model(resolution=64)
+    model.weights_dir = weights
+    asked = model.transfer(photo(), "stone", align=False, size=64, fit_steps=2)
+    assert asked.tobytes() != model.transfer(photo(), "stone", align=False, size=64).tobytes()
+    defaults = model.config.defaults.model_copy(update={"fit_steps": 2})
+    model.config = model.config.model_copy(update={"defaults": defaults})
+    assert model.transfer(photo(), "stone", align=False, size=64).tobytes() == asked.tobytes()
 
 
 def test_pasting_needs_the_alignment(model: PortraitModel) -> None:
@@ -188,7 +219,10 @@ def test_cli_lists_styles(folder: Path) -> None:
     assert run("styles", str(folder)) == (0, "\n".join(STYLE_NAMES) + "\n")
 
 
-def test_cli_restyles_a_photo(tmp_path: Path) -> None:
+def test_cli_restyles_a_photo(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALSTYLEGAN_WEIGHTS", str(weights))
     tiny_model(resolution=256).save_pretrained(tmp_path / "model")
     photo().save(tmp_path / "photo.png")
     out = tmp_path / "new" / "out.png"
