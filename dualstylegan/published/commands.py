@@ -18,18 +18,26 @@ def add_commands(app: typer.Typer, reported: Callable[[], AbstractContextManager
 
     @app.command("import-published")
     def import_files(
-        files: Annotated[
-            list[Path],
-            typer.Argument(help="generator.pt encoder.pt exstyle_code.npy ... as published."),
-        ],
         output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+        files: Annotated[
+            list[Path] | None,
+            typer.Argument(help="generator.pt encoder.pt exstyle_code.npy ... as published."),
+        ] = None,
         name: Annotated[str, typer.Option(help="Name of the model.")] = "published",
+        source: Annotated[
+            Path | None, typer.Option(help="StyleGAN2 file that is the source generator g.")
+        ] = None,
+        adapted: Annotated[
+            Path | None, typer.Option(help="StyleGAN2 file that is g', adapted to a style.")
+        ] = None,
     ) -> None:
         """Import published checkpoints, read as data alone, into a model folder."""
         with reported():
             from dualstylegan.published.adapter import import_published
 
-            for line in import_published(files, output, name=name):
+            for line in import_published(
+                files or [], output, name=name, source=source, adapted=adapted
+            ):
                 print(line)
             print(output)
 

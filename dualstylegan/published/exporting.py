@@ -1,4 +1,4 @@
-"""Model folders back into the published formats."""
+"""Export of model folders into the published formats."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from dualstylegan.io.checkpoints import load_tensors
 from dualstylegan.io.files import atomic_directory, atomic_write, read_json
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.portrait.config import read_config
-from dualstylegan.published.adapter import plain_name
 from dualstylegan.published.layout import FOLDER, MANIFEST, OWN_KEYS, STYLES_FILE, State
 from dualstylegan.published.pickles import Namespace
 from dualstylegan.published.trees import thaw
 
 
 def export_published(model: Path | str, out: Path | str) -> list[Path]:
-    """Write a model folder's files in the published formats.
+    """Write a model folder in the published formats.
 
-    An imported folder gives back every file that was imported, with the same structure and the same
-    bits. A folder that was trained here on StyleGAN2 gives `generator.pt`, `exstyle_code.npy` and
+    An imported folder yields every file that was imported, with the same structure and the same
+    bits. A folder trained here on StyleGAN2 yields `generator.pt`, `exstyle_code.npy` and
     `instyle_code.npy`.
 
     Args:
@@ -34,11 +33,11 @@ def export_published(model: Path | str, out: Path | str) -> list[Path]:
         out: a new folder for the files; appears whole or not at all.
 
     Raises:
-        CheckpointError: the folder is no such model, lacks tensors, or `out` is there already.
+        CheckpointError: the folder is no such model, lacks tensors, or `out` exists.
     """
     model, out = Path(model), Path(out)
     if out.exists():
-        raise CheckpointError("the folder is there already", file=out, fix="name another")
+        raise CheckpointError("the folder exists", file=out, fix="name another")
     imported = (model / MANIFEST).is_file()
     trees = _imported_trees(model) if imported else _trained_trees(model)
     with atomic_directory(out) as folder:
@@ -48,15 +47,18 @@ def export_published(model: Path | str, out: Path | str) -> list[Path]:
 
 
 def _imported_trees(model: Path) -> dict[str, Any]:
-    """File name to content, as it was imported."""
-    names = [entry["name"] for entry in read_json(model / MANIFEST)["files"]]
-    if not all(map(plain_name, names)):
-        raise CheckpointError("not the list of an import", file=model / MANIFEST)
+    """Return the content of every imported file, by file name."""
+    try:
+        names = [entry["name"] for entry in read_json(model / MANIFEST)["files"]]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError("not the manifest of an import", file=model / MANIFEST) from error
+    if not all(map(_is_file_name, names)):
+        raise CheckpointError("not the manifest of an import", file=model / MANIFEST)
     loaded: dict[str, State] = {}
 
     def tensor(place: Sequence[str]) -> Tensor:
         file, key = place
-        if not all(map(plain_name, file.split("/"))):
+        if not all(map(_is_file_name, file.split("/"))):
             raise CheckpointError("a tensor outside the model folder", file=model, value=file)
         if file not in loaded:
             loaded[file] = load_tensors(model / file)
@@ -67,12 +69,17 @@ def _imported_trees(model: Path) -> dict[str, Any]:
     return {name: thaw(read_json(model / FOLDER / f"{name}.json"), tensor) for name in names}
 
 
+def _is_file_name(name: Any) -> bool:
+    """Return True for a name that stays in its folder."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
 def _trained_trees(model: Path) -> dict[str, Any]:
-    """A model that was trained here, as the published files that hold as much."""
+    """Return the published files that a model trained here can fill, by file name."""
     config = read_config(model)
     if config.network.generator.kind != "stylegan2" or config.network.res_hidden is not None:
         raise CheckpointError(
-            "the published layout has no place for this network",
+            "the published layout cannot hold this network",
             file=model / CONFIG_FILE,
             value=config.network.generator.kind,
             limit="DualStyleGAN on StyleGAN2 with full-width ModRes blocks",
@@ -89,7 +96,7 @@ def _trained_trees(model: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any, *, arrays: bool) -> Any:
-    """Namespaces and tensors as the published files hold them."""
+    """Convert namespaces, and tensors if asked, to the types of the published files."""
     if isinstance(value, Namespace):
         return argparse.Namespace(**_plain(value.fields, arrays=arrays))
     if isinstance(value, dict):
@@ -100,7 +107,7 @@ def _plain(value: Any, *, arrays: bool) -> Any:
 
 
 def _write(path: Path, tree: Any) -> None:
-    """One published file: numpy's dictionary of codes, or a torch checkpoint."""
+    """Write one published file: numpy's dictionary of codes, or a torch checkpoint."""
     with atomic_write(path) as handle:
         if path.suffix == ".npy":
             codes = np.array(_plain(tree, arrays=True), dtype=object)

@@ -1,13 +1,13 @@
-"""The published layouts: which network a state dict belongs to, how wide it is, what it must hold.
+"""Published layouts: kind of network, sizes and expected keys of a state dict.
 
-Sizes and widths are read off the shapes; the expected keys, shapes and types are those of our own
+Sizes and widths come from the shapes; the expected keys, shapes and types are those of our own
 modules, which carry the published names.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from dualstylegan.errors import CheckpointError, DataError
+from dualstylegan.codes.sampling import HIDDEN, NOISE, row_network
+from dualstylegan.errors import CheckpointError
 from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.ir_se50 import IRSE50
@@ -36,6 +37,11 @@ FOLDER = "published"
 MANIFEST = "published/manifest.json"
 
 State = dict[str, Tensor]
+MAX_LISTED = 300
+MAX_REASON = 300
+NORM_KEYS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+# Positions of the layers with weights in `codes.sampling.row_network`.
+SAMPLER_LAYERS = (0, 1, 3, 4, 6)
 # Our own addition to a generator's state: the mean of W, which the published files leave out.
 OWN_KEYS = ("mean_w", "generator.mean_w")
 # torchvision's VGG19 goes on past relu5_1; these are known, kept and not used.
@@ -43,7 +49,7 @@ VGG19_UNUSED = re.compile(r"(features\.(30|32|34)|classifier\.(0|3|6))\.(weight|
 
 
 def is_state(value: Any) -> bool:
-    """A dictionary of nothing but named tensors."""
+    """Return True for a non-empty dictionary of named tensors and nothing else."""
     return (
         isinstance(value, Mapping)
         and bool(value)
@@ -52,7 +58,7 @@ def is_state(value: Any) -> bool:
 
 
 def kind_of_state(state: State) -> str | None:
-    """Which published network a plain state dict belongs to; None when to none."""
+    """Return the published network that a state dict belongs to; None if it is unknown."""
     marks = (
         ("dualstylegan", "res.0.conv.0.weight"),
         ("stylegan2", "to_rgb1.conv.weight"),
@@ -64,8 +70,92 @@ def kind_of_state(state: State) -> str | None:
     return next((kind for kind, key in marks if key in state), None)
 
 
+def is_encoder(state: State) -> bool:
+    """Return True for pSp: the encoder alone, or encoder and decoder under prefixes."""
+    return kind_of_state(state) == "psp" or any(k.startswith("encoder.") for k in state)
+
+
+def without_prefix(state: Mapping[str, Tensor]) -> tuple[str, State]:
+    """Remove the prefix that wrappers such as DataParallel add to every key.
+
+    Returns:
+        The prefix, and the state dict without it.
+    """
+    prefix, state = "", dict(state)
+    while kind_of_state(state) is None and not is_encoder(state):
+        heads = {key.partition(".")[0] for key in state if "." in key}
+        if len(heads) != 1 or not all("." in key for key in state):
+            break
+        (head,) = heads
+        prefix += f"{head}."
+        state = {key.removeprefix(f"{head}."): value for key, value in state.items()}
+    return prefix, state
+
+
+def listed(names: Iterable[str], count: int = MAX_LISTED) -> str:
+    """Join names for a message: at most `count`, control characters escaped."""
+    names = list(names)
+    shown = [
+        "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+        for name in names[:count]
+    ]
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(shown) + more
+
+
+def sampler_state(state: Mapping[str, Tensor], file: Path, part: str) -> dict[str, str]:
+    """Match a network of a published sampler to ours, by the shapes and order of its layers.
+
+    Linear, batch norm, ReLU, linear, batch norm, ReLU, linear; no linear layer has a bias.
+
+    Args:
+        state: tensors of one network, in the order of its layers.
+        file: the file, for errors.
+        part: name of the network in the file, for errors.
+
+    Returns:
+        Key in `codes.sampling.row_network` to key in the file.
+
+    Raises:
+        CheckpointError: the layers are others, or their tensors are misshapen or not finite.
+    """
+    layers: dict[str, dict[str, str]] = {}
+    for key in state:
+        layer, _, name = key.rpartition(".")
+        layers.setdefault(layer, {})[name] = key
+    linear = [names for names in layers.values() if set(names) == {"weight"}]
+    norms = [names for names in layers.values() if set(names) == set(NORM_KEYS)]
+    width = state[linear[-1]["weight"]].shape[:1] if linear else torch.Size()
+    if len(linear) == 3 and len(norms) == 2 == len(layers) - 3 and len(width) == 1:
+        expected = row_network(width[0]).state_dict()
+        order = (linear[0], norms[0], linear[1], norms[1], linear[2])
+        keys = {
+            f"{index}.{name}": names[name]
+            for index, names in zip(SAMPLER_LAYERS, order, strict=True)
+            for name in names
+        }
+        wrong = [
+            f"{key} {tuple(state[key].shape)} for {tuple(expected[ours].shape)}"
+            for ours, key in keys.items()
+            if state[key].shape != expected[ours].shape
+            or state[key].dtype != expected[ours].dtype
+            or not bool(state[key].isfinite().all())
+        ]
+    else:
+        keys, wrong = {}, [f"{key} {tuple(tensor.shape)}" for key, tensor in state.items()]
+    if wrong:
+        raise CheckpointError(
+            "not the published layout of a sampler",
+            file=file,
+            value=f"{part}: {listed(wrong, 20)}",
+            limit=f"three linear layers without bias, from {NOISE} through {HIDDEN} and {HIDDEN} "
+            "to the rows, batch norm after the first two; finite float32",
+        )
+    return keys
+
+
 def _shape(state: State, key: str, ndim: int, file: Path) -> torch.Size:
-    """Shape of a tensor that the width is read off."""
+    """Return the shape of a tensor that tells a width."""
     if key not in state or state[key].ndim != ndim:
         raise CheckpointError(
             "not a published network", file=file, value=f"missing or misshapen: {key}"
@@ -78,7 +168,7 @@ def _count(state: State, pattern: str) -> int:
 
 
 def _published_widths(channels: list[int]) -> int | None:
-    """The channel multiplier that gives these widths, if one does."""
+    """Return the channel multiplier that gives these widths; None if there is none."""
     for multiplier in (2, 1, 4):
         if channels == [channels_at(4 * 2**i, multiplier) for i in range(len(channels))]:
             return multiplier
@@ -86,7 +176,7 @@ def _published_widths(channels: list[int]) -> int | None:
 
 
 def generator_config(state: State, file: Path) -> GeneratorConfig:
-    """Size and widths of a StyleGAN2 generator.
+    """Return size and widths of a StyleGAN2 generator.
 
     Raises:
         CheckpointError: no StyleGAN2 that we build has such shapes.
@@ -115,7 +205,7 @@ def generator_config(state: State, file: Path) -> GeneratorConfig:
 
 
 def network_config(state: State, file: Path) -> NetworkConfig:
-    """Size and widths of a DualStyleGAN."""
+    """Return size and widths of a DualStyleGAN."""
     prefix = "generator."
     generator = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     hidden, channels = _shape(state, "res.0.conv.0.weight", 4, file)[:2]
@@ -127,7 +217,7 @@ def network_config(state: State, file: Path) -> NetworkConfig:
 
 
 def discriminator_of(state: State, file: Path) -> Discriminator:
-    """An unfilled discriminator of the size and widths of a state."""
+    """Build a discriminator of the size and widths of a state dict, with initial weights."""
     blocks = _count(state, r"convs\.\d+\.conv1\.0\.weight")
     widths = [_shape(state, "convs.0.0.weight", 4, file)[0]]
     for i in range(1, blocks + 1):
@@ -151,7 +241,7 @@ BUILDERS: dict[str, Callable[[State, Path], nn.Module]] = {
 
 
 def expected_state(kind: str, state: State, file: Path) -> State:
-    """Keys, shapes and types that a published state dict of this kind and size has.
+    """Return keys, shapes and types of the published state dict of a kind and size.
 
     Raises:
         CheckpointError: no network of the kind has such a size.
@@ -161,16 +251,19 @@ def expected_state(kind: str, state: State, file: Path) -> State:
             expected = BUILDERS[kind](state, file).state_dict()
     except CheckpointError:
         raise
-    except (DataError, IndexError, RuntimeError) as error:
-        raise CheckpointError(f"not a {kind} that can be built", file=file, value=error) from error
+    except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        # Absurd widths, which fail in many ways: pydantic's, torch's and divisions by zero.
+        raise CheckpointError(
+            f"not a {kind} that can be built", file=file, value=str(error)[:MAX_REASON]
+        ) from error
     return {k: v for k, v in expected.items() if k not in OWN_KEYS}
 
 
 def check_state(kind: str, state: State, file: Path, where: str = "") -> State:
-    """Account for every key of a published state dict; returns the part our network holds.
+    """Account for every key of a published state dict; return the part that our network holds.
 
     Raises:
-        CheckpointError: lists every missing, unexpected, misshapen and non-finite key.
+        CheckpointError: lists the missing, unexpected, misshapen and non-finite keys.
     """
     unused = {k for k in state if kind == "vgg19" and VGG19_UNUSED.fullmatch(k)}
     used = {k: v for k, v in state.items() if k not in unused}
@@ -191,12 +284,12 @@ def check_state(kind: str, state: State, file: Path, where: str = "") -> State:
         ],
         "not finite": [k for k in both if not bool(used[k].isfinite().all())],
     }
-    listed = [f"{fault}: {', '.join(keys)}" for fault, keys in faults.items() if keys]
-    if listed:
+    lines = [f"{fault}: {listed(keys)}" for fault, keys in faults.items() if keys]
+    if lines:
         raise CheckpointError(
             f"not the published layout of {kind}",
             file=file,
-            value=f"{where}: {'; '.join(listed)}" if where else "; ".join(listed),
+            value=f"{where}: {'; '.join(lines)}" if where else "; ".join(lines),
             limit=f"{len(expected)} tensors",
             fix="import the file as it was published",
         )
