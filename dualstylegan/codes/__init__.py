@@ -1,1 +1,1 @@
-"""Latent codes: inversion, destylization, refinement, sampling, and their tables."""
+"""Latent codes: inversion, destylization, refinement, sampling, and tables of codes."""

@@ -1,4 +1,4 @@
-"""Facial destylization (section 3.1): from an artistic portrait to a natural face in three steps.
+"""Facial destylization (section 3.1): three steps from an artistic portrait to a natural face.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 """
@@ -32,12 +32,12 @@ TRUNCATION = 0.7
 
 @dataclass(frozen=True)
 class Destylization:
-    """What the three steps gave for N portraits.
+    """Result of destylization for N portraits.
 
     Attributes:
-        fitted: step 2, the code that makes g' render the portrait, with its losses.
-        natural_NCHW: g of that code with the exemplar's colour rows, truncated.
-        intrinsic_NLD: step 3, z_i+.
+        fitted: step 2: the codes from which g' renders the portraits, with their losses.
+        natural_NCHW: g of these codes with the exemplars' colour rows, truncated; in [-1, 1].
+        intrinsic_NLD: step 3: z_i+.
     """
 
     fitted: OptimizationResult
@@ -51,18 +51,29 @@ def fit_adapted(
     identity: FaceRecognition,
     image_NCHW: Tensor,
     start_NLD: Tensor,
-    plan: OptimizationSchedule,
+    schedule: OptimizationSchedule,
     rate: float,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
-    """Step 2, latent optimisation on g' (Eq. 1): from z_e+ to the code that renders the portrait.
+    """Fit codes to the portraits by latent optimisation on g' (step 2, Eq. 1).
 
-    argmin LPIPS(g'(z+), S) + lambda_ID L_ID(g'(z+), S) + ||sigma(z+)||, sigma being the spread of
-    the code's rows. Where the generator has noise maps they are optimised too and kept white.
+    argmin LPIPS(g'(z+), S) + lambda_ID L_ID(g'(z+), S) + ||sigma(z+)||, with sigma the standard
+    deviation over the code's rows. StyleGAN2's noise maps are optimised too and kept white.
+
+    Args:
+        adapted: g', fine-tuned on the style's portraits.
+        lpips, identity: frozen networks.
+        image_NCHW: portraits S in [-1, 1], of a size that g' renders.
+        start_NLD: initial codes in Z+: z_e+ = E(S).
+        schedule, rate: schedule and peak learning rate.
+        progress: called with the number of steps done.
+
+    Returns:
+        The result; its first latent tensor is the codes (N, L, D), the others the noise maps.
     """
     size = image_NCHW.shape[-1]
     with torch.no_grad():
-        features, person = lpips.features(image_NCHW), identity(image_NCHW)
+        features, embedding = lpips.features(image_NCHW), identity(image_NCHW)
     noises: list[Tensor] = []
     if isinstance(adapted, StyleGAN2):
         noises = [n.expand(len(start_NLD), -1, -1, -1).clone() for n in adapted.fixed_noise()]
@@ -72,14 +83,14 @@ def fit_adapted(
         whitened = [(m - m.mean((2, 3), True)) / m.std((2, 3), keepdim=True) for m in maps]
         rendered = adapted(code, "z_plus", size=size, noise=whitened or None)
         loss = lpips.distance(lpips.features(rendered), features)
-        loss = loss + IDENTITY_WEIGHT * identity.distance(identity(rendered), person)
+        loss = loss + IDENTITY_WEIGHT * identity.distance(identity(rendered), embedding)
         loss = loss + SPREAD_WEIGHT * row_spread(code)
         for noise in whitened:
             loss = loss + NOISE_WEIGHT * noise_autocorrelation(noise)
         return loss
 
     latents = [start_NLD, *noises]
-    return optimize_latents(latents, [rate] * len(latents), objective, plan, progress)
+    return optimize_latents(latents, [rate] * len(latents), objective, schedule, progress)
 
 
 @torch.no_grad()
@@ -90,9 +101,15 @@ def naturalise(
     extrinsic_NLD: Tensor,
     size: int,
 ) -> tuple[Tensor, Tensor]:
-    """Step 3: render the fitted code with g, which knows natural faces only, and encode it again.
+    """Render the fitted codes with g, which renders natural faces only, and encode them (step 3).
 
-    Colour rows are the exemplar's throughout, so that the pair differs in structure alone.
+    The colour rows are the exemplars' throughout, so that each pair differs in structure alone.
+
+    Args:
+        generator: g, on natural faces.
+        encoder: E into Z+.
+        fitted_NLD, extrinsic_NLD: codes of step 2 and z_e+, in Z+.
+        size: side of the natural faces in pixels, one that g renders.
 
     Returns:
         The natural face (N, 3, size, size) and z_i+ (N, L, D).
@@ -112,19 +129,24 @@ def destylize(
     identity: FaceRecognition,
     image_NCHW: Tensor,
     extrinsic_NLD: Tensor,
-    plan: OptimizationSchedule,
+    schedule: OptimizationSchedule,
     *,
     size: int,
     rate: float,
     progress: Callable[[int], None] | None = None,
 ) -> Destylization:
-    """Steps 2 and 3 for portraits whose codes z_e+ = E(S) are known (step 1).
+    """Destylize portraits whose codes z_e+ = E(S) are known (step 1): steps 2 and 3.
 
     Args:
-        generator: g; adapted: g', fine-tuned on the style's portraits.
-        image_NCHW: the portraits S in [-1, 1]; extrinsic_NLD: their codes z_e+ in Z+.
-        plan, rate: schedule and peak learning rate of step 2.
-        size: working size in pixels.
+        generator: g, on natural faces.
+        adapted: g', fine-tuned on the style's portraits.
+        encoder: E into Z+.
+        lpips, identity: frozen networks.
+        image_NCHW: portraits S in [-1, 1].
+        extrinsic_NLD: their codes z_e+ in Z+.
+        schedule, rate: schedule and peak learning rate of step 2.
+        size: working size in pixels, one that g and g' render.
+        progress: called with the number of steps done.
     """
     fitted = fit_adapted(
         adapted,
@@ -132,7 +154,7 @@ def destylize(
         identity,
         resize_images(image_NCHW, size),
         extrinsic_NLD,
-        plan,
+        schedule,
         rate,
         progress,
     )

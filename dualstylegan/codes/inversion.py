@@ -1,10 +1,11 @@
-"""Inversion: from images to latent codes, by the encoder and by optimisation, into Z+ or W+.
+"""Inversion of images into Z+ or W+: by the encoder, and by optimisation of the codes.
 
-Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
+Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width, S step,
+K column of the step table.
 
-Images are optimised side by side, yet each as if alone: losses are per image, Adam is elementwise,
-and an image that has converged moves no more. A step has fixed shapes and waits for no number, so
-that on a GPU one CUDA graph holds it.
+A batch is optimised as if each image were alone: losses are per image, Adam is elementwise, and an
+image that has converged does not move again. A step has fixed shapes and no data-dependent control
+flow, so that one CUDA graph can hold it.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from dualstylegan.networks.vgg import PerceptualNetwork
 Objective = Callable[[Sequence[Tensor]], Tensor]
 ADAM_BETAS = (0.9, 0.999)
 ADAM_EPS = 1e-8
-WARM_STEPS = 3
+# Eager steps before the CUDA graph is captured: they allocate memory and tune the convolutions.
+WARMUP_STEPS = 3
 
 
 @dataclass(frozen=True)
 class OptimizationSchedule:
-    """How long and how fast latents are optimised.
+    """Length, learning-rate schedule and convergence test of an optimisation of latents.
 
     Attributes:
-        steps: most steps an image takes.
-        ramp_up, ramp_down: shares of the steps in which the learning rate rises and falls.
+        steps: maximum number of steps per image.
+        ramp_up, ramp_down: fractions of the steps over which the learning rate rises and falls.
         patience: steps without progress after which an image stops; 0 runs all steps.
-        tolerance: relative gain of the best loss that counts as progress.
+        tolerance: relative decrease of the best loss that counts as progress.
     """
 
     steps: int
@@ -44,7 +46,7 @@ class OptimizationSchedule:
     tolerance: float = 0.005
 
     def rate(self, step: int) -> float:
-        """Factor on the learning rate: linear rise, plateau, cosine fall; never zero."""
+        """Return the factor on the learning rate: linear rise, plateau, cosine fall; never zero."""
         done = (step + 1) / (self.steps + 1)
         rise = min(1.0, done / self.ramp_up) if self.ramp_up else 1.0
         fall = min(1.0, (1 - done) / self.ramp_down) if self.ramp_down else 1.0
@@ -53,7 +55,14 @@ class OptimizationSchedule:
 
 @dataclass(frozen=True)
 class OptimizationResult:
-    """Result of an optimisation: the best latents, their losses, and the steps each took."""
+    """Result of an optimisation of latents.
+
+    Attributes:
+        latents: best latents of each image; N is the first dimension of each tensor.
+        loss_N: their losses.
+        initial_loss_N: losses of the initial latents.
+        steps_N: number of steps that each image took.
+    """
 
     latents: list[Tensor]
     loss_N: Tensor
@@ -64,11 +73,17 @@ class OptimizationResult:
 class LatentOptimizer:
     """Adam over several latent tensors under a per-image objective, one step at a time.
 
-    Everything that changes lives in tensors that are changed in place, and whatever depends on the
-    step's number is read from a table by a counter on the device.
+    The state consists of tensors that are updated in place, and values that depend on the step
+    number are read from a table by a counter on the device: a CUDA graph of `advance` stays valid.
 
     Args:
-        latents, rates, objective, plan: see `optimize_latents`.
+        latents, rates, objective, schedule: as for `optimize_latents`.
+
+    Attributes:
+        current, best: current latents, and the best so far of each image.
+        best_loss_N, initial_loss_N: losses of `best` and of the initial latents.
+        steps_N: number of steps that each image took.
+        active_N: True for images that have not converged.
     """
 
     def __init__(
@@ -76,69 +91,78 @@ class LatentOptimizer:
         latents: Sequence[Tensor],
         rates: Sequence[float],
         objective: Objective,
-        plan: OptimizationSchedule,
+        schedule: OptimizationSchedule,
     ) -> None:
-        self.objective, self.plan = objective, plan
-        self.now = [x.detach().clone() for x in latents]
-        self.best = [x.clone() for x in self.now]
-        self.mean = [torch.zeros_like(x) for x in self.now]
-        self.square = [torch.zeros_like(x) for x in self.now]
-        count, device = len(self.now[0]), self.now[0].device
+        self.objective, self.schedule = objective, schedule
+        self.current = [x.detach().clone() for x in latents]
+        self.best = [x.clone() for x in self.current]
+        self.first_moment = [torch.zeros_like(x) for x in self.current]
+        self.second_moment = [torch.zeros_like(x) for x in self.current]
+        count, device = len(self.current[0]), self.current[0].device
         self.best_loss_N = torch.full((count,), math.inf, device=device)
-        self.initial_loss_N, self.mark_N = self.best_loss_N.clone(), self.best_loss_N.clone()
+        self.initial_loss_N = self.best_loss_N.clone()
+        # Loss at the last step that counted as progress.
+        self.progress_loss_N = self.best_loss_N.clone()
         self.steps_N = torch.zeros(count, dtype=torch.long, device=device)
-        self.last_gain_N = torch.zeros_like(self.steps_N)
+        self.progress_step_N = torch.zeros_like(self.steps_N)
         self.active_N = torch.ones(count, dtype=torch.bool, device=device)
         self.step = torch.zeros((), dtype=torch.long, device=device)
         # Columns: 1 - beta1^t, 1 - beta2^t, and the learning rate of each latent tensor.
         table = [
-            [*(1 - beta**t for beta in ADAM_BETAS), *(rate * plan.rate(t - 1) for rate in rates)]
-            for t in range(1, plan.steps + 1)
+            [
+                *(1 - beta**t for beta in ADAM_BETAS),
+                *(rate * schedule.rate(t - 1) for rate in rates),
+            ]
+            for t in range(1, schedule.steps + 1)
         ]
-        self.table_SK = torch.tensor(table, device=device).view(plan.steps, 2 + len(rates))
+        self.table_SK = torch.tensor(table, device=device).view(schedule.steps, 2 + len(rates))
 
     def advance(self) -> None:
-        """One step of Adam for every image that is still going."""
-        leaves = [x.detach().requires_grad_(True) for x in self.now]
+        """Take one Adam step for every active image."""
+        leaves = [x.detach().requires_grad_(True) for x in self.current]
         loss_N = self.objective(leaves)
         gradients = torch.autograd.grad(loss_N.sum(), leaves)
         with torch.no_grad():
-            self._note(loss_N.detach())
-            unbias, unspread, *rates = self.table_SK.index_select(0, self.step.view(1))[0].unbind()
+            self._record(loss_N.detach())
+            first_correction, second_correction, *rates = self.table_SK.index_select(
+                0, self.step.view(1)
+            )[0].unbind()
             for i, gradient in enumerate(gradients):
-                self.mean[i].lerp_(gradient, 1 - ADAM_BETAS[0])
-                self.square[i].lerp_(gradient.square(), 1 - ADAM_BETAS[1])
-                spread = (self.square[i] / unspread).sqrt() + ADAM_EPS
-                moved = self.now[i] - rates[i] * (self.mean[i] / unbias) / spread
-                self.now[i].copy_(self._chosen(self.active_N, moved, self.now[i]))
+                self.first_moment[i].lerp_(gradient, 1 - ADAM_BETAS[0])
+                self.second_moment[i].lerp_(gradient.square(), 1 - ADAM_BETAS[1])
+                scale = (self.second_moment[i] / second_correction).sqrt() + ADAM_EPS
+                mean = self.first_moment[i] / first_correction
+                updated = self.current[i] - rates[i] * mean / scale
+                self.current[i].copy_(self._select(self.active_N, updated, self.current[i]))
             self.steps_N += self.active_N
-            if self.plan.patience:
-                self.active_N &= self.step - self.last_gain_N < self.plan.patience
+            if self.schedule.patience:
+                self.active_N &= self.step - self.progress_step_N < self.schedule.patience
             self.step += 1
 
     @torch.no_grad()
-    def look(self) -> None:
-        """Judge the latents as they are, without a step."""
-        self._note(self.objective(self.now))
+    def evaluate(self) -> None:
+        """Compute the losses of the current latents and record the best, without a step."""
+        self._record(self.objective(self.current))
 
-    def _note(self, loss_N: Tensor) -> None:
-        """Keep what is better than before, of the images that are still going."""
+    def _record(self, loss_N: Tensor) -> None:
+        """Record losses of active images: the initial ones, the best ones, and progress."""
         self.initial_loss_N.copy_(torch.where(self.step == 0, loss_N, self.initial_loss_N))
         better_N = self.active_N & (loss_N < self.best_loss_N)
-        for best, now in zip(self.best, self.now, strict=True):
-            best.copy_(self._chosen(better_N, now, best))
+        for best, current in zip(self.best, self.current, strict=True):
+            best.copy_(self._select(better_N, current, best))
         self.best_loss_N.copy_(torch.where(better_N, loss_N, self.best_loss_N))
-        gained_N = self.active_N & (loss_N < self.mark_N * (1 - self.plan.tolerance))
-        self.mark_N.copy_(torch.where(gained_N, loss_N, self.mark_N))
-        self.last_gain_N.copy_(torch.where(gained_N, self.step, self.last_gain_N))
+        threshold_N = self.progress_loss_N * (1 - self.schedule.tolerance)
+        progress_N = self.active_N & (loss_N < threshold_N)
+        self.progress_loss_N.copy_(torch.where(progress_N, loss_N, self.progress_loss_N))
+        self.progress_step_N.copy_(torch.where(progress_N, self.step, self.progress_step_N))
 
     @staticmethod
-    def _chosen(mask_N: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    def _select(mask_N: Tensor, new: Tensor, old: Tensor) -> Tensor:
         return torch.where(mask_N.view(-1, *[1] * (old.ndim - 1)), new, old)
 
 
 def as_cuda_graph(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """On a GPU one CUDA graph of `work`, which has run a few times before; else `work` itself."""
+    """Capture `work`, already warmed up, as a CUDA graph; on the CPU return it unchanged."""
     if device.type != "cuda":
         return work
     torch.cuda.synchronize(device)
@@ -152,36 +176,38 @@ def optimize_latents(
     latents: Sequence[Tensor],
     rates: Sequence[float],
     objective: Objective,
-    plan: OptimizationSchedule,
+    schedule: OptimizationSchedule,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
     """Minimise a per-image objective over several latent tensors by Adam.
 
     Args:
-        latents: start values, each with N as its first dimension.
-        rates: peak learning rate of each.
-        objective: from the latents to the losses (N,) of the images.
-        plan: schedule and convergence test; with patience, all images are asked after each step
-            whether one is still going.
-        progress: told how many steps are done.
+        latents: initial values; N is the first dimension of each.
+        rates: peak learning rate of each tensor.
+        objective: maps the latents to the losses (N,) of the images.
+        schedule: schedule and convergence test; with a patience, the device is synchronised after
+            each step to see if an image is still active.
+        progress: called with the number of steps done.
     """
-    state = LatentOptimizer(latents, rates, objective, plan)
-    advance = state.advance
-    for step in range(plan.steps):
-        if step == WARM_STEPS:
-            advance = as_cuda_graph(state.advance, state.step.device)
+    optimizer = LatentOptimizer(latents, rates, objective, schedule)
+    advance = optimizer.advance
+    for step in range(schedule.steps):
+        if step == WARMUP_STEPS:
+            advance = as_cuda_graph(optimizer.advance, optimizer.step.device)
         advance()
         if progress is not None:
             progress(step + 1)
-        if plan.patience and not bool(state.active_N.any()):
+        if schedule.patience and not bool(optimizer.active_N.any()):
             break
-    state.look()
-    return OptimizationResult(state.best, state.best_loss_N, state.initial_loss_N, state.steps_N)
+    optimizer.evaluate()
+    return OptimizationResult(
+        optimizer.best, optimizer.best_loss_N, optimizer.initial_loss_N, optimizer.steps_N
+    )
 
 
 @torch.no_grad()
 def encode(encoder: nn.Module, image_NCHW: Tensor) -> Tensor:
-    """E(I): aligned faces in [-1, 1] to codes (N, L, D)."""
+    """Encode aligned faces (N, 3, any, any) in [-1, 1] to codes (N, L, D), without gradients."""
     codes: Tensor = encoder(image_NCHW)
     return codes
 
@@ -190,19 +216,27 @@ def encode(encoder: nn.Module, image_NCHW: Tensor) -> Tensor:
 def nearest_random_code(
     generator: Generator, lpips: PerceptualNetwork, image_NCHW: Tensor, candidates: int, seed: int
 ) -> Tensor:
-    """The closest of some random codes for each image, as Z+ rows (N, L, D).
+    """Choose for each image the random code whose face is nearest by LPIPS.
 
-    All rows start together: from independent random rows the optimisation stays noise.
+    The chosen z fills all rows: optimisation from independent random rows does not converge.
+
+    Args:
+        generator: g; candidates are rendered with psi 0.7.
+        image_NCHW: targets in [-1, 1], of a size that the generator renders.
+        candidates: number of random codes, drawn from `seed`.
+
+    Returns:
+        Z+ codes (N, L, D).
     """
-    draw = torch.Generator().manual_seed(seed)
-    z = torch.randn(candidates, generator.style_dim, generator=draw).to(image_NCHW.device)
+    rng = torch.Generator().manual_seed(seed)
+    z = torch.randn(candidates, generator.style_dim, generator=rng).to(image_NCHW.device)
     size = image_NCHW.shape[-1]
     faces = lpips.features(generator(z, truncation=0.7, size=size))
-    chosen = []
+    nearest = []
     for image_CHW in image_NCHW:
         target = lpips.features(image_CHW[None])  # one image, broadcast against all faces
-        chosen.append(z[lpips.distance(faces, target).argmin()])
-    return torch.stack(chosen)[:, None].expand(-1, generator.rows, -1).contiguous()
+        nearest.append(z[lpips.distance(faces, target).argmin()])
+    return torch.stack(nearest)[:, None].expand(-1, generator.rows, -1).contiguous()
 
 
 def invert(
@@ -210,7 +244,7 @@ def invert(
     lpips: PerceptualNetwork,
     image_NCHW: Tensor,
     start: Tensor,
-    plan: OptimizationSchedule,
+    schedule: OptimizationSchedule,
     *,
     space: Space,
     rate: float,
@@ -222,10 +256,12 @@ def invert(
     Args:
         generator, lpips: frozen networks.
         image_NCHW: targets in [-1, 1], of a size that the generator renders.
-        start: first codes (N, L, D) in `space`.
-        plan, rate: schedule and peak learning rate.
+        start: initial codes (N, L, D) in `space`.
+        schedule: see `optimize_latents`.
         space: "z_plus" or "w_plus".
+        rate: peak learning rate.
         pixel_weight: weight of the mean absolute difference.
+        progress: called with the number of steps done.
     """
     size = image_NCHW.shape[-1]
     with torch.no_grad():
@@ -237,7 +273,7 @@ def invert(
         loss: Tensor = lpips.distance(lpips.features(rendered), features) + pixel_weight * pixels
         return loss
 
-    return optimize_latents([start], [rate], objective, plan, progress)
+    return optimize_latents([start], [rate], objective, schedule, progress)
 
 
 def fit(
@@ -277,7 +313,7 @@ def fit(
 
 
 def resize_images(image_NCHW: Tensor, size: int) -> Tensor:
-    """Images resized to `size` pixels, anti-aliased."""
+    """Resize images to `size` pixels, bilinearly and anti-aliased."""
     if image_NCHW.shape[-1] == size:
         return image_NCHW
     resized: Tensor = F.interpolate(image_NCHW, (size, size), mode="bilinear", antialias=True)

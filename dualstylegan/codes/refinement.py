@@ -1,4 +1,4 @@
-"""Exemplar refinement: extrinsic codes tuned after training, so that G renders each exemplar.
+"""Exemplar refinement: extrinsic codes optimised after training until G renders each exemplar.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 """
@@ -20,15 +20,22 @@ from dualstylegan.losses import contextual
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.vgg import PerceptualNetwork
 
-CONTEXTUAL_STAGE = 2  # VGG's third stage
+CONTEXTUAL_STAGE = 2  # index of VGG16's third stage, relu3_3
 
 
 def reconstruction_objective(
     network: DualStyleGAN, lpips: PerceptualNetwork, image_NCHW: Tensor, intrinsic_NLD: Tensor
 ) -> Objective:
-    """LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar, of the parts of z_e+: the objective.
+    """Return the objective LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar.
 
-    The exemplar's features are computed once.
+    Its latents are the row blocks of z_e+ in Z+, concatenated in order. The exemplar's features
+    are computed once.
+
+    Args:
+        network: DualStyleGAN, frozen.
+        lpips: frozen network.
+        image_NCHW: exemplars in [-1, 1], of a size that the generator renders.
+        intrinsic_NLD: z_i+ in Z+.
     """
     with torch.no_grad():
         target = lpips.features(image_NCHW)
@@ -37,8 +44,8 @@ def reconstruction_objective(
         extrinsic = network.generator.map(torch.cat(list(latents), 1))
         image = network(intrinsic_NLD, extrinsic, size=image_NCHW.shape[-1])
         rendered = lpips.features(image)
-        similar = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
-        return lpips.distance(rendered, target) + similar
+        style_loss = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
+        return lpips.distance(rendered, target) + style_loss
 
     return objective
 
@@ -49,25 +56,29 @@ def refine(
     image_NCHW: Tensor,
     intrinsic_NLD: Tensor,
     extrinsic_NLD: Tensor,
-    plan: OptimizationSchedule,
+    schedule: OptimizationSchedule,
     *,
     structure_rate: float,
     color_rate: float,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
-    """Minimise LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar over z_e+.
-
-    Structure and colour rows have learning rates of their own; rendered as transfer renders.
+    """Refine z_e+: minimise LPIPS + L_CX between G(z_i+, z_e+, 1) and the exemplar over it.
 
     Args:
         network: DualStyleGAN, frozen.
+        lpips: frozen network.
         image_NCHW: exemplars in [-1, 1] at the working size.
-        intrinsic_NLD, extrinsic_NLD: z_i+ and z_e+ in Z+.
-        plan: schedule; the rates are peaks for Adam.
+        intrinsic_NLD, extrinsic_NLD: z_i+ and initial z_e+ in Z+.
+        schedule: see `optimize_latents`.
+        structure_rate, color_rate: peak learning rates of the structure and the colour rows.
+        progress: called with the number of steps done.
+
+    Returns:
+        The result with one latent tensor: z_e+ (N, L, D).
     """
     rows = network.generator.structure_rows
     objective = reconstruction_objective(network, lpips, image_NCHW, intrinsic_NLD)
     parts = [extrinsic_NLD[:, :rows], extrinsic_NLD[:, rows:]]
-    found = optimize_latents(parts, [structure_rate, color_rate], objective, plan, progress)
-    code = torch.cat(found.latents, 1)
-    return OptimizationResult([code], found.loss_N, found.initial_loss_N, found.steps_N)
+    result = optimize_latents(parts, [structure_rate, color_rate], objective, schedule, progress)
+    code = torch.cat(result.latents, 1)
+    return OptimizationResult([code], result.loss_N, result.initial_loss_N, result.steps_N)

@@ -1,10 +1,10 @@
-"""A sampler of extrinsic codes (section 3.4): noise to structure rows and to colour rows.
+"""Sampler of extrinsic codes (section 3.4): maps noise to structure rows and to colour rows.
 
-Two small networks are fitted to the exemplars' codes as GLANN fits its own (Hoshen et al., 2019):
-each code is matched to the nearest of many drawn ones, which is then pulled towards it, so that
-every exemplar is reached and none is averaged away.
+Two small networks are fitted to the exemplars' codes by implicit maximum likelihood, as in GLANN
+(Hoshen et al., 2019): each code is matched to the nearest of many generated ones, which is then
+pulled towards it. Every exemplar is covered and none is averaged away.
 
-Legend of shape suffixes: N code, M drawn code, E noise width, F flattened rows, L row, D width.
+Legend of shape suffixes: N code, M generated code, E noise width, F flattened rows, L row, D width.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from dualstylegan.errors import CheckpointError
 from dualstylegan.io.checkpoints import fill, read_tensors, save_tensors
 
 SAMPLER_FILE = "sampler.safetensors"
-NOISE = 128
-HIDDEN = 128
-DRAWN_SHARE = 2  # codes drawn for each code that is matched
+NOISE_DIM = 128
+HIDDEN_DIM = 128
+CANDIDATES_PER_CODE = 2  # generated codes for each code to be matched
 ADAM_BETAS = (0.5, 0.999)
 WEIGHT_DECAY = 1e-5
-HALVINGS = 4
+RATE_HALVINGS = 4
 
 
 @dataclass(frozen=True)
 class SamplerPlan:
-    """How a sampler is fitted.
+    """Settings of the fit of a sampler.
 
     Attributes:
-        epochs: times that every code of the pool is matched and learnt.
-        pool: number of jittered codes an epoch, each exemplar equally often.
-        batch: codes a step.
-        rate: first learning rate; halved four times on the way.
-        jitter: standard deviation of the noise on codes.
-        seed: of all randomness.
+        epochs: number of passes, each of which matches and learns every code of the pool.
+        pool: number of jittered codes per epoch, each exemplar equally often.
+        batch: codes per step.
+        rate: initial learning rate; halved four times at equal intervals.
+        jitter: standard deviation of the noise added to codes.
+        seed: seed of all random numbers.
     """
 
     epochs: int
@@ -51,24 +51,24 @@ class SamplerPlan:
 
 
 def row_network(width: int) -> nn.Sequential:
-    """Noise (N, E) to flattened rows (N, F)."""
+    """Build the network from noise (N, E) to flattened rows (N, F), F = `width`."""
     return nn.Sequential(
-        nn.Linear(NOISE, HIDDEN, bias=False),
-        nn.BatchNorm1d(HIDDEN),
+        nn.Linear(NOISE_DIM, HIDDEN_DIM, bias=False),
+        nn.BatchNorm1d(HIDDEN_DIM),
         nn.ReLU(),
-        nn.Linear(HIDDEN, HIDDEN, bias=False),
-        nn.BatchNorm1d(HIDDEN),
+        nn.Linear(HIDDEN_DIM, HIDDEN_DIM, bias=False),
+        nn.BatchNorm1d(HIDDEN_DIM),
         nn.ReLU(),
-        nn.Linear(HIDDEN, width, bias=False),
+        nn.Linear(HIDDEN_DIM, width, bias=False),
     )
 
 
 class StyleSampler(nn.Module):
-    """Draws extrinsic codes in Z+; structure and colour come from noises of their own.
+    """Sampler of extrinsic codes in Z+, with independent noise for structure and colour.
 
     Args:
         rows: rows L of a code.
-        structure_rows: how many of them hold structure.
+        structure_rows: number of leading rows that hold structure.
         style_dim: width D.
     """
 
@@ -82,14 +82,14 @@ class StyleSampler(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int, seed: int) -> Tensor:
-        """Codes (count, L, D) in Z+; a code depends on the seed and its place alone.
+        """Draw codes (count, L, D) in Z+; each depends on the seed and its index alone.
 
-        Batch normalisation uses what it learnt, not the batch.
+        Batch normalisation uses its running statistics, whatever mode the networks are in.
         """
         was_training = self.training
         self.eval()
-        draw = torch.Generator().manual_seed(seed)
-        noise = torch.randn(count, 2, NOISE, generator=draw).to(next(self.parameters()).device)
+        rng = torch.Generator().manual_seed(seed)
+        noise = torch.randn(count, 2, NOISE_DIM, generator=rng).to(next(self.parameters()).device)
         parts = self.structure(noise[:, 0]), self.color(noise[:, 1])
         self.train(was_training)
         return torch.cat(parts, 1).view(count, self.rows, self.style_dim)
@@ -105,25 +105,25 @@ class StyleSampler(nn.Module):
 
     @classmethod
     def load(cls, path: Path | str) -> StyleSampler:
-        """Read what `save` wrote, ready to sample.
+        """Load a sampler that `save` wrote, in evaluation mode.
 
         Raises:
-            CheckpointError: the file is missing, truncated, or no sampler.
+            CheckpointError: the file is missing, truncated, or not a sampler.
         """
         tensors, shape = read_tensors(path)
         names = ("rows", "structure_rows", "style_dim")
         if sorted(shape) != sorted(names) or not all(isinstance(v, int) for v in shape.values()):
             raise CheckpointError(
-                "not a sampler", file=path, value=sorted(shape), limit=names, fix="fit it anew"
+                "not a sampler", file=path, value=sorted(shape), limit=names, fix="fit a new one"
             )
         sampler = cls(*(shape[name] for name in names))
         fill(sampler, tensors, path)
         return sampler.eval()
 
 
-def nearest(query_NF: Tensor, drawn_MF: Tensor) -> Tensor:
-    """For each query the index of the nearest drawn code, exactly. Shape (N,)."""
-    return torch.cdist(query_NF, drawn_MF).argmin(1)
+def nearest(query_NF: Tensor, candidate_MF: Tensor) -> Tensor:
+    """Return the index of the candidate nearest to each query, by exact search. Shape (N,)."""
+    return torch.cdist(query_NF, candidate_MF).argmin(1)
 
 
 def _epoch(
@@ -131,22 +131,24 @@ def _epoch(
     optimiser: torch.optim.Optimizer,
     codes_NF: Tensor,
     batch: int,
-    draw: torch.Generator,
+    rng: torch.Generator,
 ) -> float:
-    """Match every code to the nearest drawn one, then learn the pairs; mean squared error."""
-    noise = torch.randn(DRAWN_SHARE * len(codes_NF), NOISE, generator=draw).to(codes_NF.device)
+    """Match every code to the nearest generated one, learn the pairs, return the mean error."""
+    noise = torch.randn(CANDIDATES_PER_CODE * len(codes_NF), NOISE_DIM, generator=rng).to(
+        codes_NF.device
+    )
     with torch.no_grad():
-        chosen = noise[nearest(codes_NF, network(noise))]
-    order = torch.randperm(len(codes_NF), generator=draw).to(codes_NF.device)
+        matched = noise[nearest(codes_NF, network(noise))]
+    order = torch.randperm(len(codes_NF), generator=rng).to(codes_NF.device)
     total = torch.zeros((), device=codes_NF.device)
-    parts = [part for part in torch.split(order, batch) if len(part) > 1]  # batch norm needs two
-    for part in parts:
-        loss = F.mse_loss(network(chosen[part]), codes_NF[part])
+    batches = [part for part in torch.split(order, batch) if len(part) > 1]  # for batch norm
+    for part in batches:
+        loss = F.mse_loss(network(matched[part]), codes_NF[part])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total += loss.detach()
-    return float(total / len(parts))
+    return float(total / len(batches))
 
 
 def fit_sampler(
@@ -155,18 +157,19 @@ def fit_sampler(
     plan: SamplerPlan,
     progress: Callable[[int, str], None] | None = None,
 ) -> tuple[StyleSampler, list[dict[str, float]]]:
-    """Fit a sampler to exemplars' codes.
+    """Fit a sampler to the codes of exemplars.
 
     Args:
         codes_NLD: extrinsic codes in Z+, at least one.
-        structure_rows: rows that the structure network makes.
-        plan: how.
-        progress: told how many epochs are done.
+        structure_rows: number of leading rows that hold structure.
+        plan: settings of the fit.
+        progress: called with the number of epochs done and their errors as text.
 
     Returns:
-        The sampler in evaluation mode, and each epoch's mean squared errors.
+        The sampler in evaluation mode, and the mean squared errors of each epoch, for
+        "structure" and "color".
     """
-    draw = torch.Generator().manual_seed(plan.seed)
+    rng = torch.Generator().manual_seed(plan.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(plan.seed)
         sampler = StyleSampler(codes_NLD.shape[1], structure_rows, codes_NLD.shape[2])
@@ -181,18 +184,18 @@ def fit_sampler(
         )
         for name, (network, _) in parts.items()
     }
-    # As many jittered copies of each exemplar as fill the pool, never none.
+    # Enough jittered copies of each exemplar to fill the pool, at least one.
     copies = torch.arange(len(codes_NLD)).repeat(max(1, -(-plan.pool // len(codes_NLD))))
     history = []
     for epoch in range(plan.epochs):
         errors: dict[str, float] = {}
         for name, (network, codes_NF) in parts.items():
             for group in optimisers[name].param_groups:
-                group["lr"] = plan.rate * 0.5 ** (epoch * (HALVINGS + 1) // plan.epochs)
+                group["lr"] = plan.rate * 0.5 ** (epoch * (RATE_HALVINGS + 1) // plan.epochs)
             pool = codes_NF[copies.to(codes_NF.device)]
-            noise = torch.randn(pool.shape, generator=draw).to(pool.device)
+            noise = torch.randn(pool.shape, generator=rng).to(pool.device)
             jittered = pool + plan.jitter * noise
-            errors[name] = _epoch(network, optimisers[name], jittered, plan.batch, draw)
+            errors[name] = _epoch(network, optimisers[name], jittered, plan.batch, rng)
         history.append(errors)
         if progress is not None:
             progress(epoch + 1, f"{errors['structure']:.3f} {errors['color']:.3f}")

@@ -1,4 +1,4 @@
-"""Tables of latent codes: one row an image, in parquet, with the space and the maker recorded.
+"""Tables of latent codes in parquet: one row per image, with latent space and generator digest.
 
 Legend of shape suffixes: N image, L row of the code matrix, D style width.
 """
@@ -24,12 +24,12 @@ class CodeTable:
     """Latent codes of named images.
 
     Attributes:
-        names: N unique names, those of the images without suffix.
-        image_sha256: digest of each image's bytes.
+        names: N unique names: file names of the images without suffix.
+        image_sha256: digest of each image file.
         space: "z", "w", "z_plus" or "w_plus".
         codes_NLD: float32; L is 1 for z and w.
-        generator_digest: digest of the generator that the codes belong to, see `digest`.
-        losses: what was measured of each code, by name.
+        generator_digest: digest of the codes' generator, see `digest`.
+        losses: columns of losses of the codes, by name.
     """
 
     names: tuple[str, ...]
@@ -43,10 +43,12 @@ class CodeTable:
         n = len(self.names)
         lengths = {len(self.image_sha256), len(self.codes_NLD), *map(len, self.losses.values())}
         if lengths != {n} or len(set(self.names)) != n or self.codes_NLD.ndim != 3:
-            raise DataError("columns of a code table differ in length, or names repeat", value=n)
+            raise DataError(
+                "columns of a code table differ in length, or names repeat", value=f"{n} names"
+            )
 
     def select(self, names: Sequence[str]) -> Tensor:
-        """Codes (N, L, D) of some images, by name.
+        """Return the codes (N, L, D) of the named images.
 
         Raises:
             DataError: a name is not in the table.
@@ -56,7 +58,7 @@ class CodeTable:
             raise DataError(
                 "no codes for these images",
                 value=", ".join(missing[:5]),
-                fix="run the stage that makes the codes",
+                fix="run the stage that computes the codes",
             )
         return self.codes_NLD[[self.names.index(name) for name in names]]
 
@@ -71,7 +73,7 @@ def evenly_spaced(count: int, wanted: int) -> list[int]:
 
 
 def digest(network: nn.Module) -> str:
-    """Hex digest of a network's state: equal weights, equal digest."""
+    """Compute the SHA-256 of a network's state, as hex: equal weights, equal digest."""
     result = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         result.update(name.encode())
@@ -80,7 +82,7 @@ def digest(network: nn.Module) -> str:
 
 
 def digest_codes(codes_NLD: Tensor) -> str:
-    """Hex digest of codes: equal numbers, equal digest."""
+    """Compute the SHA-256 of codes, as hex: equal numbers, equal digest."""
     return hashlib.sha256(_bytes(codes_NLD)).hexdigest()
 
 
@@ -115,7 +117,7 @@ def read_codes(path: Path | str) -> CodeTable:
     """Read a table of codes.
 
     Raises:
-        DataError: the file is missing, is not parquet, or is not a table of codes.
+        DataError: the file is missing, not parquet, or not a table of codes.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -127,10 +129,10 @@ def read_codes(path: Path | str) -> CodeTable:
         flat = table["code"].combine_chunks().flatten().to_numpy()
         codes = torch.from_numpy(flat.copy()).view(-1, rows, width)
     except FileNotFoundError as error:
-        raise DataError("no such file", file=path, fix="run the stage that makes it") from error
+        raise DataError("no such file", file=path, fix="run the stage that writes it") from error
     except (pa.ArrowException, KeyError, ValueError, RuntimeError, AttributeError) as error:
         raise DataError(
-            "not a table of codes", file=path, value=error, fix="make it anew"
+            "not a table of codes", file=path, value=error, fix="run the stage that writes it again"
         ) from error
     if space not in get_args(Space):
         raise DataError("unknown latent space", file=path, value=space, limit=get_args(Space))
