@@ -1,6 +1,7 @@
-"""The closed schema of a model's config.json: data from which the networks are built.
+"""Closed schema of a model's config.json, from which the networks are built.
 
-No class path, no code: what a config can ask for is listed here, and unknown keys are refused.
+A config holds no class path and no code: it chooses among the networks listed here, and unknown
+keys are refused.
 """
 
 from __future__ import annotations
@@ -24,28 +25,31 @@ MODEL_FILE = "model.safetensors"
 
 
 class ClosedSchema(BaseModel):
-    """Base of every schema: frozen, unknown keys refused."""
+    """Base of all schemas: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class GeneratorConfig(ClosedSchema):
-    """Which generator: the embedded one (of one size), or StyleGAN2 of any size and width."""
+    """Config of a generator: the embedded one, of one size, or StyleGAN2 of any size and width."""
 
     kind: Literal["mobilestylegan", "stylegan2"] = "mobilestylegan"
-    resolution: int = Field(default=1024, ge=32, le=1024, description="pixels of the full output")
+    resolution: int = Field(
+        default=1024, ge=32, le=1024, description="side of the full output in pixels"
+    )
     style_dim: int = Field(default=512, ge=1, le=1024)
     mapping_layers: int = Field(default=8, ge=1, le=16)
     channel_multiplier: int = Field(default=2, ge=1, le=4)
     channels: tuple[int, ...] | None = Field(
-        default=None, description="StyleGAN2: widths from 4 px up"
+        default=None, description="StyleGAN2: channels at each resolution from 4 px"
     )
     coarse_px: Literal[64, 128, 256] | None = Field(
-        default=None, description="MobileStyleGAN: size that larger images take their colours from"
+        default=None,
+        description="MobileStyleGAN: size whose RGB head colours larger images",
     )
 
     def build(self) -> Generator:
-        """The generator with random weights."""
+        """Build the generator with random weights."""
         if self.kind == "mobilestylegan":
             from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 
@@ -62,17 +66,17 @@ class GeneratorConfig(ClosedSchema):
 
 
 class NetworkConfig(ClosedSchema):
-    """DualStyleGAN: a generator and the width of its extrinsic path."""
+    """Config of a DualStyleGAN: the generator, the width of the extrinsic path, the encoder."""
 
     generator: GeneratorConfig = GeneratorConfig()
     res_channels: int = Field(
-        default=512, ge=1, le=1024, description="features at the structure rows"
+        default=512, ge=1, le=1024, description="feature channels at the structure rows"
     )
     res_hidden: int | None = Field(
-        default=None, ge=1, le=1024, description="inside ModRes; None: as wide"
+        default=None, ge=1, le=1024, description="channels inside ModRes; None: as res_channels"
     )
     encoder: Literal["portrait", "psp"] = Field(
-        default="portrait", description="psp: the published one"
+        default="portrait", description="portrait: the embedded encoder; psp: the published one"
     )
 
     @property
@@ -87,13 +91,13 @@ class NetworkConfig(ClosedSchema):
         return INPUT_PX
 
     def build(self) -> DualStyleGAN:
-        """The network with random weights."""
+        """Build the network with random weights."""
         from dualstylegan.networks.dualstylegan import DualStyleGAN
 
         return DualStyleGAN(self.generator.build(), self.res_channels, self.res_hidden)
 
     def build_encoder(self) -> PortraitEncoder | PublishedEncoder:
-        """The encoder that fits the generator, with random weights."""
+        """Build the encoder of the generator, with random weights."""
         if self.encoder == "psp":
             return self._published_encoder()
         from dualstylegan.networks.encoder import PortraitEncoder
@@ -111,17 +115,21 @@ Config = TypeVar("Config", bound=ClosedSchema)
 
 
 def read_generator_config(path: Path) -> GeneratorConfig:
-    """Read and check the config of a generator (CheckpointError)."""
+    """Read and validate the config of a generator (CheckpointError)."""
     return read_validated(GeneratorConfig, path)
 
 
 def read_network_config(path: Path) -> NetworkConfig:
-    """Read and check the config of a DualStyleGAN (CheckpointError)."""
+    """Read and validate the config of a DualStyleGAN (CheckpointError)."""
     return read_validated(NetworkConfig, path)
 
 
 def read_validated(schema: type[Config], path: Path) -> Config:
-    """Read a JSON file and check it against a closed schema (CheckpointError)."""
+    """Read a JSON file and validate it against a closed schema.
+
+    Raises:
+        CheckpointError: the file is missing, not JSON, or does not fit the schema.
+    """
     try:
         return schema.model_validate(read_json(path))
     except ValidationError as error:
@@ -130,5 +138,5 @@ def read_validated(schema: type[Config], path: Path) -> Config:
             "the model's config does not fit its schema",
             file=path,
             value=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            fix="take config.json from where the model came from",
+            fix="restore config.json from the source of the model",
         ) from error

@@ -1,4 +1,4 @@
-"""StyleGAN2's residual discriminator, in the published key layout, of any size and width.
+"""Residual discriminator of StyleGAN2 (Karras et al., 2020), in the published key layout.
 
 Legend of shape suffixes: N image, C channel, H height, W width, G group.
 """
@@ -28,7 +28,7 @@ DEVIATION_EPS = 1e-8
 def conv_layer(
     inputs: int, outputs: int, kernel: int, *, down: bool = False, activate: bool = True
 ) -> nn.Sequential:
-    """[blur], convolution, [bias and activation]; halves the size when `down`."""
+    """Build [blur], convolution, [bias and activation]; `down` halves the size."""
     layers: list[nn.Module] = []
     if down:
         pad = 1 + kernel // 2
@@ -42,7 +42,7 @@ def conv_layer(
 
 
 class ResBlock(nn.Module):
-    """Two convolutions and a skip that halve the size; the sum is scaled to unit variance."""
+    """Residual block that halves the size: two convolutions plus a skip, over sqrt(2)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -56,13 +56,17 @@ class ResBlock(nn.Module):
 
 
 def minibatch_stddev(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
-    """Append the mean standard deviation over groups of images as one channel (ProGAN, sec. 3).
+    """Append the mean standard deviation over groups of images as one channel.
 
-    Groups hold every (N/G)-th image, G being the largest divisor of N up to `group`.
+    Minibatch standard deviation (ProGAN, Karras et al., 2018, section 3). A group holds every
+    (N/G)-th image, where G is the largest divisor of N up to `group`.
+
+    Returns:
+        Features (N, C + 1, H, W).
     """
     n, c, h, w = x_NCHW.shape
     size = max(g for g in range(1, min(group, n) + 1) if n % g == 0)
-    if size == 1:  # an image alone deviates from nothing
+    if size == 1:  # the standard deviation of one image is zero
         channel = x_NCHW.new_full((n, 1, h, w), DEVIATION_EPS**0.5)
         return torch.cat((x_NCHW, channel), 1)
     groups = upcast(x_NCHW).view(size, n // size, c, h, w)
@@ -72,12 +76,18 @@ def minibatch_stddev(x_NCHW: Tensor, group: int = STDDEV_GROUP) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Residual discriminator of `resolution` pixels.
+    """Discriminator D of images of `resolution` pixels.
 
     Args:
-        resolution: input size, a power of two from 32.
+        resolution: side of the images in pixels, a power of two from 32.
         channel_multiplier: as for the generator.
-        channels: channels from 4 px up to `resolution`, in place of the published widths.
+        channels: channels at each resolution from 4 px, in place of the published widths.
+
+    Attributes:
+        compute_dtype: dtype of the feature maps; logits stay float32.
+
+    Raises:
+        DataError: `resolution` is not such a power of two.
     """
 
     def __init__(
@@ -104,7 +114,7 @@ class Discriminator(nn.Module):
         )
 
     def forward(self, image_NCHW: Tensor) -> Tensor:
-        """Logits (N, 1), float32, for images in [-1, 1]."""
+        """Compute logits (N, 1), float32, of images (N, 3, H, W) in [-1, 1]."""
         x = image_NCHW.to(self.compute_dtype, memory_format=torch.channels_last)
         x = self.final_conv(minibatch_stddev(self.convs(x)))
         logits: Tensor = self.final_linear(upcast(x.flatten(1)))

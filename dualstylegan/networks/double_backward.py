@@ -1,12 +1,13 @@
-"""Operations that R1 and path length differentiate twice, at the price of what is asked for.
+"""conv2d and leaky ReLU with cheap second derivatives, for R1 and path length.
 
-A convolution is a form <g, w * x> that is linear in input x, weight w and slope g. Holding two of
-them gives the convolution, its gradient by the input, or its gradient by the weight; the gradients
-of each are the other two. torch's own second derivative forms weight gradients of frozen weights
-too, goes through depthwise filters channel by channel, and carries the zeros that a piecewise
-linear activation leaves behind through the whole network once more.
+A convolution is a form <g, w * x>, linear in input x, weight w and output gradient g. With two of
+them held fixed it is the convolution, its input gradient or its weight gradient; the gradients of
+each are the other two. torch's own second derivative also computes weight gradients of frozen
+weights, runs depthwise filters channel by channel, and carries the zero second derivative of a
+piecewise linear activation through the whole network once more.
 
 Legend of shape suffixes: N image, I input channel, O output channel, H height, W width, K kernel.
+Inside the autograd functions: x input, w weight, g gradient of the output.
 """
 
 from __future__ import annotations
@@ -21,36 +22,36 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-Slopes = tuple[Tensor | None, ...]
+Gradients = tuple[Tensor | None, ...]
 
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Geometry of a convolution of square kernels, the same on both axes."""
+    """Stride, padding and groups of a convolution, the same on both axes."""
 
     stride: int = 1
     padding: int = 0
     groups: int = 1
 
 
-class _Asked:
-    """Whether gradients by weights are formed; autograd does not tell a function."""
+class _WeightGradients:
+    """Switch of weight gradients: a function is not told which gradients `autograd.grad` needs."""
 
-    weights = True
+    enabled = True
 
 
 @contextmanager
 def no_weight_gradients() -> Iterator[None]:
-    """Gradients inside are by the input alone, as where a penalty takes the first of two."""
-    _Asked.weights = False
+    """Skip weight gradients within a block, as for the first derivative of a gradient penalty."""
+    _WeightGradients.enabled = False
     try:
         yield
     finally:
-        _Asked.weights = True
+        _WeightGradients.enabled = True
 
 
-class _Convolve(Function):
-    """w * x + b."""
+class _Conv2d(Function):
+    """Convolution w * x + b."""
 
     @staticmethod
     def forward(
@@ -62,24 +63,26 @@ class _Convolve(Function):
         return F.conv2d(x, w, bias, geometry.stride, geometry.padding, groups=geometry.groups)
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
-        (g,), (x, w) = slopes, ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        (g,), (x, w) = gradients, ctx.saved_tensors
         if g is None:
             return None, None, None, None
-        by_x, *rest, _ = ctx.needs_input_grad
-        by_w, by_bias = (needed and _Asked.weights for needed in rest)
-        if not torch.is_grad_enabled():  # the last derivative: all in one call
-            return *_derived(g, x, w, ctx.geometry, (by_x, by_w, by_bias)), None
+        need_x, *rest, _ = ctx.needs_input_grad
+        need_w, need_bias = (needed and _WeightGradients.enabled for needed in rest)
+        if not torch.is_grad_enabled():  # the last derivative: one call for all gradients
+            return *_convolution_backward(g, x, w, ctx.geometry, (need_x, need_w, need_bias)), None
         return (
-            _by_input(g, w, ctx.geometry, x.shape[-1], layout(x)) if by_x else None,
-            _by_weight(g, x, ctx.geometry, w.shape) if by_w else None,
-            g.sum((0, 2, 3)) if by_bias else None,
+            _input_gradient(g, w, ctx.geometry, x.shape[-1], memory_format_of(x))
+            if need_x
+            else None,
+            _weight_gradient(g, x, ctx.geometry, w.shape) if need_w else None,
+            g.sum((0, 2, 3)) if need_bias else None,
             None,
         )
 
 
-class _ByInput(Function):
-    """Gradient of <g, w * x> by x, which is a transposed convolution of g."""
+class _InputGradient(Function):
+    """Gradient of <g, w * x> with respect to x: a transposed convolution of g."""
 
     @staticmethod
     def forward(
@@ -88,39 +91,41 @@ class _ByInput(Function):
         w: Tensor,
         geometry: ConvGeometry,
         size: int,
-        lying: torch.memory_format,
+        memory_format: torch.memory_format,
     ) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, w)
         ctx.geometry = geometry
-        if lying == layout(g):
-            extra = size - _smallest(g, w, geometry)
+        if memory_format == memory_format_of(g):
+            extra = size - _min_input_size(g, w, geometry)
             return F.conv_transpose2d(
                 g, w, None, geometry.stride, geometry.padding, extra, groups=geometry.groups
             )
         shape = len(g), w.shape[1] * geometry.groups, size, size
-        x = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=lying)
-        (found, *_) = _derived(g, x, w, geometry, (True, False, False))
-        assert found is not None
-        return found
+        x = torch.empty(shape, dtype=g.dtype, device=g.device, memory_format=memory_format)
+        (gradient, *_) = _convolution_backward(g, x, w, geometry, (True, False, False))
+        assert gradient is not None
+        return gradient
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
-        (x,), (g, w) = slopes, ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        (x,), (g, w) = gradients, ctx.saved_tensors
         if x is None:
             return None, None, None, None, None
-        by_g, by_w, *_ = ctx.needs_input_grad
+        need_g, need_w, *_ = ctx.needs_input_grad
         return (
-            conv2d(x, w, None, ctx.geometry) if by_g else None,
-            _by_weight(g, x, ctx.geometry, w.shape) if by_w and _Asked.weights else None,
+            conv2d(x, w, None, ctx.geometry) if need_g else None,
+            _weight_gradient(g, x, ctx.geometry, w.shape)
+            if need_w and _WeightGradients.enabled
+            else None,
             None,
             None,
             None,
         )
 
 
-class _ByWeight(Function):
-    """Gradient of <g, w * x> by w."""
+class _WeightGradient(Function):
+    """Gradient of <g, w * x> with respect to w."""
 
     @staticmethod
     def forward(
@@ -129,61 +134,65 @@ class _ByWeight(Function):
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(g, x)
         ctx.geometry = geometry
-        (_, found, _) = _derived(g, x, g.new_empty(shape), geometry, (False, True, False))
-        assert found is not None
-        return found
+        (_, gradient, _) = _convolution_backward(
+            g, x, g.new_empty(shape), geometry, (False, True, False)
+        )
+        assert gradient is not None
+        return gradient
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
-        (w,), (g, x) = slopes, ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        (w,), (g, x) = gradients, ctx.saved_tensors
         if w is None:
             return None, None, None, None
-        by_g, by_x, *_ = ctx.needs_input_grad
+        need_g, need_x, *_ = ctx.needs_input_grad
         return (
-            conv2d(x, w, None, ctx.geometry) if by_g else None,
-            _by_input(g, w, ctx.geometry, x.shape[-1], layout(x)) if by_x else None,
+            conv2d(x, w, None, ctx.geometry) if need_g else None,
+            _input_gradient(g, w, ctx.geometry, x.shape[-1], memory_format_of(x))
+            if need_x
+            else None,
             None,
             None,
         )
 
 
 class _LeakyReLU(Function):
-    """In place; its slope goes by the sign of the result, and has no slope of its own."""
+    """In-place leaky ReLU whose derivative depends on the sign of the output, as a constant."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, negative: float) -> Tensor:
+    def forward(ctx: Any, x: Tensor, slope: float) -> Tensor:
         ctx.set_materialize_grads(False)
         ctx.mark_dirty(x)
-        ctx.negative = negative
-        F.leaky_relu_(x, negative)
+        ctx.slope = slope
+        F.leaky_relu_(x, slope)
         ctx.save_for_backward(x)
         return x
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
-        if slopes[0] is None:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        if gradients[0] is None:
             return None, None
-        found: Tensor = _LeakySlope.apply(slopes[0], *ctx.saved_tensors, ctx.negative)  # type: ignore[no-untyped-call]
-        return found, None
+        gradient: Tensor = _LeakyReLUGradient.apply(gradients[0], *ctx.saved_tensors, ctx.slope)  # type: ignore[no-untyped-call]
+        return gradient, None
 
 
-class _LeakySlope(Function):
-    """g where the result is positive, `negative` times g elsewhere: linear in g alone."""
+class _LeakyReLUGradient(Function):
+    """Gradient of leaky ReLU: g where the output is positive, else `slope` g. Linear in g."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, y: Tensor, negative: float) -> Tensor:
+    def forward(ctx: Any, g: Tensor, y: Tensor, slope: float) -> Tensor:
         ctx.set_materialize_grads(False)
-        ctx.negative = negative
+        ctx.slope = slope
         ctx.save_for_backward(y)
-        found: Tensor = torch.ops.aten.leaky_relu_backward(g, y, negative, True)
-        return found
+        gradient: Tensor = torch.ops.aten.leaky_relu_backward(g, y, slope, True)
+        return gradient
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor | None) -> Slopes:
-        if slopes[0] is None:
+    def backward(ctx: Any, *gradients: Tensor | None) -> Gradients:
+        if gradients[0] is None:
             return None, None, None
-        found: Tensor = _LeakySlope.apply(slopes[0], *ctx.saved_tensors, ctx.negative)  # type: ignore[no-untyped-call]
-        return found, None, None
+        gradient: Tensor = _LeakyReLUGradient.apply(gradients[0], *ctx.saved_tensors, ctx.slope)  # type: ignore[no-untyped-call]
+        return gradient, None, None
 
 
 def conv2d(
@@ -192,52 +201,60 @@ def conv2d(
     bias_O: Tensor | None = None,
     geometry: ConvGeometry = ConvGeometry(),
 ) -> Tensor:
-    """`F.conv2d` of square maps and kernels."""
-    found: Tensor = _Convolve.apply(x_NIHW, w_OIKK, bias_O, geometry)  # type: ignore[no-untyped-call]
-    return found
+    """Convolve square maps with square kernels, as `F.conv2d` does."""
+    output: Tensor = _Conv2d.apply(x_NIHW, w_OIKK, bias_O, geometry)  # type: ignore[no-untyped-call]
+    return output
 
 
 def conv_transpose2d(x_NIHW: Tensor, w_IOKK: Tensor, geometry: ConvGeometry) -> Tensor:
-    """`F.conv_transpose2d` without bias: the gradient, by its input, of a convolution."""
-    return _by_input(x_NIHW, w_IOKK, geometry, _smallest(x_NIHW, w_IOKK, geometry), layout(x_NIHW))
+    """Convolve transposed, as `F.conv_transpose2d`: the input gradient of a convolution."""
+    return _input_gradient(
+        x_NIHW,
+        w_IOKK,
+        geometry,
+        _min_input_size(x_NIHW, w_IOKK, geometry),
+        memory_format_of(x_NIHW),
+    )
 
 
-def leaky_relu_(x: Tensor, negative: float) -> Tensor:
-    """`F.leaky_relu_`."""
-    found: Tensor = _LeakyReLU.apply(x, negative)  # type: ignore[no-untyped-call]
-    return found
+def leaky_relu_(x: Tensor, slope: float) -> Tensor:
+    """Apply leaky ReLU in place, as `F.leaky_relu_` does."""
+    output: Tensor = _LeakyReLU.apply(x, slope)  # type: ignore[no-untyped-call]
+    return output
 
 
-def _smallest(g: Tensor, w: Tensor, geometry: ConvGeometry) -> int:
-    """Least size of a map that a convolution makes `g` of."""
+def _min_input_size(g: Tensor, w: Tensor, geometry: ConvGeometry) -> int:
+    """Return the minimum input size for which the convolution's output has the size of `g`."""
     return (g.shape[-1] - 1) * geometry.stride + w.shape[-1] - 2 * geometry.padding
 
 
-def _derived(
-    g: Tensor, x: Tensor, w: Tensor, geometry: ConvGeometry, wanted: tuple[bool, bool, bool]
-) -> Slopes:
-    """Gradients of <g, w * x + b> by x, w and b, those that are wanted."""
+def _convolution_backward(
+    g: Tensor, x: Tensor, w: Tensor, geometry: ConvGeometry, needed: tuple[bool, bool, bool]
+) -> Gradients:
+    """Compute the needed gradients of <g, w * x + b> with respect to x, w and b, else None."""
     stride, padding, dilation, extra = ([n] * 2 for n in (geometry.stride, geometry.padding, 1, 0))
     bias = [w.shape[0]]
-    found: Slopes = torch.ops.aten.convolution_backward(
-        g, x, w, bias, stride, padding, dilation, False, extra, geometry.groups, wanted
+    gradients: Gradients = torch.ops.aten.convolution_backward(
+        g, x, w, bias, stride, padding, dilation, False, extra, geometry.groups, needed
     )
-    return found
+    return gradients
 
 
-def layout(x: Tensor) -> torch.memory_format:
-    """Which way a map lies in memory; gradients lie as what they are gradients of."""
-    last = x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last and not x.is_contiguous() else torch.contiguous_format
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """Return the memory format of a tensor, which its gradient shares."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    return (
+        torch.channels_last if channels_last and not x.is_contiguous() else torch.contiguous_format
+    )
 
 
-def _by_input(
-    g: Tensor, w: Tensor, geometry: ConvGeometry, size: int, lying: torch.memory_format
+def _input_gradient(
+    g: Tensor, w: Tensor, geometry: ConvGeometry, size: int, memory_format: torch.memory_format
 ) -> Tensor:
-    found: Tensor = _ByInput.apply(g, w, geometry, size, lying)  # type: ignore[no-untyped-call]
-    return found
+    gradient: Tensor = _InputGradient.apply(g, w, geometry, size, memory_format)  # type: ignore[no-untyped-call]
+    return gradient
 
 
-def _by_weight(g: Tensor, x: Tensor, geometry: ConvGeometry, shape: torch.Size) -> Tensor:
-    found: Tensor = _ByWeight.apply(g, x, geometry, shape)  # type: ignore[no-untyped-call]
-    return found
+def _weight_gradient(g: Tensor, x: Tensor, geometry: ConvGeometry, shape: torch.Size) -> Tensor:
+    gradient: Tensor = _WeightGradient.apply(g, x, geometry, shape)  # type: ignore[no-untyped-call]
+    return gradient

@@ -1,9 +1,9 @@
-"""What the method needs of a generator: a mapping network and an ordered list of styled rows.
+"""Generator interface of the method: a mapping network and an ordered list of styled rows.
 
 Legend of shape suffixes: N image, L row of the code matrix, D style width, C channel, H, W.
 
-Row 0 belongs to 4 px; then come two rows a resolution; the last row is the RGB output. Rows up to
-32 px hold the structure of a face, the rest its colour (DualStyleGAN, section 3.2).
+Row 0 belongs to 4 px; each further resolution has two rows; the last row is the RGB output. Rows up
+to 32 px control the structure of a face, the rest its colour (DualStyleGAN, section 3.2).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAPPING_LAYERS = 8
 
 
 def row_resolutions(resolution: int) -> tuple[int, ...]:
-    """Resolution in pixels of each row of the code matrix of a generator of `resolution`."""
+    """Return the resolution in pixels of each row, for a generator of `resolution` pixels."""
     sizes = [MIN_PX]
     size = MIN_PX * 2
     while size <= resolution:
@@ -37,7 +37,7 @@ def row_resolutions(resolution: int) -> tuple[int, ...]:
 
 
 def mapping_network(style_dim: int, layers: int = MAPPING_LAYERS) -> nn.Sequential:
-    """The mapping network Z -> W: pixel norm and fully connected layers (StyleGAN, section 2)."""
+    """Build the mapping network Z -> W: pixel norm, dense layers (StyleGAN, section 2)."""
     fully_connected = [
         EqualLinear(style_dim, style_dim, lr_mul=0.01, activate=True) for _ in range(layers)
     ]
@@ -45,16 +45,16 @@ def mapping_network(style_dim: int, layers: int = MAPPING_LAYERS) -> nn.Sequenti
 
 
 class Generator(nn.Module, ABC):
-    """Base of the generators: codes in, an image in [-1, 1] out.
+    """Base of the generators: from codes to images in [-1, 1].
 
     Attributes:
-        resolution: size of the full output in pixels.
+        resolution: side of the full output in pixels.
         style_dim: width D of a code.
         resolutions: resolution of each of the L rows.
-        output_sizes: sizes that `synthesise` can render.
+        output_sizes: sides in pixels that `synthesise` can render.
         compute_dtype: dtype of the feature maps; codes, images and weights stay float32.
         mean_w: the mean of W, the centre of truncation. Shape (D,).
-        folded_scales: whether the scales of equalised layers are folded into the weights.
+        folded_scales: True if the scales of equalised layers are folded into the weights.
     """
 
     mean_w: Tensor
@@ -71,17 +71,17 @@ class Generator(nn.Module, ABC):
 
     @property
     def rows(self) -> int:
-        """Number L of rows of the code matrix."""
+        """Number L of rows of a code matrix."""
         return len(self.resolutions)
 
     @property
     def structure_rows(self) -> int:
-        """Number of leading rows that hold structure: those of at most 32 px."""
+        """Number of leading rows that control structure: those of at most 32 px."""
         return sum(size <= STRUCTURE_PX for size in self.resolutions[:-1])
 
     @abstractmethod
     def map(self, z: Tensor) -> Tensor:
-        """Mapping network: z (..., D) to w (..., D); rows of a Z+ matrix are mapped one by one."""
+        """Map z (..., D) to w (..., D); the rows of a Z+ matrix are mapped one by one."""
 
     @abstractmethod
     def synthesise(
@@ -92,37 +92,45 @@ class Generator(nn.Module, ABC):
         noise: Sequence[Tensor] | None = None,
         after_row: AfterRow | None = None,
     ) -> Tensor:
-        """Synthesis network.
+        """Render W+ codes by the synthesis network.
 
         Args:
-            w_NLD: one style a row.
+            w_NLD: one style per row.
             size: output size in pixels, one of `output_sizes`; the full resolution by default.
-            noise: one (N or 1, 1, H, W) map a styled convolution; the fixed maps by default.
-            after_row: called with the row and the feature map after each row's convolution; what
-                it returns takes the map's place. The extrinsic path hooks in here.
+            noise: one map (N or 1, 1, H, W) per styled convolution; the fixed maps by default.
+            after_row: hook of the extrinsic path: called with the row and the feature map after
+                each row's convolution; returns the feature map to go on with.
 
         Returns:
             Images (N, 3, size, size), float32, nominally in [-1, 1].
 
         Raises:
-            DataError: `size` is not one the generator can render.
+            DataError: the generator cannot render `size`.
         """
 
     def to_w_plus(self, code: Tensor, space: Space) -> Tensor:
-        """Bring codes of any space to W+ (N, L, D): (N, D) for z and w, (N, L, D) for the rest."""
+        """Convert codes of any space to W+ codes (N, L, D).
+
+        Args:
+            code: (N, D) in "z" and "w", (N, L, D) in "z_plus" and "w_plus".
+            space: space of the codes.
+
+        Raises:
+            DataError: the codes do not have the shape of the space.
+        """
         expected = 2 if space in ("z", "w") else 3
         if code.ndim != expected or code.shape[-1] != self.style_dim:
             raise DataError(
                 f"codes do not fit the space {space}",
                 value=tuple(code.shape),
                 limit=("N", self.style_dim) if expected == 2 else ("N", self.rows, self.style_dim),
-                fix="name the space that the codes were made in",
+                fix="name the space of the codes",
             )
         w = self.map(code) if space in ("z", "z_plus") else code
         return w[:, None].expand(-1, self.rows, -1) if expected == 2 else w
 
     def truncate(self, w: Tensor, psi: float) -> Tensor:
-        """Truncation towards the true mean of W: mean + psi * (w - mean)."""
+        """Truncate w (..., D) towards the mean of W: mean + psi * (w - mean)."""
         return w if psi == 1 else self.mean_w + psi * (w - self.mean_w)
 
     def forward(
@@ -134,16 +142,19 @@ class Generator(nn.Module, ABC):
         size: int | None = None,
         noise: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        """Render codes of any space, see `to_w_plus`, `truncate` and `synthesise`."""
+        """Render codes of any space: `to_w_plus`, `truncate` by psi, `synthesise`."""
         w_NLD = self.truncate(self.to_w_plus(code, space), truncation)
         return self.synthesise(w_NLD, size=size, noise=noise)
 
     def mix(self, first: Tensor, second: Tensor, crossover: int) -> Tensor:
-        """Style mixing (StyleGAN, section 3.1): rows before `crossover` from `first`.
+        """Mix two codes at a row (style mixing; StyleGAN, section 3.1).
 
         Args:
             first, second: W codes (N, D) or W+ codes (N, L, D).
             crossover: number of leading rows taken from `first`, 0 to L.
+
+        Returns:
+            W+ codes (N, L, D).
         """
         rows = torch.arange(self.rows, device=first.device)[None, :, None]
         first, second = (c[:, None] if c.ndim == 2 else c for c in (first, second))
@@ -152,15 +163,15 @@ class Generator(nn.Module, ABC):
     @torch.no_grad()
     def measure_mean_w(self, samples: int = 65536, seed: int = 0) -> None:
         """Set `mean_w` to the mean over `samples` mapped codes, drawn from `seed`."""
-        draw = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         total = torch.zeros(self.style_dim, dtype=torch.float64)
         for start in range(0, samples, 4096):
-            z = torch.randn(min(4096, samples - start), self.style_dim, generator=draw)
+            z = torch.randn(min(4096, samples - start), self.style_dim, generator=rng)
             total += self.map(z.to(self.mean_w.device)).double().sum(0).cpu()
         self.mean_w.copy_((total / samples).float())
 
     def check_size(self, size: int | None) -> int:
-        """Resolve and check an output size."""
+        """Return the output size, by default the full one; DataError if it cannot be rendered."""
         if size is None:
             return self.resolution
         if size not in self.output_sizes:
@@ -168,6 +179,6 @@ class Generator(nn.Module, ABC):
                 "the generator cannot render this size",
                 value=f"{size} px",
                 limit=", ".join(f"{s} px" for s in self.output_sizes),
-                fix="ask for one of those sizes and resize the picture",
+                fix="choose one of these sizes and resize the image",
             )
         return size

@@ -1,8 +1,7 @@
-"""The networks that the stages work with: whose they are, how they are loaded.
+"""Network sets: abstract interface, the embedded set, and loaders of trained networks.
 
-There are two sets with one interface: the embedded one, whose weights are downloaded and whose base
-models ship with the project, and the published one, imported from the authors' files
-(`published.networks.ImportedFolder`).
+Two sets share the interface: the embedded one, with downloaded weights and the project's own base
+models, and the one imported from the authors' files (`published.networks.ImportedFolder`).
 """
 
 from __future__ import annotations
@@ -46,64 +45,66 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def freeze(network: Network) -> Network:
-    """The network in evaluation mode, its weights without gradients."""
+    """Put a network in evaluation mode and turn off its gradients; return it."""
     network.requires_grad_(False)
     network.eval()
     return network
 
 
 class NetworkSet(ABC):
-    """The networks of the method, each loaded on its own: frozen, in evaluation mode.
+    """Abstract set of the method's networks, each loaded by its own method.
 
-    Every method raises CheckpointError when a file is missing or does not fit.
+    Networks are frozen and in evaluation mode where nothing else is said. Every method raises
+    CheckpointError if a file is missing or does not fit.
     """
 
     @abstractmethod
     def config(self) -> NetworkConfig:
-        """From what G, and the generator inside, are built."""
+        """Return the config of G and of the generator inside."""
 
     @abstractmethod
     def generator(self) -> Generator:
-        """g, the generator of natural faces."""
+        """Load g, the generator of natural faces."""
 
     @abstractmethod
     def encoder(self) -> nn.Module:
-        """E: aligned faces (N, 3, any, any) in [-1, 1] to Z+ codes (N, L, D)."""
+        """Load E: aligned faces (N, 3, any, any) in [-1, 1] to Z+ codes (N, L, D)."""
 
     @abstractmethod
     def dualstylegan(self) -> DualStyleGAN:
-        """G after structure transfer (stages 1 and 2)."""
+        """Load G after structure transfer (stages 1 and 2)."""
 
     @abstractmethod
     def initial_dualstylegan(self) -> DualStyleGAN:
-        """G after stage 1, from torch's seed."""
+        """Build G as stage 1 initialises it, from torch's seed; not frozen."""
 
     @abstractmethod
     def initial_discriminator(self) -> Discriminator:
-        """D that structure transfer starts with."""
+        """Build or load the D with which structure transfer starts; not frozen."""
 
     @abstractmethod
     def discriminator(self) -> Discriminator:
-        """D, trained on natural faces; training turns its gradients on."""
+        """Load D, trained on natural faces; not frozen."""
 
     @abstractmethod
     def lpips(self) -> PerceptualNetwork:
-        """The perceptual distance that codes are optimised by."""
+        """Load the perceptual distance under which codes are optimised."""
 
     @abstractmethod
     def perceptual(self) -> PerceptualNetwork:
-        """The perceptual distance and the feature maps of progressive fine-tuning."""
+        """Load the perceptual distance and feature maps of progressive fine-tuning."""
 
     @abstractmethod
     def identity(self) -> FaceRecognition:
-        """Face recognition: aligned faces (N, 3, any, any) in [-1, 1] to embeddings."""
+        """Load face recognition: aligned faces (N, 3, any, any) in [-1, 1] to embeddings."""
 
 
 class EmbeddedNetworks(NetworkSet):
-    """The embedded default.
+    """Embedded set: MobileStyleGAN, the project's base models, LPIPS and dlib's recognition.
 
     Args:
-        weights: folder of downloaded weights; base: folder of the project's own base models.
+        weights: folder of the downloaded weights.
+        base: folder of the project's base models.
     """
 
     def __init__(self, weights: Path, base: Path) -> None:
@@ -158,28 +159,28 @@ class EmbeddedNetworks(NetworkSet):
 
 
 def load_perceptual(weights: Path) -> LPIPS:
-    """LPIPS v0.1 on VGG16."""
+    """Load LPIPS v0.1 on VGG16 (CheckpointError)."""
     perceptual = LPIPS()
     fill(perceptual, load_tensors(weights / PERCEPTUAL_FILE), weights / PERCEPTUAL_FILE)
     return freeze(perceptual)
 
 
 def load_identity(weights: Path) -> DlibFaceRecognition:
-    """The face recognition network of the embedded default."""
+    """Load dlib's face recognition network (CheckpointError)."""
     identity = DlibFaceRecognition()
     fill(identity, load_tensors(weights / IDENTITY_FILE), weights / IDENTITY_FILE)
     return freeze(identity)
 
 
 def load_trained_generator(folder: Path) -> Generator:
-    """g' as the stage `adapt` wrote it: config.json and model.safetensors."""
+    """Load g' from config.json and model.safetensors in a folder (CheckpointError)."""
     generator = read_generator_config(folder / CONFIG_FILE).build()
     fill(generator, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
     return freeze(generator)
 
 
 def load_trained_dualstylegan(folder: Path) -> tuple[DualStyleGAN, NetworkConfig]:
-    """G as the stage `finetune` wrote it: config.json and model.safetensors."""
+    """Load G and its config from config.json and model.safetensors (CheckpointError)."""
     config = read_network_config(folder / CONFIG_FILE)
     network = config.build()
     fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)

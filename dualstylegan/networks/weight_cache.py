@@ -1,7 +1,8 @@
-"""What is made of frozen weights, kept until they change.
+"""Cache of tensors derived from frozen weights: casts, memory layouts, squared norms.
 
-A generator's weights are cast, laid out for convolution and squared for demodulation: of a frozen
-one that is the same in every picture, and costs up to a ninth of one.
+The weights of a generator are cast, laid out for the convolution and squared for demodulation. For
+a frozen generator the results are the same in every image; caching them saves up to a ninth of the
+rendering time.
 """
 
 from __future__ import annotations
@@ -15,38 +16,44 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 
 @dataclass
-class _Kept:
-    """What was made of a weight; `seen` is the same memory, and tells where it was written to."""
+class _Entry:
+    """Tensors derived from one weight.
 
-    seen: Tensor
+    Attributes:
+        alias: shares the weight's storage, and so reveals that the weight was given another.
+        version: the weight's version counter, which every in-place write increments.
+        derived: tensors by key.
+    """
+
+    alias: Tensor
     version: int
-    made: dict[Hashable, Tensor] = field(default_factory=dict)
+    derived: dict[Hashable, Tensor] = field(default_factory=dict)
 
 
-_kept = WeakTensorKeyDictionary()
+_cache = WeakTensorKeyDictionary()
 
 
-def derived_tensor(weight: Tensor, name: Hashable, make: Callable[[Tensor], Tensor]) -> Tensor:
-    """`make(weight)`, once for a frozen weight and each time for a trained one.
+def derived_tensor(weight: Tensor, key: Hashable, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return `compute(weight)`, cached if the weight is frozen.
 
     Args:
-        weight: where it came to lie elsewhere or was written to, all is made anew.
-        name: tells apart what is made of one weight.
-        make: of the weight alone.
+        weight: a write to it, or new storage, invalidates all that was derived from it.
+        key: distinguishes the tensors derived from one weight.
+        compute: function of the weight alone.
     """
     if weight.requires_grad:
-        return make(weight)
-    kept: _Kept | None = _kept.get(weight)  # type: ignore[no-untyped-call]
-    if kept is None or kept.version != weight._version or not kept.seen.is_set_to(weight):
-        kept = _Kept(weight.detach(), weight._version)
-        _kept[weight] = kept
-    if name not in kept.made:
-        kept.made[name] = make(weight)
-    return kept.made[name]
+        return compute(weight)
+    entry: _Entry | None = _cache.get(weight)  # type: ignore[no-untyped-call]
+    if entry is None or entry.version != weight._version or not entry.alias.is_set_to(weight):
+        entry = _Entry(weight.detach(), weight._version)
+        _cache[weight] = entry
+    if key not in entry.derived:
+        entry.derived[key] = compute(weight)
+    return entry.derived[key]
 
 
 def conv_weight(weight_OIKK: Tensor, dtype: torch.dtype) -> Tensor:
-    """A convolution's weight in `dtype`, in the order of memory that convolutions work in."""
+    """Return a convolution's weight in `dtype` and channels-last memory, cached if frozen."""
     return derived_tensor(
         weight_OIKK, dtype, lambda w: w.to(dtype, memory_format=torch.channels_last)
     )

@@ -1,4 +1,4 @@
-"""What is made of a weight is kept while the weight is frozen and stays what it was."""
+"""Cache of derived tensors: valid while the weight is frozen and unchanged, and no longer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import gc
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.networks import weight_cache as frozen
+from dualstylegan.networks import weight_cache
 from dualstylegan.networks.stylegan2 import StyleGAN2
 
 
-class Maker:
-    """Doubles a weight and counts how often."""
+class Doubling:
+    """Double a weight and count the calls."""
 
     def __init__(self) -> None:
-        self.times = 0
+        self.calls = 0
 
     def __call__(self, weight: Tensor) -> Tensor:
-        self.times += 1
+        self.calls += 1
         return 2 * weight.detach()
 
 
@@ -28,37 +28,43 @@ def frozen_weight() -> nn.Parameter:
 
 
 def test_it_is_made_once_for_a_frozen_weight_and_each_time_for_a_trained_one() -> None:
-    weight, make = frozen_weight(), Maker()
+    weight, double = frozen_weight(), Doubling()
     for _ in range(3):
-        assert torch.equal(frozen.derived_tensor(weight, "double", make), torch.full((3,), 2.0))
-    assert make.times == 1
+        assert torch.equal(
+            weight_cache.derived_tensor(weight, "double", double), torch.full((3,), 2.0)
+        )
+    assert double.calls == 1
     weight.requires_grad_(True)
     for _ in range(2):
-        frozen.derived_tensor(weight, "double", make)
-    assert make.times == 3
+        weight_cache.derived_tensor(weight, "double", double)
+    assert double.calls == 3
 
 
 def test_it_is_made_anew_when_the_weight_was_written_to_or_moved() -> None:
-    module, make = nn.Linear(2, 2, bias=False).requires_grad_(False), Maker()
+    module, double = nn.Linear(2, 2, bias=False).requires_grad_(False), Doubling()
     weight = module.weight
-    frozen.derived_tensor(weight, "double", make)
+    weight_cache.derived_tensor(weight, "double", double)
     with torch.no_grad():
         weight.fill_(5)
-    assert torch.equal(frozen.derived_tensor(weight, "double", make), torch.full((2, 2), 10.0))
+    assert torch.equal(
+        weight_cache.derived_tensor(weight, "double", double), torch.full((2, 2), 10.0)
+    )
     module.load_state_dict({"weight": torch.full((2, 2), 6.0)})
-    assert torch.equal(frozen.derived_tensor(weight, "double", make), torch.full((2, 2), 12.0))
+    assert torch.equal(
+        weight_cache.derived_tensor(weight, "double", double), torch.full((2, 2), 12.0)
+    )
     module.double()
-    assert frozen.derived_tensor(module.weight, "double", make).dtype == torch.double
-    assert make.times == 4
+    assert weight_cache.derived_tensor(module.weight, "double", double).dtype == torch.double
+    assert double.calls == 4
 
 
 def test_it_goes_with_its_weight() -> None:
     weight = frozen_weight()
-    frozen.derived_tensor(weight, "double", Maker())
-    before = len(frozen._kept)
+    weight_cache.derived_tensor(weight, "double", Doubling())
+    before = len(weight_cache._cache)
     del weight
     gc.collect()
-    assert len(frozen._kept) == before - 1
+    assert len(weight_cache._cache) == before - 1
 
 
 def test_a_generator_renders_by_its_weights_as_they_are() -> None:
