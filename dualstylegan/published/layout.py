@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from dualstylegan.codes.sampling import HIDDEN, NOISE, row_network
+from dualstylegan.codes.sampling import HIDDEN_DIM, NOISE_DIM, row_network
 from dualstylegan.errors import CheckpointError
 from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
 from dualstylegan.networks.discriminator import Discriminator
@@ -148,8 +148,8 @@ def sampler_state(state: Mapping[str, Tensor], file: Path, part: str) -> dict[st
             "not the published layout of a sampler",
             file=file,
             value=f"{part}: {listed(wrong, 20)}",
-            limit=f"three linear layers without bias, from {NOISE} through {HIDDEN} and {HIDDEN} "
-            "to the rows, batch norm after the first two; finite float32",
+            limit=f"three linear layers without bias, {NOISE_DIM} to {HIDDEN_DIM} to {HIDDEN_DIM} "
+            "to the width of the rows, batch norm after the first two; finite float32",
         )
     return keys
 
