@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ def portrait_origins(path: Path) -> dict[str, int]:
     return dict(sorted(Counter(str(o).split(":")[0] for o in table["origin"]).items()))
 
 
+def style_labels(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return the labels that users gave exemplars, by name, where the two differ."""
+    import pandas as pd
+
+    table = pd.read_parquet(path)
+    if "label" not in table:
+        return {}
+    exemplars = table[table["kind"] == "style"] if "kind" in table else table
+    pairs = zip(exemplars["name"], exemplars["label"], strict=True)
+    return {str(n): str(label) for n, label in pairs if n in names and label and n != label}
+
+
 def transfer_defaults(settings: Settings) -> TransferDefaults:
     """Return the model's defaults: faces are fitted as `invert` fits the content faces.
 
@@ -89,12 +102,14 @@ def package(settings: Settings) -> PortraitModel:
 
     network, network_config = load_trained_dualstylegan(Paths.finetuned)
     styles = style_library(read_codes(Paths.refined_codes), read_codes(Paths.intrinsic_codes))
+    labels = style_labels(Paths.portraits_record, styles.names)
     config = PortraitConfig(
         name=settings.package.name,
         network=network_config,
         bfloat16=settings.profile.bfloat16,
         defaults=transfer_defaults(settings),
         styles=styles.names,
+        labels=labels,
         has_sampler=True,
     )
     card = model_card(
@@ -107,7 +122,7 @@ def package(settings: Settings) -> PortraitModel:
         config,
         network,
         open_networks(settings.profile).encoder(),
-        styles,
+        replace(styles, labels=labels),
         sampler=StyleSampler.load(Paths.sampler / SAMPLER_FILE),
         card=card,
         thumbnails={

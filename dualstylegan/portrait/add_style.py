@@ -9,7 +9,6 @@ folder does not hold); refinement of z_e+ on the trained network.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,12 +19,12 @@ from torch import Tensor
 from dualstylegan.codes.destylization import naturalise
 from dualstylegan.codes.inversion import OptimizationSchedule, fit, resize_images
 from dualstylegan.codes.refinement import refine
-from dualstylegan.errors import SettingsError
 from dualstylegan.io.images import image_to_tensor, thumbnail
+from dualstylegan.io.names import safe_name
+from dualstylegan.portrait.config import check_new_name
 from dualstylegan.portrait.model import PortraitModel, centre_square, fit_size
 from dualstylegan.portrait.styles import StyleLibrary
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,99}")
 THUMBNAIL_PX = 128
 WORKING_PX = 128
 FACE_PX = 256
@@ -77,7 +76,8 @@ def add_style(
 
     Args:
         model: a trained model.
-        name: name of the new style.
+        name: any text; where it cannot be a file name, the style's name is derived from it
+            (`safe_name`) and the text is its label.
         portrait: an artistic portrait.
         align: find the face and crop it as FFHQ does; False takes the centre square.
         settings: steps, rates and weights of the optimisation.
@@ -85,11 +85,11 @@ def add_style(
             total.
 
     Raises:
-        SettingsError: the name is taken or not a valid name.
+        SettingsError: the name is blank or taken.
         FaceError: no usable face.
         WeightsError: the face models or LPIPS weights are missing.
     """
-    _check_name(model, name)
+    check_new_name(model.config, name)
     face = _face(model, portrait, align)
     size = fit_size(model.generator, WORKING_PX)
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
@@ -127,13 +127,16 @@ def with_style(
     model: PortraitModel, name: str, extrinsic_1LD: Tensor, intrinsic_1LD: Tensor, face: Image.Image
 ) -> PortraitModel:
     """Return the model with one more style of known codes; networks are shared."""
+    label, name = name, safe_name(name)
     styles = StyleLibrary(
         (*model.styles.names, name),
         torch.cat((model.styles.extrinsic_SLD, extrinsic_1LD.detach())),
         torch.cat((model.styles.intrinsic_SLD, intrinsic_1LD.detach())),
+        {**model.styles.labels, **({} if label == name else {name: label})},
     )
+    config = {"styles": styles.names, "labels": dict(styles.labels)}
     return PortraitModel(
-        model.config.model_copy(update={"styles": styles.names}),
+        model.config.model_copy(update=config),
         model.network,
         model.encoder,
         styles,
@@ -142,17 +145,6 @@ def with_style(
         thumbnails={**model.thumbnails, name: thumbnail(face, THUMBNAIL_PX)},
         weights_dir=model.weights_dir,
     )
-
-
-def _check_name(model: PortraitModel, name: str) -> None:
-    if name in model.styles.names:
-        raise SettingsError("a style of this name exists", value=name, fix="give another name")
-    if not NAME.fullmatch(name):
-        raise SettingsError(
-            "not a valid name for a style",
-            value=name,
-            limit="letters, digits, blanks and _ . - ; at most 100",
-        )
 
 
 def _face(model: PortraitModel, portrait: Image.Image, align: bool) -> Image.Image:

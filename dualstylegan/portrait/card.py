@@ -95,5 +95,5 @@ def model_card(
         sampler=", `sampler.safetensors` the sampler of new styles" if config.has_sampler else "",
         weights="\n".join(table),
         portraits="\n".join(f"- {count} x {origin}" for origin, count in portraits.items()),
-        styles=", ".join(config.styles),
+        styles=", ".join(config.labels.get(name, name) for name in config.styles),
     )

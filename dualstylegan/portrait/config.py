@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import CheckpointError, SettingsError
+from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, ClosedSchema, NetworkConfig, read_validated
 
 # Bounds that settings of the pipeline share.
@@ -59,6 +60,9 @@ class PortraitConfig(ClosedSchema):
     )
     defaults: TransferDefaults = TransferDefaults()
     styles: tuple[str, ...] = Field(description="names, in the order of styles.safetensors")
+    labels: dict[str, str] = Field(
+        default={}, description="text that people read, by name, where it is not the name"
+    )
     has_sampler: bool = False
 
 
@@ -102,3 +106,15 @@ def check_options(
     for name, (value, low, high) in bounds.items():
         if value is not None and not low <= value <= high:
             raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")
+
+
+def check_new_name(config: PortraitConfig, name: str) -> None:
+    """Refuse a name for a new style that is blank or taken. Needs no network.
+
+    Raises:
+        SettingsError: says which.
+    """
+    if not name.strip():
+        raise SettingsError("a style needs a name", value=repr(name), fix="give it a name")
+    if safe_name(name) in config.styles:
+        raise SettingsError("a style of this name exists", value=name, fix="give another name")

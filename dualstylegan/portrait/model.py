@@ -5,6 +5,7 @@ Legend of shape suffixes: N image, S style, L row, D style width, C channel, H h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
+from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
@@ -313,7 +315,7 @@ class PortraitModel:
             copy_weights(self.weights_dir, out / FOLDER)
             (out / THUMBNAILS).mkdir()
             for name, data in self.thumbnails.items():
-                write_bytes(out / THUMBNAILS / f"{name}.jpg", data)
+                write_bytes(out / THUMBNAILS / thumbnail_file(name), data)
 
     @classmethod
     def from_pretrained(
@@ -348,15 +350,14 @@ class PortraitModel:
                 "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
             )
         card = folder / CARD_FILE
-        pictures = sorted((folder / THUMBNAILS).glob("*.jpg"))
         model = cls(
             config,
             network,
             encoder,
-            StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"]),
+            StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
             sampler=_load_sampler(config, folder),
             card=card.read_text() if card.is_file() else "",
-            thumbnails={path.stem: path.read_bytes() for path in pictures},
+            thumbnails=read_thumbnails(folder, config.styles),
             weights_dir=find_weights(folder, weights_dir),
         )
         return model.to(device)
@@ -395,6 +396,25 @@ def channels_last(network: nn.Module) -> nn.Module:
     """Lay the weights out channels last, as convolutions use them; return the network."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
+
+
+def thumbnail_file(name: str) -> str:
+    """Return the file name of a style's thumbnail."""
+    return f"{safe_name(name)}.jpg"
+
+
+def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read the thumbnails of a model folder by style name.
+
+    Folders made before names were safe have them under the names as they are.
+    """
+    found = {}
+    for name in names:
+        for file in (thumbnail_file(name), f"{name}.jpg"):
+            if (folder / THUMBNAILS / file).is_file():
+                found[name] = (folder / THUMBNAILS / file).read_bytes()
+                break
+    return found
 
 
 def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:

@@ -1,4 +1,4 @@
-"""The styles of a model by name: no position in a listing stands for a style.
+"""Styles of a model by name; names and labels can be looked up without torch.
 
 Legend of shape suffixes: N image, S style, L row, D style width.
 """
@@ -6,14 +6,45 @@ Legend of shape suffixes: N image, S style, L row, D style width.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from torch import Tensor
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.io.names import safe_name
 
-CLOSE_MATCHES = 5
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_SUGGESTIONS = 5
+
+
+def find_style(names: Sequence[str], labels: Mapping[str, str], wanted: str) -> str:
+    """Return the name of the style that a user means by its name or its label.
+
+    Args:
+        names: names of all styles.
+        labels: text that people read, by name, of the styles where the two differ.
+        wanted: a name, a label, or a text whose safe name is a name.
+
+    Raises:
+        SettingsError: there is no such style; suggests similar ones.
+    """
+    for name in (wanted, safe_name(wanted)):
+        if name in names:
+            return name
+    for name, label in labels.items():
+        if label == wanted and name in names:
+            return name
+    shown = [labels.get(name, name) for name in names]
+    similar = difflib.get_close_matches(wanted, [*names, *shown], MAX_SUGGESTIONS, cutoff=0.4)
+    suggestions = ", ".join(dict.fromkeys(similar))
+    raise SettingsError(
+        "unknown style",
+        value=wanted,
+        limit=f"one of {len(names)} styles",
+        fix=f"did you mean {suggestions}?" if similar else "`dualstylegan styles` lists them",
+    )
 
 
 @dataclass(frozen=True)
@@ -23,34 +54,29 @@ class StyleLibrary:
     Attributes:
         names: S names.
         extrinsic_SLD, intrinsic_SLD: codes, float32.
+        labels: text that people read, by name, of the styles where the two differ.
     """
 
     names: tuple[str, ...]
     extrinsic_SLD: Tensor
     intrinsic_SLD: Tensor
+    labels: Mapping[str, str] = field(default_factory=dict)
 
-    def index(self, name: str) -> int:
-        """Place of a style.
+    def index(self, style: str) -> int:
+        """Return the row of a style in the code tables.
+
+        Args:
+            style: a name or a label, see `find_style`.
 
         Raises:
-            SettingsError: there is no such style; lists close matches.
+            SettingsError: there is no such style.
         """
-        if name in self.names:
-            return self.names.index(name)
-        close = difflib.get_close_matches(name, self.names, CLOSE_MATCHES, cutoff=0.4)
-        raise SettingsError(
-            "unknown style",
-            value=name,
-            limit=f"one of {len(self.names)} styles",
-            fix=f"did you mean {', '.join(close)}?"
-            if close
-            else "`dualstylegan styles` lists them",
-        )
+        return self.names.index(find_style(self.names, self.labels, style))
 
-    def extrinsic_of(self, names: Sequence[str]) -> Tensor:
-        """z_e+ of some styles, (N, L, D)."""
-        return self.extrinsic_SLD[[self.index(name) for name in names]]
+    def extrinsic_of(self, styles: Sequence[str]) -> Tensor:
+        """Return z_e+ of some styles, (N, L, D)."""
+        return self.extrinsic_SLD[[self.index(style) for style in styles]]
 
-    def intrinsic_of(self, names: Sequence[str]) -> Tensor:
-        """z_i+ of some styles, (N, L, D)."""
-        return self.intrinsic_SLD[[self.index(name) for name in names]]
+    def intrinsic_of(self, styles: Sequence[str]) -> Tensor:
+        """Return z_i+ of some styles, (N, L, D)."""
+        return self.intrinsic_SLD[[self.index(style) for style in styles]]

@@ -12,7 +12,7 @@ from dualstylegan.codes.tables import CodeTable
 from dualstylegan.errors import DataError
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
-from tasks.package import portrait_origins, style_library, weight_sources
+from tasks.package import portrait_origins, style_labels, style_library, weight_sources
 
 RECORDS = {
     "generator.safetensors": {
@@ -71,3 +71,17 @@ def test_origins_are_counted(tmp_path: Path) -> None:
     origins = ["generated", "NASA", "generated", "user: me.jpg", "user: you.png"]
     pd.DataFrame({"name": list("abcde"), "origin": origins}).to_parquet(tmp_path / "p.parquet")
     assert portrait_origins(tmp_path / "p.parquet") == {"NASA": 1, "generated": 2, "user": 2}
+
+
+def test_labels_are_those_of_exemplars_whose_name_is_another(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "kind": ["style", "style", "style", "content"],
+            "name": ["a", "b-1", "c-2", "d-3"],
+            "label": ["a", "b#", "c?", "d%"],
+        }
+    )
+    table.to_parquet(tmp_path / "p.parquet")
+    assert style_labels(tmp_path / "p.parquet", ("a", "b-1", "d-3")) == {"b-1": "b#"}
+    table.drop(columns="label").to_parquet(tmp_path / "p.parquet")
+    assert style_labels(tmp_path / "p.parquet", ("b-1",)) == {}

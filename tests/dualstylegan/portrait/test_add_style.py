@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dualstylegan.errors import FaceError, SettingsError
-from dualstylegan.portrait.add_style import AddStyleSettings, add_style
+from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.face_weights import FILES
 from dualstylegan.portrait.model import PortraitModel
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
@@ -71,10 +71,29 @@ def test_a_saved_model_takes_its_weights_with_it(model: PortraitModel, tmp_path:
         second.transfer(painting(), "stone")
 
 
-@pytest.mark.parametrize("name", ["stone", "", "../up", "a/b", ".hidden", "x" * 101])
-def test_names_that_are_taken_or_none_are_refused(model: PortraitModel, name: str) -> None:
+@pytest.mark.parametrize("name", ["stone", "", "  "])
+def test_names_that_are_taken_or_blank_are_refused(model: PortraitModel, name: str) -> None:
     with pytest.raises(SettingsError, match="name"):
         add_style(model, name, painting(), align=False, settings=SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["né à Paris", "../up", "a/b#c", "100 %", ".hidden", "ж" * 150])
+def test_any_text_names_a_style_and_stays_its_label(
+    model: PortraitModel, tmp_path: Path, name: str
+) -> None:
+    code = model.styles.extrinsic_SLD[:1] + 1
+    added = with_style(model, name, code, code, painting())
+    added.weights_dir = None
+    added.save_pretrained(tmp_path / "m")
+    again = PortraitModel.from_pretrained(tmp_path / "m")
+    stored = again.styles.names[-1]
+    assert {p.stem for p in (tmp_path / "m/thumbnails").iterdir()} == {"stone", stored}
+    assert set(again.thumbnails) == {"stone", stored}
+    for asked in (name, stored):
+        assert torch.equal(again.styles.extrinsic_of([asked]), code)
+    assert again.config.labels == ({} if stored == name else {stored: name})
+    with pytest.raises(SettingsError, match="exists"):
+        add_style(again, name, painting(), align=False, settings=SETTINGS)
 
 
 def test_a_portrait_without_a_face_is_refused(model: PortraitModel) -> None:

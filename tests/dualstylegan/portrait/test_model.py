@@ -118,6 +118,13 @@ def test_unknown_style_lists_the_close_ones(model: PortraitModel) -> None:
         model.styles.index("qqqq")
 
 
+def test_a_label_stands_for_its_style(model: PortraitModel) -> None:
+    styles = replace(model.styles, labels={"stone": "Stein № 1"})
+    assert styles.index("Stein № 1") == styles.index("stone") == STYLE_NAMES.index("stone")
+    with pytest.raises(SettingsError, match="did you mean Stein № 1"):
+        styles.index("Stein № 2")
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("structure", 1.1), ("color", -0.1), ("truncation", 2), ("size", 4000), ("fit_steps", -1)],
