@@ -224,6 +224,7 @@ def _write_model(gathered: Import, folder: Path, name: str) -> None:
             network=network,
             defaults=DEFAULTS,
             styles=names,
+            labels={name: label for name, label in gathered.labels.items() if name in names},
             has_sampler=sampler is not None,
         )
     except ValidationError as error:
