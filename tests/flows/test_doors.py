@@ -1,4 +1,4 @@
-"""Three doors to one graph: what one has done, the others skip."""
+"""Three doors to one graph: each skips what another has done."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_deployment_runs_on_a_worker(project: Project) -> None:
 
 
 def wait_for(address: str, seconds: float = 90) -> None:
-    """Until an address answers."""
+    """Wait until an address answers."""
     end = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Killed in the middle of a stage, and started again; figures and curves as DVC shows them."""
+"""Recovery of a killed run, and metrics and plots as DVC shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small DVC project in which every stage notes that it ran, driven by real processes."""
+"""Stand-in DVC project whose stages log that they ran, driven by real processes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STAGES = {"seed": (), "left": ("seed",), "right": ("seed",), "join": ("left", "r
 
 
 class Project:
-    """The stand-in: `seed` feeds `left` and `right`, both feed `join`; each has one parameter."""
+    """Project in which `seed` feeds `left` and `right`, and both feed `join`; one setting each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Project:
         }
 
     def write(self) -> None:
-        """Make the project."""
+        """Write the project's files and initialise DVC."""
         self.folder.mkdir(parents=True)
         (self.folder / "step.py").write_text(STEP)
         self.set(seed=1, left=1, right=1, join=1)
@@ -70,7 +70,7 @@ class Project:
         (self.folder / "params.yaml").write_text(text)
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Run Python in the project; returns what it printed."""
+        """Run Python in the project; returns its output."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -84,19 +84,19 @@ class Project:
         return done.stdout
 
     def ran(self) -> list[str]:
-        """Names of the stages that ran since the last call, in order."""
+        """Return the names of the stages that ran since the last call, in order."""
         log = self.folder / "ran.log"
         names = log.read_text().split() if log.exists() else []
         log.unlink(missing_ok=True)
         return names
 
     def result(self) -> str:
-        """What `join` made."""
+        """Return the output of `join`."""
         return (self.folder / "out" / "join").read_text()
 
     @contextmanager
     def daemon(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """A process that is ended with all its children."""
+        """Start a process; end it with all its children on exit."""
         with open(self.folder.parent / "daemon.log", "a") as log:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
@@ -119,7 +119,7 @@ class Project:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

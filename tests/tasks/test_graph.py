@@ -55,7 +55,7 @@ def copy_project(folder: Path) -> Path:
 
 
 def stages_of(repo: Repo) -> Iterator[PipelineStage]:
-    """The stages of a repository."""
+    """Yield the stages of a repository."""
     return (stage for stage in repo.index.stages if isinstance(stage, PipelineStage))
 
 
@@ -73,7 +73,7 @@ def locked(repo: Repo) -> None:
 
 
 def changed_params(folder: Path) -> set[str]:
-    """Names of the stages that `dvc status` takes for stale on account of a setting."""
+    """Return the stages that `dvc status` takes for stale on account of a setting."""
     with Repo(str(folder)) as repo:
         status: dict[str, list[Any]] = repo.status()
     return {
@@ -155,13 +155,13 @@ def test_the_runtime_makes_no_stage_stale(project: Path) -> None:
 def test_a_setting_makes_those_stages_stale_that_read_it(
     project: Path, name: str, stale: set[str]
 ) -> None:
-    """The report, which lists the settings, is renewed as well."""
+    """The report lists the settings and is renewed as well."""
     change(project, {name})
     assert changed_params(project) == stale | {"report"}
 
 
 def test_every_other_setting_makes_a_stage_stale(project: Path) -> None:
-    """The report aside, which names them all; the folder of networks is a dependency itself."""
+    """`report` names them all; the folder of networks is a dependency itself."""
     values = dict(settings_by_name(yaml.safe_load((project / "params.yaml").read_text())))
     named = {"report"}
     for name, stage in STAGES.items():

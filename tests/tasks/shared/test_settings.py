@@ -21,11 +21,12 @@ from tasks.evaluate import plan_of
 from tasks.pages.measures import MEASURES
 from tasks.shared import profile
 from tasks.shared.settings import DecidingMeasure, Package, Settings, load
+from tests.support.closure import closure, file_of
 from tests.support.settings import PROFILES, ROOT, SHIPPED, shipped, with_profile, write_params
 
 
 def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every setting of a schema as `section.name`, with its field."""
+    """Yield every setting of a schema as `section.name`, with its field."""
     for name, field in schema.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -34,7 +35,7 @@ def fields(schema: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def leaves(schema: type[BaseModel]) -> list[tuple[str, Any]]:
-    """Every setting that holds a value."""
+    """Return every setting that holds a value."""
     found = list(fields(schema))
     return [(k, f) for k, f in found if not any(other.startswith(f"{k}.") for other, _ in found)]
 
@@ -177,12 +178,12 @@ def test_every_number_is_bounded_below_and_above() -> None:
         assert any(isinstance(bound, Le | Lt) for bound in field.metadata), key
 
 
-def names_used(folder: Path) -> set[str]:
-    """Attributes, fields and arguments that the modules below a folder name."""
+def names_used(module: str) -> set[str]:
+    """Attributes, fields and arguments that a module names, or one that it imports."""
     found: set[str] = set()
-    for path in folder.rglob("*.py"):
+    for path in closure(module):
         schema = path.name == "settings.py"  # to declare a setting is not to read it
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.keyword) and node.arg:
@@ -196,10 +197,20 @@ def names_used(folder: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("schema", [Settings, BaseSettings])
-def test_every_setting_is_read(schema: type[BaseModel]) -> None:
-    used = names_used(ROOT / "tasks") | names_used(ROOT / "dualstylegan")
-    assert [key for key, _ in leaves(schema) if key.split(".")[-1] not in used] == []
+def test_every_setting_is_read_by_its_stage() -> None:
+    stages = [field.alias or name for name, field in Settings.model_fields.items()]
+    used = {stage: names_used(f"tasks.{stage}") for stage in stages if file_of(f"tasks.{stage}")}
+    everywhere = set[str]().union(*used.values())
+    assert [
+        key
+        for key, _ in leaves(Settings)
+        if key.split(".")[-1] not in used.get(key.split(".")[0], everywhere)
+    ] == []
+
+
+def test_every_setting_of_the_base_models_is_read() -> None:
+    used = names_used("tasks.base.__main__")
+    assert [key for key, _ in leaves(BaseSettings) if key.split(".")[-1] not in used] == []
 
 
 @pytest.mark.parametrize("name", PROFILES)
