@@ -30,7 +30,7 @@ from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from tasks.shared.paths import Paths
 from tasks.shared.settings import load
-from tasks.shared.training import chosen_plan
+from tasks.shared.training import training_plan
 
 PORTRAITS = 4
 STEP_SEED = 1_000_003
@@ -101,7 +101,7 @@ def embedded(setting: Setting) -> tuple[StyleTraining, Tensor]:
         disturb((network, discriminator), setting.seed)
     precise((network, discriminator, perceptual, identity), setting.fast)
     chosen = load().finetune.model_copy(update={"batch": setting.batch})
-    plan: StylePlan = chosen_plan(StylePlan, chosen)
+    plan: StylePlan = training_plan(StylePlan, chosen)
     training = StyleTraining(
         network,
         DiscriminatorTrainer(discriminator, DiscriminatorPlan(augment=0.5)),

@@ -28,7 +28,8 @@ from tasks.leaderboard import FACTS, open_eval_set, write_board
 from tasks.shared.curves import step_progress
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import load_settings, parts_shown, run_stage
+from tasks.shared.progress import progress_by_name
+from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.training import run_plan
 
@@ -106,7 +107,7 @@ def measured(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
     def measure(name: str, model: PortraitModel, shown: EvalSet) -> None:
         method = {name: dualstylegan(model, plan.size)}
         natural = render_natural(model, shown, plan)
-        entries.extend(measure_methods(method, shown, natural, extractor, plan, parts_shown()))
+        entries.extend(measure_methods(method, shown, natural, extractor, plan, progress_by_name()))
 
     for ablation in ABLATIONS:
         learnt = without(ablation, lessons)

@@ -6,13 +6,14 @@ from dualstylegan.codes.tables import digest, read_codes
 from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.io.files import sha256_file
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import read_portraits
 from tasks.shared.tracking import Live
-from tasks.shared.training import chosen_plan, discriminator_plan, run_plan, train, trained_config
+from tasks.shared.training import discriminator_plan, run_plan, train, trained_config, training_plan
 
 VERSION = 2
 
@@ -27,7 +28,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
     generator = place(networks.generator(), profile, device)
     discriminator = place(networks.discriminator(), profile, device)
     lpips = place(networks.lpips(), profile, device)
-    fingerprint = item_key(
+    fingerprint = cache_key(
         VERSION,
         profile.model_dump(),
         chosen.model_dump(),
@@ -42,7 +43,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
         portraits.images,
         codes,
         profile.working_size,
-        chosen_plan(AdaptPlan, chosen),
+        training_plan(AdaptPlan, chosen),
     )
     plan = run_plan(profile, chosen, runtime.save_seconds, runtime.picture_steps.adapt, fingerprint)
     train(

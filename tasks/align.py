@@ -1,4 +1,4 @@
-"""Stage `align`: every portrait as an FFHQ crop, one by one, and a manifest of what was found."""
+"""Stage `align`: FFHQ crops of all portraits, and a manifest with the reason of each refusal."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
-from tasks.shared.caching import Kept, Make, cache_key, cached, weight_digests
+from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
+from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths
-from tasks.shared.runner import load_settings, run_stage, tracked
+from tasks.shared.progress import with_progress
+from tasks.shared.runner import load_settings, run_stage
 
 CACHE = Paths.cache / "aligned"
-# Raised by whoever changes the crop itself, so that no older picture is taken for a new one.
+# Part of the cache key: raise it when the crop changes.
 VERSION = 2
 
 
 def crop_maker(path: Path, size: int) -> Make:
-    """What makes the crop of one portrait; a portrait without a usable face gives its reason."""
+    """Return a function that crops a portrait, or gives the reason why it has no usable face."""
 
     def make() -> tuple[Image.Image | None, dict[str, Any]]:
         try:
@@ -40,7 +42,7 @@ def crop_maker(path: Path, size: int) -> Make:
 
 
 def hold_out(hashes: Mapping[str, str], wanted: int, min_exemplars: int) -> set[str]:
-    """Names of exemplars to hold out: those of the smallest content hashes.
+    """Return the names of the exemplars to hold out: those of the smallest content hashes.
 
     One more portrait thus moves at most one other. `min_exemplars`, or half of them if that is
     more, stay for the training.
@@ -56,7 +58,7 @@ def hold_out(hashes: Mapping[str, str], wanted: int, min_exemplars: int) -> set[
 
 
 def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
-    """Make data/aligned.
+    """Write data/aligned.
 
     Args:
         size: side of the crops in pixels.
@@ -64,27 +66,27 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
         min_exemplars: exemplars that are not held out, at least.
 
     Returns:
-        The portraits that were refused, and why.
+        The reason of each refused portrait, by kind and file name.
 
     Raises:
         DataError: no portrait of a kind has a usable face.
     """
     import pandas as pd
 
-    digests = weight_digests(Paths.weights, (DETECTOR_FILE, PREDICTOR_FILE))
+    digests = weight_digests((DETECTOR_FILE, PREDICTOR_FILE))
     portraits = [(kind, path) for kind in KINDS for path in list_images(Paths.portraits / kind)]
     rows = []
     refused: dict[str, str] = {}
     with atomic_directory(Paths.aligned) as out:
-        for kind, path in tracked(portraits, "portraits aligned"):
+        for kind, path in with_progress(portraits, "align", "portraits"):
             source = sha256_file(path)
             key = cache_key(VERSION, source, size, digests)
-            kept = cached(CACHE, key, crop_maker(path, size))
-            if kept.png is None:
-                refused[f"{kind}/{path.name}"] = str(kept.facts["refused"])
+            entry = cached_image(CACHE, key, crop_maker(path, size))
+            if entry.data is None:
+                refused[f"{kind}/{path.name}"] = str(entry.facts["refused"])
             else:
-                write_bytes(out / kind / f"{path.stem}.png", kept.png)
-            rows.append(_row(kind, path, source, kept))
+                write_bytes(out / kind / f"{path.stem}.png", entry.data)
+            rows.append(_row(kind, path, source, entry))
         _check_any(rows, refused)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
         usable = table[(table["kind"] == "style") & (table["aligned_sha256"] != "")]
@@ -105,10 +107,10 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
     return refused
 
 
-def _row(kind: str, path: Path, source: str, kept: Kept) -> dict[str, Any]:
-    aligned = "" if kept.png is None else hashlib.sha256(kept.png).hexdigest()
+def _row(kind: str, path: Path, source: str, entry: Entry) -> dict[str, Any]:
+    aligned = "" if entry.data is None else hashlib.sha256(entry.data).hexdigest()
     hashes = {"source_sha256": source, "aligned_sha256": aligned}
-    return {"kind": kind, "name": path.stem, "file": path.name, **hashes, **kept.facts}
+    return {"kind": kind, "name": path.stem, "file": path.name, **hashes, **entry.facts}
 
 
 def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
@@ -123,13 +125,17 @@ def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """`python -m tasks.align`."""
+    """Run `python -m tasks.align`."""
     settings = load_settings()
     chosen, fewest = settings.align, settings.diagnose.min_exemplars
 
     def stage() -> None:
         for name, reason in align(**chosen.model_dump(), min_exemplars=fewest).items():
             print(f"left out {name}: {reason}")
+        faces, exemplars = (
+            len(list(folder.glob("*.png"))) for folder in (Paths.faces, Paths.exemplars)
+        )
+        check_feasible(settings, faces, exemplars)
 
     run_stage("align", stage)
 

@@ -11,16 +11,17 @@ from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image, write_png
 from dualstylegan.networks.loading import load_trained_generator
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     PortraitSet,
     Tensors,
     Tick,
-    keep_tensors,
-    losses,
+    cached_tensors,
+    loss_columns,
     read_portraits,
 )
 
@@ -49,12 +50,12 @@ class Destylizer:
         self.networks = (self.generator, self.adapted, self.encoder, self.lpips, self.identity)
 
     def run(self, portraits: PortraitSet, codes: CodeTable) -> Tensors:
-        """Intrinsic codes, natural faces and losses of every portrait."""
+        """Intrinsic codes, natural faces and loss_columns of every portrait."""
         extrinsic = codes.select(portraits.names)
         digests = [digest(network) for network in self.networks]
         chosen = self.chosen.model_dump()
         keys = [
-            item_key(
+            cache_key(
                 VERSION,
                 sha256,
                 extrinsic[i].flatten().tolist(),
@@ -66,7 +67,7 @@ class Destylizer:
         ]
 
         def work(indices: list[int], tick: Tick) -> Tensors:
-            found = destylize(
+            result = destylize(
                 self.generator,
                 self.adapted,
                 self.encoder,
@@ -80,14 +81,14 @@ class Destylizer:
                 progress=tick,
             )
             return {
-                "code": found.intrinsic_NLD,
-                "natural": quantize(found.natural_NCHW),
-                "encoded": quantize(self._render(found.intrinsic_NLD)),
-                "start": found.fitted.initial_loss_N,
-                "end": found.fitted.loss_N,
+                "code": result.intrinsic_NLD,
+                "natural": quantize(result.natural_NCHW),
+                "encoded": quantize(self._render(result.intrinsic_NLD)),
+                "start": result.fitted.initial_loss_N,
+                "end": result.fitted.loss_N,
             }
 
-        return keep_tensors("destylize", keys, self.portraits_per_pass, self.chosen.steps, work)
+        return cached_tensors("destylize", keys, self.portraits_per_pass, self.chosen.steps, work)
 
     def _render(self, code_NLD: Tensor) -> Tensor:
         """g of intrinsic codes, as step 3 renders."""
@@ -98,11 +99,11 @@ class Destylizer:
         return image
 
 
-def write_triples(portraits: PortraitSet, found: Tensors) -> None:
+def write_triples(portraits: PortraitSet, result: Tensors) -> None:
     """Exemplar, natural face of step 2, and g(z_i+), side by side, one file an exemplar."""
     with atomic_directory(Paths.triples) as out:
         for i, name in enumerate(portraits.names):
-            row = (portraits.pixels_NCHW[i].cpu(), found["natural"][i], found["encoded"][i])
+            row = (portraits.pixels_NCHW[i].cpu(), result["natural"][i], result["encoded"][i])
             tiles = [tensor_to_image(dequantize(pixels)) for pixels in row]
             write_png(out / f"{name}.png", make_grid(tiles, len(tiles), gap=0))
 
@@ -116,13 +117,13 @@ def main() -> None:
         size, device = settings.profile.working_size, destylizer.device
         portraits = read_portraits(Paths.exemplars, size).to(device)
         codes = read_codes(Paths.style_codes)
-        found = destylizer.run(portraits, codes)
+        result = destylizer.run(portraits, codes)
         own = (portraits.names, portraits.sha256, codes.space)
         generator = destylizer.generator_digest
         extrinsic = codes.select(portraits.names)
-        write_triples(portraits, found)
+        write_triples(portraits, result)
         write_codes(Paths.extrinsic_codes, CodeTable(*own, extrinsic, generator))
-        intrinsic = CodeTable(*own, found.pop("code"), generator, losses(found))
+        intrinsic = CodeTable(*own, result.pop("code"), generator, loss_columns(result))
         write_codes(Paths.intrinsic_codes, intrinsic)
 
     run_stage("destylize", stage)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, run_stage
+from tasks.shared.progress import Progress
+from tasks.shared.runner import run_stage
 from tasks.weights.downloads import PRODUCTS, fetch_all
 
 
 def download() -> None:
     """Make data/weights whole; a second run touches no network."""
-    progress = Progress("weights", len(PRODUCTS))
+    progress = Progress("download", len(PRODUCTS), "files")
     fetch_all(Paths.downloads, Paths.weights, lambda note, done, _: progress(done, note))
 
 

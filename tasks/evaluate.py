@@ -18,12 +18,12 @@ from dualstylegan.io.files import atomic_directory, atomic_write, write_json
 from dualstylegan.networks.loading import load_identity, load_perceptual
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
-from tasks.shared import runner as common
 from tasks.shared.aligned import read_aligned
 from tasks.shared.held_out import add_styles
 from tasks.shared.paths import Paths
+from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles
-from tasks.shared.runner import prepare
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 
 # Values that tell at a glance whether a model is good; see docs/evaluation.md for each.
@@ -153,9 +153,9 @@ def plan_of(settings: Settings) -> EvaluationPlan:
 
 def main() -> None:
     """`python -m tasks.evaluate`."""
-    settings = common.load_settings()
-    work = partial(run, settings, common.parts_shown())
-    common.run_stage("evaluate", work)
+    settings = load_settings()
+    work = partial(run, settings, progress_by_name())
+    run_stage("evaluate", work)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import NetworkSet
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Finetune, Profile, Settings
 from tasks.shared.tensors import PortraitSet, read_portraits
 from tasks.shared.tracking import Live
-from tasks.shared.training import chosen_plan, discriminator_plan, run_plan, train, trained_config
+from tasks.shared.training import discriminator_plan, run_plan, train, trained_config, training_plan
 
 VERSION = 7
 
@@ -55,7 +56,7 @@ def style_training(
     discriminator = place(networks.discriminator(), profile, device)
     perceptual = place(networks.perceptual(), profile, device)
     identity = place(networks.identity(), profile, device)
-    fingerprint = item_key(
+    fingerprint = cache_key(
         VERSION,
         profile.model_dump(),
         chosen.model_dump(),
@@ -72,7 +73,7 @@ def style_training(
         lessons.intrinsic_NLD,
         lessons.extrinsic_NLD,
         profile.working_size,
-        chosen_plan(StylePlan, chosen),
+        training_plan(StylePlan, chosen),
     )
     return training, fingerprint
 

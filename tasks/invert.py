@@ -6,11 +6,19 @@ from pathlib import Path
 
 from dualstylegan.codes.inversion import encode, fit
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import PortraitSet, Tensors, Tick, keep_tensors, losses, read_portraits
+from tasks.shared.tensors import (
+    PortraitSet,
+    Tensors,
+    Tick,
+    cached_tensors,
+    loss_columns,
+    read_portraits,
+)
 
 # Raised by whoever changes what a code is, so that no older one is taken for a new one.
 VERSION = 1
@@ -42,28 +50,28 @@ class Inverter:
         portraits = read_portraits(folder, max(size, self.encoder_px)).to(self.device)
         chosen = self.chosen.model_dump(exclude={"style_steps", "content_steps"})
         keys = [
-            item_key(VERSION, sha256, size, self.profile.bfloat16, steps, chosen, self.digests)
+            cache_key(VERSION, sha256, size, self.profile.bfloat16, steps, chosen, self.digests)
             for sha256 in portraits.sha256
         ]
 
         def work(indices: list[int], tick: Tick) -> Tensors:
             return self._batch(portraits, indices, steps, tick)
 
-        found = keep_tensors("invert", keys, self.portraits_per_pass, steps, work)
+        tensors = cached_tensors("invert", keys, self.portraits_per_pass, steps, work)
         return CodeTable(
             portraits.names,
             portraits.sha256,
             "z_plus",
-            found.pop("code"),
+            tensors.pop("code"),
             self.generator_digest,
-            losses(found),
+            loss_columns(tensors),
         )
 
     def _batch(self, portraits: PortraitSet, indices: list[int], steps: int, tick: Tick) -> Tensors:
         images = portraits.images(indices)
         if steps == 0:
             return {"code": encode(self.encoder, images)}
-        found = fit(
+        fitted = fit(
             self.generator,
             self.encoder,
             self.lpips,
@@ -74,7 +82,7 @@ class Inverter:
             pixel_weight=self.chosen.pixel_weight,
             progress=tick,
         )
-        return {"code": found.latents[0], "start": found.initial_loss_N, "end": found.loss_N}
+        return {"code": fitted.latents[0], "start": fitted.initial_loss_N, "end": fitted.loss_N}
 
 
 def main() -> None:

@@ -25,8 +25,9 @@ from tasks.pages.leaderboard_page import render
 from tasks.shared.aligned import read_aligned
 from tasks.shared.networks import place
 from tasks.shared.paths import Paths
+from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles, results_grid, to_image
-from tasks.shared.runner import load_settings, parts_shown, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Ablate, Leaderboard, Settings
 
 FACTS = "leaderboard.json"
@@ -120,7 +121,7 @@ def run(settings: Settings) -> list[MethodResult]:
     compared = methods(model, ours, settings)
     natural = render_natural(model, eval_set, plan)
     extractor = evaluate.open_extractor(plan, model.device)
-    entries = measure_methods(compared, eval_set, natural, extractor, plan, parts_shown())
+    entries = measure_methods(compared, eval_set, natural, extractor, plan, progress_by_name())
     lede = (
         f"{len(eval_set.contents)} held-out faces in the styles of {len(eval_set.styles)} "
         "exemplars. All methods use the same codes, exemplars and adapted generator."

@@ -1,45 +1,60 @@
-"""Stage `portraits`: the style set and the content faces, our own or those of a folder."""
+"""Stage `portraits`: exemplars and content faces, the user's own or generated."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dualstylegan.errors import DataError
+from dualstylegan.evaluation.limits import MIN_FACES
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
-from dualstylegan.io.images import list_images, read_image
+from dualstylegan.io.images import read_image, scan_images
+from dualstylegan.io.names import safe_name
 from dualstylegan.networks.loading import GENERATOR_FILE
 from tasks.demo import compose
 from tasks.demo.paint import PAINTER_FILE, Painter
-from tasks.shared.caching import Kept, Make, cache_key, cached, weight_digests
+from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
+from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths
-from tasks.shared.runner import load_settings, run_stage, tracked
+from tasks.shared.progress import with_progress
+from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.settings import Portraits
+from tasks.shared.sources import kind_folders, open_source
 
 CACHE = Paths.cache / "portraits"
-SOURCE = "portraits"
 PHOTO = "astronaut.png"
 USER_LICENCE = "as granted to the user"
-MOST_WORKERS = 4
+MAX_WORKERS = 4
+README = "README.md"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A portrait to be made: its place, what it depends on, and how it is made."""
+    """A portrait to be made.
+
+    Attributes:
+        kind: `style` or `content`.
+        name: of its file, without suffix; see `safe_name`.
+        label: name as the user wrote it.
+        key: digest of everything that it depends on.
+        make: makes it.
+    """
 
     kind: str
     name: str
+    label: str
     key: str
     make: Make
 
 
 class Studio:
-    """The networks that make portraits, loaded when the first one is made."""
+    """Generator and painter of the demo's portraits, loaded on first use."""
 
     def __init__(self) -> None:
         self._generator: Any = None
@@ -47,23 +62,23 @@ class Studio:
 
     @property
     def generator(self) -> Any:
-        """The generator at full size."""
+        """Generator at full size."""
         if self._generator is None:
             self._generator = compose.full_size_generator(Paths.weights)
         return self._generator
 
     @property
     def painter(self) -> Painter:
-        """The painter."""
+        """Painter of the exemplars."""
         if self._painter is None:
             self._painter = Painter(Paths.weights)
         return self._painter  # type: ignore[no-any-return]
 
 
 def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
-    """Our own set: painted characters, generated faces, and one public-domain photo."""
+    """Yield the demo's set: painted characters, generated faces, and one public-domain photo."""
     used = (GENERATOR_FILE, PAINTER_FILE, DETECTOR_FILE, PREDICTOR_FILE)
-    digests = weight_digests(Paths.weights, used)
+    digests = weight_digests(used)
     studio = Studio()
 
     def style(recipe: compose.Recipe) -> Make:
@@ -82,90 +97,155 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
 
     for recipe in compose.recipes(styles):
         key = cache_key("style", compose.recipe_key(recipe), digests)
-        yield Item("style", recipe.name, key, style(recipe))
+        yield Item("style", recipe.name, recipe.name, key, style(recipe))
     for index in range(contents):
         key = cache_key("content", compose.face_facts(compose.content_seed(index)), digests)
-        yield Item("content", f"face{index:02d}", key, content(index))
+        name = f"face{index:02d}"
+        yield Item("content", name, name, key, content(index))
     photo = Paths.weights / PHOTO
     facts = {"origin": "NASA, 1993", "licence": "public domain"}
-    key = cache_key("photo", weight_digests(Paths.weights, (PHOTO,)))
-    yield Item("content", photo.stem, key, lambda: (read_image(photo), facts))
+    key = cache_key("photo", weight_digests((PHOTO,)))
+    yield Item("content", photo.stem, photo.stem, key, lambda: (read_image(photo), facts))
 
 
-def user_items(source: Path) -> Iterator[Item]:
-    """The user's own portraits: SOURCE/style and SOURCE/content, those of them that are there."""
+def user_items(kind: str, folder: Path) -> list[Item]:
+    """Return the user's portraits of a kind; print what is not taken, with the reason.
 
-    def copy(path: Path) -> Make:
+    Raises:
+        DataError: the folder has no image that is read, or two images stand for one name.
+    """
+
+    def read(path: Path) -> Make:
         facts = {"origin": f"user: {path.name}", "licence": USER_LICENCE}
         return lambda: (read_image(path), facts)
 
-    for kind in (kind for kind in KINDS if (source / kind).is_dir()):
-        for path in list_images(source / kind):
-            yield Item(kind, path.stem, cache_key("user", path.name, sha256_file(path)), copy(path))
+    found = scan_images(folder)
+    for path, reason in found.skipped:
+        print(f"not taken: {path}: {reason}")
+    if not found.paths:
+        raise DataError(
+            "no images in the folder",
+            file=folder,
+            value="; ".join(f"{path.name}: {reason}" for path, reason in found.skipped[:3]) or None,
+            fix="put images into it, or remove it: portraits are then generated",
+        )
+    files: dict[str, Path] = {}
+    for path in found.paths:
+        other = files.setdefault(safe_name(path.stem), path)
+        if other is not path:
+            raise DataError(
+                "two images of one name",
+                file=folder,
+                value=f"{other.name} and {path.name}",
+                fix="rename one: the name without its ending names the portrait",
+            )
+    return [
+        Item(kind, name, path.stem, cache_key("user", path.name, sha256_file(path)), read(path))
+        for name, path in files.items()
+    ]
 
 
-def kept_pictures(items: Sequence[Item]) -> Iterator[Kept]:
-    """The picture of each portrait, several at once.
+def check_strays(source: Path, kinds: Collection[str]) -> None:
+    """Print everything in a source that belongs to no kind.
+
+    Raises:
+        DataError: images lie in the source itself, and there is no folder of either kind.
+    """
+    found = scan_images(source)
+    advice = "not in `style` or `content`"
+    strays = [(path, advice) for path in found.paths]
+    strays += [
+        (path, "neither `style` nor `content`" if path.is_dir() else reason)
+        for path, reason in found.skipped
+        if path.name not in KINDS and path.name != README
+    ]
+    for path, reason in strays:
+        print(f"not taken: {path}: {reason}")
+    if found.paths and not kinds:
+        raise DataError(
+            "images outside of `style` and `content`",
+            file=source,
+            value=", ".join(path.name for path in found.paths[:3]),
+            fix="move exemplars to its folder `style` and faces to `content`",
+        )
+
+
+def all_items(settings: Portraits) -> list[Item]:
+    """Return the user's portraits, and generated ones of each kind that is missing.
+
+    Content faces are filled up with generated ones to the fewest that can be evaluated.
+
+    Raises:
+        DataError: the source cannot be used; see `kind_folders`, `user_items`, `check_strays`.
+    """
+    source = open_source(Path(settings.source))
+    folders = kind_folders(source)
+    check_strays(source, folders)
+    items = [item for kind in folders for item in user_items(kind, folders[kind])]
+    contents = settings.contents if "content" not in folders else MIN_FACES
+    generated = list(generated_items(settings.styles, contents))
+    items += [item for item in generated if item.kind not in folders]
+    names = {item.name for item in items if item.kind == "content"}
+    spare = [item for item in generated if item.kind == "content" and item.name not in names]
+    added = spare[: max(0, MIN_FACES - len(names))]
+    if added:
+        print(
+            f"content faces: {len(names)}, evaluation compares at least {MIN_FACES}; added: "
+            + ", ".join(f"{item.name} (generated)" for item in added)
+        )
+    items += added
+    return sorted(items, key=lambda item: KINDS.index(item.kind))
+
+
+def cached_portraits(items: Sequence[Item]) -> Iterator[Entry]:
+    """Yield each portrait's image file and provenance, several made at once.
 
     Torch works on one thread for each, so that a picture's bytes do not depend on their number.
     """
     import torch
 
-    workers = min(MOST_WORKERS, os.cpu_count() or 1)
+    workers = min(MAX_WORKERS, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield from pool.map(lambda item: cached(CACHE, item.key, item.make), items)
+        yield from pool.map(lambda item: cached_image(CACHE, item.key, item.make), items)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def portraits(
-    *,
-    source: str = SOURCE,
-    styles: int | None = None,
-    contents: int = 10,
-) -> int:
-    """Make data/portraits; returns the number of portraits.
-
-    Args:
-        source: folder with the folders `style` and `content`; the portraits of one that is not
-            there are generated.
-        styles: exemplars of the generated set, all by default.
-        contents: generated content faces.
+def write_portraits(items: Sequence[Item]) -> None:
+    """Write data/portraits: an image per portrait, and provenance.parquet.
 
     Raises:
-        DataError: the folder is missing or empty.
-        ImageError: one of its files is no image.
+        ImageError: a file of the user's is no image.
     """
     import pandas as pd
 
-    folder = Path(source)
-    if not folder.is_dir():
-        raise DataError(
-            "no such folder of portraits",
-            file=source,
-            limit="a folder with `style`, `content` or both in it",
-            fix="set portraits.source in params.yaml",
-        )
-    missing = [kind for kind in KINDS if not (folder / kind).is_dir()]
-    made = [item for item in generated_items(styles, contents) if item.kind in missing]
-    items = sorted([*user_items(folder), *made], key=lambda item: KINDS.index(item.kind))
     rows = []
     with atomic_directory(Paths.portraits) as out:
-        for item, kept in zip(tracked(items, "portraits"), kept_pictures(items), strict=True):
-            assert kept.png is not None
-            write_bytes(out / item.kind / f"{item.name}.png", kept.png)
-            rows.append({"kind": item.kind, "name": item.name, "key": item.key} | kept.facts)
+        shown = with_progress(items, "portraits", "portraits")
+        for item, entry in zip(shown, cached_portraits(items), strict=True):
+            assert entry.data is not None
+            write_bytes(out / item.kind / f"{item.name}.png", entry.data)
+            own = {"kind": item.kind, "name": item.name, "label": item.label, "key": item.key}
+            rows.append(own | entry.facts)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
         with atomic_write(out / Paths.portraits_record.name) as handle:
             table.to_parquet(handle)
-    return len(items)
 
 
 def main() -> None:
-    """`python -m tasks.portraits`."""
-    chosen = load_settings().portraits
-    run_stage("portraits", lambda: portraits(**chosen.model_dump()))
+    """Run `python -m tasks.portraits`."""
+    settings = load_settings()
+
+    def stage() -> None:
+        items = all_items(settings.portraits)
+        faces, exemplars = (
+            sum(item.kind == kind for item in items) for kind in ("content", "style")
+        )
+        check_feasible(settings, faces, exemplars)
+        write_portraits(items)
+
+    run_stage("portraits", stage)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.refinement import refine
 from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.networks.loading import load_trained_dualstylegan
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key, load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import Tensors, Tick, keep_tensors, losses, read_portraits
+from tasks.shared.tensors import Tensors, Tick, cached_tensors, loss_columns, read_portraits
 
 VERSION = 1
 
@@ -27,7 +28,7 @@ def refine_codes(settings: Settings) -> CodeTable:
     lpips = place(open_networks(profile).lpips(), profile, device)
     digests = [digest(network), digest(lpips)]
     keys = [
-        item_key(
+        cache_key(
             VERSION,
             sha256,
             [codes[i].flatten().tolist() for codes in (extrinsic, intrinsic)],
@@ -39,7 +40,7 @@ def refine_codes(settings: Settings) -> CodeTable:
     ]
 
     def work(indices: list[int], tick: Tick) -> Tensors:
-        found = refine(
+        tensors = refine(
             network,
             lpips,
             portraits.images(indices),
@@ -50,12 +51,12 @@ def refine_codes(settings: Settings) -> CodeTable:
             color_rate=chosen.color_rate,
             progress=tick,
         )
-        return {"code": found.latents[0], "start": found.initial_loss_N, "end": found.loss_N}
+        return {"code": tensors.latents[0], "start": tensors.initial_loss_N, "end": tensors.loss_N}
 
-    found = keep_tensors("refine", keys, settings.runtime.batch, chosen.steps, work)
+    tensors = cached_tensors("refine", keys, settings.runtime.batch, chosen.steps, work)
     generator = digest(network.generator)
-    codes = found.pop("code")
-    return CodeTable(names, portraits.sha256, "z_plus", codes, generator, losses(found))
+    codes = tensors.pop("code")
+    return CodeTable(names, portraits.sha256, "z_plus", codes, generator, loss_columns(tensors))
 
 
 def main() -> None:

@@ -186,7 +186,7 @@ def image_sources() -> list[Source]:
 
     table = pd.read_parquet(Paths.portraits_record).astype(object).fillna("")
     rows = table.to_dict("records")
-    known = {"name", "origin", "licence", "key"}
+    known = {"name", "label", "origin", "licence", "key"}
     return [
         Source(
             str(row["name"]),

@@ -8,7 +8,8 @@ from dualstylegan.io.files import atomic_directory
 from dualstylegan.networks.generator import STRUCTURE_PX, row_resolutions
 from tasks.shared.curves import write_curves
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, load_settings, prepare, run_stage
+from tasks.shared.progress import Progress
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 
 
@@ -19,7 +20,7 @@ def make_sampler(settings: Settings) -> None:
     codes = read_codes(Paths.refined_codes).codes_NLD
     structure_rows = len(row_resolutions(STRUCTURE_PX)) - 1  # all but the last row, RGB
     plan = SamplerPlan(**chosen.model_dump(), seed=settings.profile.seed)
-    progress = Progress("sampler: epochs", chosen.epochs)
+    progress = Progress("sampler", chosen.epochs, "epochs")
     sampler, history = fit_sampler(codes, structure_rows, plan, progress)
     with atomic_directory(Paths.sampler) as out:
         sampler.save(out / SAMPLER_FILE)

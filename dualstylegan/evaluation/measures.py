@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
 from dualstylegan.evaluation.descriptions import References, ResultDescriptions
 from dualstylegan.evaluation.kid import kid_of_halves, kid_of_results, kid_of_sets
+from dualstylegan.evaluation.limits import check_counts
 from dualstylegan.evaluation.shape_measures import LandmarkTables, measure_shapes
 from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
 from dualstylegan.networks.style_embedding import (
@@ -62,13 +62,7 @@ def pair_table(results: ResultDescriptions) -> PairTable:
     """
     references = results.references
     shape = (len(references.contents), len(references.styles))
-    if min(shape) < 2:
-        raise DataError(
-            "too few images to evaluate",
-            value=f"{shape[0]} content faces and {shape[1]} exemplars",
-            limit="at least 2 of each",
-            fix="add portraits, or raise evaluate.contents and evaluate.styles",
-        )
+    check_counts(*shape)
     similar = similarities(results.identities, references.face_identities)
     similar_CSC = similar.reshape(*shape, shape[0])
     own_face = np.arange(shape[0])

@@ -23,8 +23,8 @@ from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, placed, run
 from tasks.base.measures import Judge, encoder_figures
 from tasks.base.settings import BaseSettings
+from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key
 from tasks.weights.downloads import Distribution, extract, fetch
 
 # ImageNet weights that the encoder's backbone starts from (BSD-3-Clause, torchvision).
@@ -51,7 +51,7 @@ def train_encoder(settings: BaseSettings) -> None:
     ring = SampleRing(generator, chosen.ring_faces, chosen.chunk)
     names = [field.name for field in fields(EncoderPlan)]
     plan = EncoderPlan(**{name: getattr(chosen, name) for name in names})
-    fingerprint = item_key(
+    fingerprint = cache_key(
         chosen.model_dump(), settings.profile.seed, digest(generator), digest(encoder)
     )
     training = EncoderTraining(encoder, generator, pictures, ring, plan)

@@ -11,8 +11,9 @@ from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.heads import HeadPlan, HeadTraining, sample_pixels
 from tasks.base.common import forget, keep, placed, run
 from tasks.base.settings import BaseSettings
+from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, item_key
+from tasks.shared.progress import Progress
 
 # Far from the seeds of other trainings and of what is measured.
 FIRST_SEED = 50_000_000
@@ -25,12 +26,12 @@ def train_heads(settings: BaseSettings) -> None:
     generator = freeze(MobileStyleGAN())
     generator.load_state_dict(load_tensors(Paths.weights / GENERATOR_FILE), strict=False)
     placed(generator, settings)
-    progress = Progress("heads: faces", chosen.images)
+    progress = Progress("heads", chosen.images, "faces")
     seed = FIRST_SEED + settings.profile.seed
     samples, codes = sample_pixels(generator, chosen.images, chosen.pixels, seed, progress)
     generator.compute_dtype = torch.float32
     training = HeadTraining(generator, samples, codes, HeadPlan(chosen.steps, chosen.rate))
-    fingerprint = item_key(chosen.model_dump(), settings.profile.seed, digest(generator))
+    fingerprint = cache_key(chosen.model_dump(), settings.profile.seed, digest(generator))
     decay, seed = chosen.average_decay, settings.profile.seed
     state = run("heads", training, chosen.steps, seed, decay, fingerprint, watch=training.held_out)
     generator.heads.load_state_dict(state)

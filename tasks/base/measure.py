@@ -26,7 +26,7 @@ from tasks.base.measures import (
 from tasks.base.settings import BaseSettings, Measure
 from tasks.pages.base_page import Picture, render
 from tasks.shared.paths import Paths
-from tasks.shared.runner import parts_shown
+from tasks.shared.progress import progress_by_name
 
 FIGURES = Paths.base_build / "measures.json"
 PAGE = Paths.base_build / "report.html"
@@ -92,7 +92,7 @@ def compare_inversions(
     steps = chosen.optimise_steps, chosen.extra_steps
     found = {}
     for name, faces in groups.items():
-        told = parts_shown(f"{name}: ")
+        told = progress_by_name(f"{name}: ")
         with torch.enable_grad():
             made = reconstructions(generator, encoder, judge, faces, *steps, progress=told)
         found[name] = faces, made

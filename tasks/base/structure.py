@@ -30,8 +30,8 @@ from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, placed, run
 from tasks.base.measures import Judge, structure_figures
 from tasks.base.settings import BaseSettings, Structure
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks
-from tasks.shared.runner import item_key
 
 TRUNCATION = 0.9
 FEATURE_DECAY = 0.99
@@ -68,7 +68,7 @@ def train_structure(settings: BaseSettings) -> None:
         networks(), network, settings, structure_plan(chosen),
         DiscriminatorTrainer(discriminator, DiscriminatorPlan(augment=0.0)),
     )  # fmt: skip
-    fingerprint = item_key(chosen.model_dump(), settings.profile.seed, digest(network))
+    fingerprint = cache_key(chosen.model_dump(), settings.profile.seed, digest(network))
     decay, seed = chosen.average_decay, settings.profile.seed
     watch = watched(network, settings)
     state = run("structure", training, chosen.steps, seed, decay, fingerprint, watch)
@@ -86,7 +86,7 @@ def start_on_features(network: DualStyleGAN, settings: BaseSettings) -> None:
         return
     plan = FeaturePlan(chosen.feature_steps, chosen.feature_batch, chosen.feature_rate, TRUNCATION)
     training = FeatureTransfer(network, settings.profile.working_size, plan)
-    fingerprint = item_key(asdict(plan), settings.profile.seed, digest(network))
+    fingerprint = cache_key(asdict(plan), settings.profile.seed, digest(network))
     steps, seed = chosen.feature_steps, settings.profile.seed
     watch = watched(network, settings)
     state = run("features", training, steps, seed, FEATURE_DECAY, fingerprint, watch)
@@ -134,7 +134,7 @@ def train_published(settings: BaseSettings, found: NetworkSet) -> None:
         found, network, settings, schedule.structure_plan(),
         DiscriminatorTrainer(discriminator, schedule.STRUCTURE_DISCRIMINATOR),
     )  # fmt: skip
-    fingerprint = item_key("published", seed, digest(network), digest(discriminator))
+    fingerprint = cache_key("published", seed, digest(network), digest(discriminator))
     decay = schedule.STRUCTURE_AVERAGE_DECAY
     steps = schedule.STRUCTURE_STEPS
     watch = watched(network, settings)

@@ -1,71 +1,131 @@
-"""Pictures made one by one, kept by what they were made of: a stage that is killed loses one."""
+"""Cache of results on disk, one entry per portrait or training.
+
+An entry is written as soon as its result exists, so that a stage that is killed loses one result
+at most. Its key digests everything that the result depends on; a damaged entry is computed again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image
 
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, write_bytes, write_json
 from dualstylegan.io.images import png_bytes
+from tasks.shared.paths import Paths
 
+Result = TypeVar("Result")
 Make = Callable[[], tuple[Image.Image | None, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A picture as a PNG file, or None where none could be made, and facts about it."""
+class Entry:
+    """Bytes of a result, None where there is none, and facts about it."""
 
-    png: bytes | None
+    data: bytes | None
     facts: dict[str, Any]
 
 
 def cache_key(*parts: object) -> str:
-    """A digest of everything that a picture depends on; parts must be fit for JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    """Return a digest of everything that a result depends on.
+
+    Args:
+        parts: JSON values, such as digests of files and networks, and settings.
+    """
+    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def weight_digests(weights: Path, files: Sequence[str]) -> list[str]:
-    """SHA-256 of weight files, as their provenance has it.
+def weight_digests(files: Sequence[str]) -> list[str]:
+    """Return the SHA-256 of files in data/weights, as their record states it.
 
     Raises:
-        DataError: the weights were not downloaded.
+        DataError: a file was not downloaded.
     """
-    records = read_json(weights / "provenance.json")
+    records = read_json(Paths.weights_record)
     missing = [name for name in files if name not in records]
     if missing:
         raise DataError(
-            "weights are missing", file=weights, value=missing, fix="run `python -m tasks.download`"
+            "weights are missing",
+            file=Paths.weights,
+            value=", ".join(missing),
+            fix="run `python -m tasks.download`",
         )
     return [str(records[name]["sha256"]) for name in files]
 
 
-def cached(folder: Path, key: str, make: Make) -> Kept:
-    """The picture and the facts of `key`, made unless they are there and whole.
+def read_entry(folder: Path, key: str) -> Entry | None:
+    """Return the entry of a key; None where it is missing or damaged."""
+    try:
+        record = read_json(folder / f"{key}.json")
+        digest, facts = record["sha256"], dict(record["facts"])
+        data = None if digest is None else (folder / f"{key}.bin").read_bytes()
+    except (DataError, OSError, KeyError, TypeError, ValueError):
+        return None
+    intact = data is None or hashlib.sha256(data).hexdigest() == digest
+    return Entry(data, facts) if intact else None
+
+
+def write_entry(folder: Path, key: str, entry: Entry) -> None:
+    """Write an entry: KEY.bin with the bytes, then KEY.json with their digest and the facts."""
+    digest = None
+    if entry.data is not None:
+        write_bytes(folder / f"{key}.bin", entry.data)
+        digest = hashlib.sha256(entry.data).hexdigest()
+    write_json(folder / f"{key}.json", {"facts": entry.facts, "sha256": digest})
+
+
+def cached_image(folder: Path, key: str, make: Make) -> Entry:
+    """Return the PNG file and the facts of a key; call `make` unless they are cached.
 
     Args:
-        folder: where they are kept as KEY.png and KEY.json.
+        folder: of the cache.
         key: see `cache_key`.
-        make: gives the picture, or None, and facts that are fit for JSON.
+        make: returns the image, or None, and facts as JSON values.
     """
-    picture, record = folder / f"{key}.png", folder / f"{key}.json"
-    try:
-        written = read_json(record)
-        png = None if written["sha256"] is None else picture.read_bytes()
-        if png is None or hashlib.sha256(png).hexdigest() == written["sha256"]:
-            return Kept(png, written["facts"])
-    except (DataError, OSError, KeyError, TypeError):
-        pass
-    image, facts = make()
-    png = None if image is None else png_bytes(image)
-    if png is not None:
-        write_bytes(picture, png)
-    digest = None if png is None else hashlib.sha256(png).hexdigest()
-    write_json(record, {"facts": facts, "sha256": digest})
-    return Kept(png, facts)
+    entry = read_entry(folder, key)
+    if entry is None:
+        image, facts = make()
+        data = None if image is None else png_bytes(image)
+        write_entry(folder, key, Entry(data, facts))
+        # As it is read: JSON orders keys and knows no tuples, and both runs return the same.
+        entry = read_entry(folder, key)
+        assert entry is not None
+    return entry
+
+
+def cached_items(
+    folder: Path,
+    keys: Sequence[str],
+    work: Callable[[list[int]], Iterable[tuple[int, Result]]],
+    *,
+    dump: Callable[[Result], bytes],
+    parse: Callable[[bytes], Result],
+) -> list[Result]:
+    """Return the results of all keys; compute those that are not cached.
+
+    Args:
+        folder: of the cache.
+        keys: see `cache_key`; one per item.
+        work: yields (index, result) for the indices that it is given, in any order.
+        dump, parse: convert a result to bytes and back; each result returned has been through both.
+
+    Raises:
+        RuntimeError: `work` left an item out.
+    """
+    missing = [i for i, key in enumerate(keys) if read_entry(folder, key) is None]
+    for index, result in work(missing) if missing else ():
+        write_entry(folder, keys[index], Entry(dump(result), {}))
+    results = []
+    for key in keys:
+        entry = read_entry(folder, key)
+        if entry is None or entry.data is None:
+            raise RuntimeError(f"no result was computed for {key}")
+        results.append(parse(entry.data))
+    return results

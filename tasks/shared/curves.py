@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from dualstylegan.io.files import atomic_write
-from tasks.shared.runner import Progress
+from tasks.shared.progress import Progress
 from tasks.shared.tracking import CURVES_FILE
 
 
@@ -20,7 +20,7 @@ def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 def step_progress(name: str, steps: int) -> Callable[[int, Mapping[str, float]], None]:
     """Return a function that shows each step's scalars and the time left."""
-    progress = Progress(f"{name}: steps", steps)
+    progress = Progress(name, steps)
     first = True
 
     def show(step: int, scalars: Mapping[str, float]) -> None:

@@ -20,10 +20,10 @@ from dualstylegan.io.images import png_bytes
 from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.model import PortraitModel
+from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
-from tasks.shared.runner import item_key
 from tasks.shared.settings import Profile
-from tasks.shared.tensors import Tensors, Tick, keep_tensors
+from tasks.shared.tensors import Tensors, Tick, cached_tensors
 
 # Raised by whoever changes how a style is added, so that no older code is taken for a new one.
 VERSION = 1
@@ -46,7 +46,7 @@ def add_styles(
         return model
     digests = [digest(model.network), digest(model.encoder)]
     keys = [
-        item_key(VERSION, _digest(image), asdict(plan), profile.bfloat16, digests)
+        cache_key(VERSION, _digest(image), asdict(plan), profile.bfloat16, digests)
         for _, image in portraits
     ]
 
@@ -69,7 +69,7 @@ def add_styles(
 
     steps = plan.invert_steps + plan.refine_steps
     with compute_dtype(model.generator, dtype_of(profile.bfloat16)):
-        found = keep_tensors("enrol", keys, 1, steps, work)
+        found = cached_tensors("enrol", keys, 1, steps, work)
     extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
     for i, (name, image) in enumerate(portraits):
         model = with_style(model, name, extrinsic[i : i + 1], intrinsic[i : i + 1], image)

@@ -99,7 +99,8 @@ class Portraits(Section):
 
     source: str = Field(
         min_length=1,
-        description="folder with `style` and `content` in it; a missing one is generated",
+        description="folder, or zip archive, with `style` and `content` in it; a missing one is "
+        "generated",
     )
     styles: int | None = Field(ge=1, le=200, description="generated exemplars; null: the whole set")
     contents: int = Field(ge=1, le=200, description="generated content faces")

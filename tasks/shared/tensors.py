@@ -1,4 +1,4 @@
-"""Aligned portraits as tensors, and tensors kept portrait by portrait, for the stages on them.
+"""Aligned portraits as tensors, and tensors cached per portrait.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 """
@@ -22,8 +22,9 @@ from dualstylegan.io.images import (
     quantize,
     read_image,
 )
+from tasks.shared.caching import cached_items
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, cached_items
+from tasks.shared.progress import Progress
 
 Tensors = dict[str, Tensor]
 Tick = Callable[[int], None]
@@ -44,17 +45,17 @@ class PortraitSet:
     pixels_NCHW: Tensor
 
     def images(self, index: Tensor | Sequence[int]) -> Tensor:
-        """Some of the portraits as float32 in [-1, 1]."""
-        chosen = torch.as_tensor(index, dtype=torch.long).to(self.pixels_NCHW.device)
-        return dequantize(self.pixels_NCHW[chosen])
+        """Return some of the portraits as float32 (N, 3, H, W) in [-1, 1]."""
+        rows = torch.as_tensor(index, dtype=torch.long).to(self.pixels_NCHW.device)
+        return dequantize(self.pixels_NCHW[rows])
 
     def to(self, device: torch.device) -> PortraitSet:
-        """The set with its pixels on a device."""
+        """Return the set with its pixels on a device."""
         return PortraitSet(self.names, self.sha256, self.pixels_NCHW.to(device))
 
 
 def read_portraits(folder: Path, size: int) -> PortraitSet:
-    """Every portrait of a folder, reduced to `size` pixels.
+    """Read every portrait of a folder, reduced to `size` pixels.
 
     Raises:
         DataError: the folder is missing or empty; ImageError: a file is no image.
@@ -65,46 +66,49 @@ def read_portraits(folder: Path, size: int) -> PortraitSet:
     return PortraitSet(tuple(p.stem for p in paths), tuple(digests), torch.stack(pixels))
 
 
-def keep_tensors(
+def cached_tensors(
     stage: str,
     keys: Sequence[str],
     batch: int,
     steps: int,
     work: Callable[[list[int], Tick], Tensors],
 ) -> Tensors:
-    """Tensors of every portrait, made batch by batch where they are not kept yet.
+    """Return the tensors of every portrait, computed batch by batch where they are not cached.
 
     Args:
         stage: names the folder under data/cache.
-        keys: see `tasks.shared.runner.item_key`; one a portrait.
-        batch: portraits at once.
-        steps: that `work` takes for a batch, for the progress shown.
-        work: from indices, and whom to tell how many steps are done, to tensors whose first
+        keys: see `tasks.shared.caching.cache_key`; one per portrait.
+        batch: portraits per call of `work`.
+        steps: that `work` takes for a batch, for the progress.
+        work: from indices, and a function to call with the steps done, to tensors whose first
             dimension is the batch.
 
     Returns:
-        The tensors of all portraits, in the order of the keys, on the CPU.
+        Tensors of all portraits by name, in the order of the keys, on the CPU.
     """
 
-    def missing(indices: list[int]) -> Iterator[tuple[int, Tensors]]:
-        parts = [indices[i : i + batch] for i in range(0, len(indices), batch)]
-        progress = Progress(f"{stage}: steps of {len(indices)} portraits", len(parts) * steps)
-        for done, part in enumerate(parts):
-            before = done * steps
-            found = work(part, lambda step, before=before: progress(before + step))  # type: ignore[misc]
-            for place_, index in enumerate(part):
-                yield index, {k: v[place_].cpu().contiguous() for k, v in found.items()}
-        progress(len(parts) * steps)
+    def compute(indices: list[int]) -> Iterator[tuple[int, Tensors]]:
+        batches = [indices[i : i + batch] for i in range(0, len(indices), batch)]
+        progress = Progress(stage, len(batches) * steps)
+        for number, part in enumerate(batches):
 
-    kept = cached_items(Paths.cache / stage, keys, missing, dump=save, parse=load)
-    # sorted: safetensors gives the names in an order that changes from process to process
-    return {name: torch.stack([item[name] for item in kept]) for name in sorted(kept[0])}
+            def tick(done: int, before: int = number * steps) -> None:
+                progress(before + done, f"of {len(indices)} portraits")
+
+            tensors = work(part, tick)
+            for row, index in enumerate(part):
+                yield index, {k: v[row].cpu().contiguous() for k, v in tensors.items()}
+        progress(len(batches) * steps)
+
+    items = cached_items(Paths.cache / stage, keys, compute, dump=save, parse=load)
+    # sorted: safetensors returns the names in an order that differs between processes
+    return {name: torch.stack([item[name] for item in items]) for name in sorted(items[0])}
 
 
-def losses(found: Tensors) -> dict[str, list[float]]:
-    """What was measured of each portrait: the vectors among kept tensors, by name."""
+def loss_columns(tensors: Tensors) -> dict[str, list[float]]:
+    """Return the vectors among tensors, one loss per portrait each, as columns by name."""
     return {
         name: np.asarray(values, np.float64).tolist()
-        for name, values in found.items()
+        for name, values in tensors.items()
         if values.ndim == 1
     }

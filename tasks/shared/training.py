@@ -29,7 +29,7 @@ from tasks.shared.tracking import FINGERPRINT, RUN_FILE, SAMPLES, Live
 Plan = TypeVar("Plan", AdaptPlan, StylePlan)
 
 
-def chosen_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
+def training_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
     """The settings that a training itself reads, as its plan."""
     values = chosen.model_dump()
     step_options = StepOptions(**{name: values[name] for name in StepOptions.__dataclass_fields__})

@@ -1,4 +1,4 @@
-"""Stages portraits and align on a user's own folder: cached a portrait, refused by name."""
+"""Stages portraits and align on a user's own folder: cached per portrait, refused by name."""
 
 from __future__ import annotations
 
@@ -9,26 +9,39 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dualstylegan.errors import DataError, ImageError
+from dualstylegan.errors import DataError, ImageError, OutputError, SettingsError
 from dualstylegan.io.images import read_image
 from tasks import align as align_stage
 from tasks import portraits as portrait_stage
 from tasks.align import align, hold_out
-from tasks.portraits import portraits
+from tasks.portraits import all_items, write_portraits
+from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths
+from tasks.shared.sources import kind_of
+from tests.support.settings import ROOT, shipped
 
 
 @pytest.fixture
 def project(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with weights, and a folder `mine` of one face in two sizes."""
+    """An empty project with weights, and a folder `mine` of one face in three sizes."""
     photo = read_image(weights / "astronaut.png")
-    for kind, size in (("style", 512), ("content", 400)):
-        (tmp_path / "mine" / kind).mkdir(parents=True)
-        photo.resize((size, size)).save(tmp_path / "mine" / kind / "one.jpg")
+    for name, size in (("style/one", 512), ("content/one", 400), ("content/two", 300)):
+        path = tmp_path / "mine" / f"{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        photo.resize((size, size)).save(path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data/weights").symlink_to(weights.resolve())
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def portraits(source: str = "portraits", styles: int = 1, contents: int = 1) -> int:
+    """Write data/portraits from a source; return the number of portraits."""
+    chosen = shipped().portraits
+    changes = {"source": source, "styles": styles, "contents": contents}
+    items = all_items(chosen.model_copy(update=changes))
+    write_portraits(items)
+    return len(items)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -36,16 +49,17 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_own_portraits_are_aligned_and_recorded(project: Path) -> None:
-    assert portraits(source="mine") == 2
+    assert portraits(source="mine") == 3
     assert align(size=64, held_out=0, min_exemplars=10) == {}
     table = pd.read_parquet("data/aligned/manifest.parquet")
     assert list(zip(table["kind"], table["name"], strict=True)) == [
         ("content", "one"),
+        ("content", "two"),
         ("style", "one"),
     ]
     assert read_image("data/aligned/style/one.png").size == (64, 64)
     origins = pd.read_parquet("data/portraits/provenance.parquet")["origin"]
-    assert list(origins) == ["user: one.jpg"] * 2
+    assert list(origins) == ["user: one.jpg", "user: two.jpg", "user: one.jpg"]
 
 
 def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +144,7 @@ def test_what_a_folder_does_not_have_is_generated(
 
     def generated(styles: int | None, contents: int) -> list[portrait_stage.Item]:
         asked.append((styles, contents))
-        return [portrait_stage.Item(k, f"new_{k}", k, lambda: (photo, {})) for k in KINDS]
+        return [portrait_stage.Item(k, f"new_{k}", k, k, lambda: (photo, {})) for k in KINDS]
 
     def made() -> list[str]:
         return sorted(str(p.relative_to("data/portraits")) for p in Paths.portraits.rglob("*.png"))
@@ -144,3 +158,114 @@ def test_what_a_folder_does_not_have_is_generated(
     shutil.rmtree("mine/content")
     portraits(source="mine")
     assert made() == ["content/new_content.png", "style/one.png"]
+
+
+def test_names_are_mapped_once_and_kept_as_labels(project: Path) -> None:
+    Path("mine/style/one.jpg").rename("mine/style/Zoë #1.jpg")
+    portraits(source="mine")
+    table = pd.read_parquet("data/portraits/provenance.parquet").set_index("kind")
+    name = table.loc["style", "name"]
+    assert "#" not in name
+    assert table.loc["style", "label"] == "Zoë #1"
+    assert Path(f"data/portraits/style/{name}.png").is_file()
+    read_image("mine/style/Zoë #1.jpg").save("mine/style/Zoë #1.png")
+    with pytest.raises(DataError, match=r"Zoë #1\.jpg and Zoë #1\.png"):
+        portraits(source="mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Style", "style"),
+        ("styles", "style"),
+        ("sytle", "style"),
+        ("Exemplars", "style"),
+        ("contents", "content"),
+        ("Contnet", "content"),
+        ("faces", "content"),
+    ],
+)
+def test_a_folder_that_is_nearly_of_a_kind_is_refused(project: Path, name: str, kind: str) -> None:
+    Path("mine", kind).rename(f"mine/{name}")
+    with pytest.raises(DataError, match=f"{name}.*rename it to `{kind}`"):
+        portraits(source="mine")
+
+
+def test_other_folders_are_of_no_kind() -> None:
+    assert [kind_of(name) for name in ("notes", "backup", "2024", "old")] == [None] * 4
+
+
+def test_everything_that_is_not_taken_is_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo = read_image("mine/style/one.jpg")
+    photo.save("mine/loose.png")
+    Path("mine/README.md").write_text("the project's own")
+    for folder in ("mine/backup", "mine/style/more"):
+        Path(folder).mkdir()
+    Path("mine/style/clip.mp4").write_bytes(b"film")
+    assert portraits(source="mine") == 3
+    told = capsys.readouterr().out
+    for name in ("mine/loose.png", "mine/backup", "mine/style/more", "mine/style/clip.mp4"):
+        assert f"not taken: {name}: " in told
+    assert "README" not in told
+    for kind in KINDS:
+        shutil.rmtree(f"mine/{kind}")
+    with pytest.raises(DataError, match=r"loose\.png.*move exemplars"):
+        portraits(source="mine")
+
+
+def test_a_zip_archive_is_a_source(project: Path) -> None:
+    portraits(source="mine")
+    before = contents(Paths.portraits)
+    shutil.make_archive("mine", "zip", ".", "mine")
+    shutil.rmtree("mine")
+    portraits(source="mine.zip")
+    assert contents(Paths.portraits) == before
+    Path("mine.zip").write_bytes(Path("mine.zip").read_bytes()[:-4000])
+    with pytest.raises(DataError, match=r"mine\.zip"):
+        portraits(source="mine.zip")
+
+
+def test_a_single_face_is_filled_up_with_a_generated_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine/content/two.jpg").unlink()
+    assert portraits(source="mine") == 3
+    assert sorted(path.stem for path in Path("data/portraits/content").iterdir()) == [
+        "face00",
+        "one",
+    ]
+    assert "content faces: 1" in capsys.readouterr().out
+    assert align(size=64, held_out=0, min_exemplars=10) == {}
+
+
+def test_a_linked_folder_is_refused_since_dvc_does_not_follow_it(project: Path) -> None:
+    """DVC sees changes behind links to files and a source that is a link, but not these."""
+    Path("mine/style").rename("elsewhere")
+    Path("mine/style").symlink_to(project / "elsewhere")
+    with pytest.raises(DataError, match=r"link.*portraits\.source"):
+        portraits(source="mine")
+    Path("mine/style").unlink()
+    Path("mine/style").mkdir()
+    Path("mine/style/one.jpg").symlink_to(project / "elsewhere/one.jpg")
+    Path("link").symlink_to("mine")
+    assert portraits(source="link") == 3
+
+
+def test_what_later_stages_refuse_is_refused_before_training(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("data/base").symlink_to(ROOT / "data/base")
+    settings = shipped()
+    check_feasible(settings, 2, 2)
+    for faces, exemplars in ((1, 9), (9, 1), (0, 0)):
+        with pytest.raises(DataError, match="at least 2 content faces and 2 exemplars"):
+            check_feasible(settings, faces, exemplars)
+    runtime = settings.runtime.model_copy(update={"device": "cuda:99"})
+    with pytest.raises(SettingsError, match="cuda:99"):
+        check_feasible(settings.model_copy(update={"runtime": runtime}), 2, 2)
+    full = shutil.disk_usage(".")._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(OutputError, match="not enough space"):
+        check_feasible(settings, 2, 2)

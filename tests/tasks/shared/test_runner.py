@@ -1,4 +1,4 @@
-"""The stage runner and results kept one by one."""
+"""The stage runner, progress and the cache."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 
 from dualstylegan.errors import DataError, SettingsError
 from dualstylegan.io.files import read_json
+from tasks.shared.caching import cache_key, cached_items
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
-from tasks.shared.runner import Progress, cached_items, item_key, load_settings, run_stage
+from tasks.shared.progress import Progress
+from tasks.shared.runner import load_settings, run_stage
 from tests.support.settings import shipped
 
 
@@ -32,6 +34,38 @@ def test_faults_become_a_line_and_code_two(
     with pytest.raises(SystemExit):
         load_settings()
     assert "params.yaml" in capsys.readouterr().err
+
+
+def test_errors_of_the_operating_system_and_interrupts_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def fill_disk() -> None:
+        with open("/dev/full", "wb") as handle:
+            handle.write(b"x")
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    def fail_to_list() -> None:
+        list((tmp_path / "absent").iterdir())
+
+    for work, code, words in (
+        (fill_disk, 2, "No space left on device"),
+        (fail_to_list, 2, "absent"),
+        (interrupt, 130, "interrupted"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            run_stage("align", work)
+        assert ended.value.code == code
+        told = capsys.readouterr().err.strip()
+        assert words in told
+        assert "\n" not in told
+    (tmp_path / "data").write_text("a file where the stage writes its seconds")
+    with pytest.raises(SystemExit) as ended:
+        run_stage("align", lambda: None)
+    assert ended.value.code == 2
 
 
 def test_seconds_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +89,7 @@ class Worker:
 
 
 def kept(folder: Path, worker: Worker) -> list[int]:
-    keys = [item_key("double", number) for number in worker.numbers]
+    keys = [cache_key("double", number) for number in worker.numbers]
     return cached_items(folder, keys, worker, dump=lambda v: str(v).encode(), parse=int)
 
 
@@ -70,25 +104,27 @@ def test_only_what_is_missing_is_made(tmp_path: Path) -> None:
 
 def test_a_damaged_result_is_made_anew(tmp_path: Path) -> None:
     kept(tmp_path, Worker([1, 2]))
-    (tmp_path / f"{item_key('double', 2)}.bin").write_bytes(b"9")
+    (tmp_path / f"{cache_key('double', 2)}.bin").write_bytes(b"9")
     again = Worker([1, 2])
     assert kept(tmp_path, again) == [2, 4]
     assert again.done == [2]
 
 
 def test_keys_tell_everything_apart() -> None:
-    assert item_key("a", 1) == item_key("a", 1)
-    assert len({item_key("a", 1), item_key("a", 2), item_key("a", "1"), item_key("a", [1])}) == 4
+    assert cache_key("a", 1) == cache_key("a", 1)
+    assert (
+        len({cache_key("a", 1), cache_key("a", 2), cache_key("a", "1"), cache_key("a", [1])}) == 4
+    )
 
 
 def test_progress_writes_plain_lines_without_a_terminal() -> None:
     stream = io.StringIO()
-    progress = Progress("faces", 3, stream)
+    progress = Progress("invert", 3, "faces", stream)
     for done in range(4):
         progress(done, f"face{done}")
     lines = stream.getvalue().splitlines()
-    assert lines[0].startswith("faces 0/3")
-    assert lines[-1].startswith("faces 3/3 (0:00, 0:00 left) face3")
+    assert lines[0].startswith("invert: 0/3 faces")
+    assert lines[-1].startswith("invert: 3/3 faces (0:00, 0:00 left) face3")
     assert "\r" not in stream.getvalue()
 
 
@@ -98,7 +134,7 @@ def test_kept_tensors_have_one_order_in_every_process(
     """Tables are written in this order; their bytes must not depend on the process."""
     import torch
 
-    from tasks.shared.tensors import Tick, keep_tensors
+    from tasks.shared.tensors import Tick, cached_tensors
 
     monkeypatch.chdir(tmp_path)
     names = [f"n{i}" for i in range(12)]
@@ -106,7 +142,7 @@ def test_kept_tensors_have_one_order_in_every_process(
     def work(indices: list[int], tick: Tick) -> dict[str, torch.Tensor]:
         return {name: torch.zeros(len(indices)) for name in reversed(names)}
 
-    assert list(keep_tensors("stage", ["a", "b"], 1, 1, work)) == sorted(names)
+    assert list(cached_tensors("stage", ["a", "b"], 1, 1, work)) == sorted(names)
 
 
 def test_a_working_size_that_the_embedded_discriminator_cannot_judge_is_refused_at_once() -> None:

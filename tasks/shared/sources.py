@@ -1,0 +1,115 @@
+"""Source of the portraits: the user's folder or archive, and what in it is not taken."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from dualstylegan.errors import DataError
+from dualstylegan.io.files import atomic_directory, sha256_file
+from tasks.shared.paths import KINDS, Paths
+
+# Other names that people give the two folders. Spelling mistakes of all of them count as well.
+ALIASES = {
+    "style": ("style", "styles", "exemplar", "exemplars", "cartoons", "paintings", "artistic"),
+    "content": ("content", "contents", "face", "faces", "photo", "photos", "people"),
+}
+SIMILARITY = 0.8
+MAX_ARCHIVE_BYTES = 4 << 30
+MAX_ARCHIVE_FILES = 10_000
+FOREIGN = "__MACOSX"
+
+
+def kind_of(name: str) -> str | None:
+    """Return the kind of portraits that a folder's name most likely means, if any."""
+    kinds = {alias: kind for kind, aliases in ALIASES.items() for alias in aliases}
+    close = difflib.get_close_matches(name.casefold(), kinds, n=1, cutoff=SIMILARITY)
+    return kinds[close[0]] if close else None
+
+
+def kind_folders(source: Path) -> dict[str, Path]:
+    """Return the folders of a source by kind, of those kinds that are there.
+
+    Raises:
+        DataError: the source is no folder, a folder's name is nearly that of a kind, or a folder
+            is a link, which DVC does not follow.
+    """
+    if not source.is_dir():
+        raise DataError(
+            "no such folder of portraits",
+            file=source,
+            limit="a folder with `style`, `content` or both in it, or a zip archive of one",
+            fix="set portraits.source in params.yaml",
+        )
+    present = [entry for entry in sorted(source.iterdir()) if entry.name[0] != "."]
+    folders = {entry.name: entry for entry in present if entry.name in KINDS}
+    for entry in present:
+        kind = kind_of(entry.name)
+        if entry.is_dir() and entry.name not in KINDS and kind is not None and kind not in folders:
+            raise DataError(
+                "a folder of portraits under another name",
+                file=entry,
+                limit="`style` for exemplars, `content` for faces",
+                fix=f"rename it to `{kind}`",
+            )
+    for entry in folders.values():
+        if entry.is_symlink():
+            raise DataError(
+                "a link to a folder: changes behind it would go unnoticed",
+                file=entry,
+                value=os.readlink(entry),
+                fix="set portraits.source in params.yaml to the folder that holds the portraits, "
+                "or put the files, or links to them, into a folder",
+            )
+        if not entry.is_dir():
+            raise DataError("not a folder", file=entry, fix="make it a folder of images")
+    return folders
+
+
+def unpack(archive: Path) -> Path:
+    """Unpack a zip archive of portraits into the cache, once, and return its source folder.
+
+    Members are written under their own names inside the cache, whatever their paths say.
+
+    Raises:
+        DataError: the archive is damaged, encrypted or too large.
+    """
+    folder = Paths.cache / "archives" / sha256_file(archive)[:16]
+    if not folder.is_dir():
+        try:
+            with zipfile.ZipFile(archive) as content, atomic_directory(folder) as out:
+                members = [m for m in content.infolist() if not m.filename.startswith(FOREIGN)]
+                _check_archive(archive, members)
+                for member in members:
+                    content.extract(member, out)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise DataError(
+                "cannot be unpacked", file=archive, value=error, fix="unpack it by hand"
+            ) from error
+    inner = [entry for entry in folder.iterdir() if entry.name[0] != "."]
+    # Archives of a folder hold that folder alone.
+    alone = len(inner) == 1 and inner[0].is_dir() and kind_of(inner[0].name) is None
+    return inner[0] if alone else folder
+
+
+def _check_archive(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    size = sum(member.file_size for member in members)
+    free = shutil.disk_usage(archive.parent).free
+    limit = min(MAX_ARCHIVE_BYTES, free)
+    if size > limit or len(members) > MAX_ARCHIVE_FILES:
+        raise DataError(
+            "the archive is too large",
+            file=archive,
+            value=f"{len(members)} files, {size >> 20} MiB",
+            limit=f"{MAX_ARCHIVE_FILES} files, {limit >> 20} MiB",
+            fix="unpack it and set portraits.source to the folder",
+        )
+
+
+def open_source(source: Path) -> Path:
+    """Return the folder of a source: the source itself, or what its archive holds (DataError)."""
+    return unpack(source) if source.is_file() and zipfile.is_zipfile(source) else source
