@@ -1,6 +1,7 @@
-"""Every loss term of the method, each a value per image so that no batch mate matters.
+"""Loss terms of the method, each a value per image that does not depend on the rest of the batch.
 
-Legend of shape suffixes: N image, C channel, H height, W width, P position, L row, D style width.
+Legend of shape suffixes: N image, C channel, H height, W width, P position of x, Q position of y,
+L row, D style width.
 """
 
 from __future__ import annotations
@@ -17,22 +18,35 @@ from torch.nn import functional as F
 from dualstylegan.networks.double_backward import no_weight_gradients
 from dualstylegan.networks.layers import upcast
 
-CONTEXTUAL_BANDWIDTH = 0.2
+CONTEXTUAL_BANDWIDTH = 0.2  # h of the contextual loss
 EPS = 1e-5
 
 
+# Adversarial loss L_adv (Goodfellow et al., 2014; StyleGAN2).
+
+
 def generator_adversarial(logits_N1: Tensor) -> Tensor:
-    """Non-saturating logistic loss of the generator: softplus(-D(fake)). Shape (N,)."""
+    """Compute G's non-saturating logistic loss, softplus(-D(fake)), from logits. Shape (N,)."""
     return F.softplus(-logits_N1).flatten()
 
 
 def discriminator_adversarial(real_N1: Tensor, fake_N1: Tensor) -> Tensor:
-    """Logistic loss of the discriminator: softplus(-D(real)) + softplus(D(fake)). Shape (N,)."""
+    """Compute D's logistic loss, softplus(-D(real)) + softplus(D(fake)), of logits. Shape (N,)."""
     return (F.softplus(-real_N1) + F.softplus(fake_N1)).flatten()
 
 
+# Regularisers of StyleGAN2 (Karras et al., 2020): R1, and path length.
+
+
 def r1_penalty(discriminator: nn.Module, real_NCHW: Tensor) -> Tensor:
-    """R1 (Mescheder et al., 2018): squared norm of D's gradient at real images. Shape (N,)."""
+    """Compute R1, ||grad_x D(x)||^2 at real images (Mescheder et al., 2018). Shape (N,).
+
+    Differentiable by the weights of D.
+
+    Args:
+        discriminator: D, from images to logits (N, 1).
+        real_NCHW: real images in [-1, 1].
+    """
     real_NCHW = real_NCHW.detach().requires_grad_(True)
     logits = discriminator(real_NCHW)
     with no_weight_gradients():
@@ -41,12 +55,15 @@ def r1_penalty(discriminator: nn.Module, real_NCHW: Tensor) -> Tensor:
 
 
 def path_lengths(image_NCHW: Tensor, w_NLD: Tensor, noise_NCHW: Tensor) -> Tensor:
-    """Path lengths (StyleGAN2, section 3.2): norm of J_w^T y, averaged over rows. Shape (N,).
+    """Compute path lengths ||J_w^T y||, the root mean square over rows (StyleGAN2, section 3.2).
 
     Args:
         image_NCHW: images rendered from `w_NLD` with gradients.
         w_NLD: the W+ codes.
-        noise_NCHW: standard normal image y.
+        noise_NCHW: standard normal image y; it is scaled by 1 / sqrt(H W).
+
+    Returns:
+        Shape (N,), differentiable by the weights of the generator.
     """
     scaled = noise_NCHW / math.sqrt(image_NCHW.shape[2] * image_NCHW.shape[3])
     with no_weight_gradients():
@@ -54,10 +71,18 @@ def path_lengths(image_NCHW: Tensor, w_NLD: Tensor, noise_NCHW: Tensor) -> Tenso
     return gradient.square().sum(2).mean(1).sqrt()
 
 
+# Perceptual loss L_perc and feature matching L_FM (section 3.3).
+
+
 def perceptual(
     first: Sequence[Tensor], second: Sequence[Tensor], weights: Sequence[float]
 ) -> Tensor:
-    """Weighted mean absolute difference of feature maps (Johnson et al., 2016). Shape (N,)."""
+    """Compute L_perc = sum_l weight_l mean |a_l - b_l| (Johnson et al., 2016). Shape (N,).
+
+    Args:
+        first, second: feature maps (N, C, H, W) of each layer l.
+        weights: weight of each layer; layers of weight 0 are skipped.
+    """
     terms = [
         weight * (upcast(a) - upcast(b)).abs().mean((1, 2, 3))
         for a, b, weight in zip(first, second, weights, strict=True)
@@ -67,7 +92,11 @@ def perceptual(
 
 
 def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-    """L_FM: squared difference of globally averaged feature maps (section 3.3). Shape (N,)."""
+    """Compute L_FM = sum_l mean_C (mean_HW a_l - mean_HW b_l)^2 (section 3.3). Shape (N,).
+
+    Args:
+        first, second: feature maps (N, C, H, W) of each layer l.
+    """
     terms = [
         (upcast(a).mean((2, 3)) - upcast(b).mean((2, 3))).square().mean(1)
         for a, b in zip(first, second, strict=True)
@@ -75,11 +104,15 @@ def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tenso
     return torch.stack(terms).sum(0)
 
 
-def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float) -> Tensor:
-    """Affinities of each x to all y (P, Q), of sum one for each x: rows are independent.
+# Contextual loss L_CX (Mechrez et al., 2018; section 3.3): -log mean_j max_i A_ij.
 
-    w_ij = exp((1 - d_ij / (min_j d_ij + eps)) / h) with d = 1 - s is exp(k_i s_ij) times a factor
-    of its row, k_i = 1 / (h (1 - max_j s_ij + eps)), and normalising takes the factor away.
+
+def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float) -> Tensor:
+    """Compute the affinities A (P, Q) of each x to all y; each row sums to one.
+
+    A_ij = w_ij / sum_j w_ij with w_ij = exp((1 - d_ij / (min_j d_ij + eps)) / h) and d = 1 - s.
+    Since w_ij = exp(k_i s_ij) times a factor of row i, with k_i = 1 / (h (1 - max_j s_ij + eps)),
+    A is a softmax of k_i s_ij: the factor cancels.
     """
     similarity = x_PC @ y_QC.T
     sharpness = 1 / (bandwidth * (1 - similarity.amax(1, keepdim=True) + EPS))
@@ -87,10 +120,11 @@ def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float) -> Tensor:
 
 
 class _BestAffinity(torch.autograd.Function):
-    """For each y the largest affinity of any x to it, (Q,).
+    """Largest affinity to each y over all x, (Q,), in memory of `block` rows.
 
-    The affinities are formed `block` rows at a time and none is kept. Only rows that are some y's
-    best have a gradient, about two in five on real features: the backward pass forms these anew.
+    Affinities are computed `block` rows at a time and not stored. Only rows that hold the maximum
+    of some y have a gradient, about two in five on real features: the backward pass computes these
+    again.
     """
 
     @staticmethod
@@ -98,32 +132,34 @@ class _BestAffinity(torch.autograd.Function):
         best_Q = x_PC.new_full((len(y_QC),), -1.0)
         row_Q = torch.zeros(len(y_QC), dtype=torch.long, device=x_PC.device)
         for start in range(0, len(x_PC), block):
-            found, row = _affinity(x_PC[start : start + block], y_QC, bandwidth).max(0)
-            row_Q = torch.where(found > best_Q, row + start, row_Q)
-            best_Q = torch.maximum(found, best_Q)
+            block_best_Q, block_row_Q = _affinity(x_PC[start : start + block], y_QC, bandwidth).max(
+                0
+            )
+            row_Q = torch.where(block_best_Q > best_Q, block_row_Q + start, row_Q)
+            best_Q = torch.maximum(block_best_Q, best_Q)
         ctx.save_for_backward(x_PC, y_QC, row_Q)
         ctx.bandwidth, ctx.block = bandwidth, block
         return best_Q
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         x_PC, y_QC, row_Q = ctx.saved_tensors
-        # On a GPU all rows: their number stays the same, and nothing waits for it.
+        # All rows on a GPU: a number of rows that depends on data would synchronise the device.
         rows = torch.arange(len(x_PC), device=x_PC.device) if x_PC.is_cuda else row_Q.unique()
-        x_slope = torch.zeros_like(x_PC)
-        y_slope = torch.zeros_like(y_QC) if ctx.needs_input_grad[1] else None
-        y = y_QC.detach().requires_grad_(y_slope is not None)
+        x_gradient_PC = torch.zeros_like(x_PC)
+        y_gradient_QC = torch.zeros_like(y_QC) if ctx.needs_input_grad[1] else None
+        y = y_QC.detach().requires_grad_(y_gradient_QC is not None)
         for part in rows.split(ctx.block):
             with torch.enable_grad():
                 x = x_PC[part].detach().requires_grad_(True)
                 affinity = _affinity(x, y, ctx.bandwidth)
-            chosen = torch.where(part[:, None] == row_Q, slopes[0], 0)
-            wanted = [x] if y_slope is None else [x, y]
-            x_slope[part], *rest = torch.autograd.grad(affinity, wanted, chosen)
-            if y_slope is not None:
-                y_slope += rest[0]
-        return x_slope, y_slope, None, None
+            affinity_gradient = torch.where(part[:, None] == row_Q, gradients[0], 0)
+            inputs = [x] if y_gradient_QC is None else [x, y]
+            x_gradient_PC[part], *rest = torch.autograd.grad(affinity, inputs, affinity_gradient)
+            if y_gradient_QC is not None:
+                y_gradient_QC += rest[0]
+        return x_gradient_PC, y_gradient_QC, None, None
 
 
 def contextual(
@@ -133,17 +169,17 @@ def contextual(
     block: int = 512,
     center_1C11: Tensor | None = None,
 ) -> Tensor:
-    """L_CX, contextual loss with cosine distances (Mechrez et al., 2018). Shape (N,).
+    """Compute L_CX, the contextual loss with cosine distances (Mechrez et al., 2018). Shape (N,).
 
-    Memory grows with block * P and not with the P * P affinities, see `_BestAffinity`.
+    Memory grows with block * Q, not with the P * Q affinities, see `_BestAffinity`.
 
     Args:
         x_NCHW: features of the result.
         y_NCHW: features of the target.
-        center_1C11: what both are centred by; each target's own mean by default, so that no batch
-            mate matters (the published code takes the mean over the batch).
         bandwidth: h of the paper.
-        block: positions of x handled at once.
+        block: number of positions of x handled at once.
+        center_1C11: mean that is subtracted from both; by default each target's own mean, so that
+            images do not depend on the batch (the published code takes the batch mean).
     """
     center = upcast(y_NCHW).mean((2, 3), keepdim=True) if center_1C11 is None else center_1C11
     x_NPC, y_NPC = (
@@ -156,18 +192,25 @@ def contextual(
     return -torch.log(torch.stack(best).mean(1) + EPS)
 
 
+# Regularisers of weights, codes and noise maps.
+
+
 def weight_norms(parameters: Iterable[Tensor]) -> Tensor:
-    """L_reg (section 3.3): sum of the norms of the given weights, those of ModRes in the paper."""
+    """Compute L_reg = sum ||W||_2 over weights, those of ModRes in the paper (section 3.3)."""
     return torch.stack([p.norm() for p in parameters]).sum()
 
 
 def row_spread(codes_NLD: Tensor) -> Tensor:
-    """Spread of a code's rows (Eq. 1): standard deviation over rows, mean over D. Shape (N,)."""
+    """Compute ||sigma(z+)|| of Eq. 1: standard deviation over rows, mean over D. Shape (N,)."""
     return codes_NLD.std(1).mean(1)
 
 
 def noise_autocorrelation(noise_N1HW: Tensor) -> Tensor:
-    """Noise regulariser of StyleGAN2's projector: correlation with shifted selves. Shape (N,)."""
+    """Compute the noise autocorrelation loss of StyleGAN2's projector (appendix D). Shape (N,).
+
+    Sum of squared correlations of the map with itself shifted by one pixel, over scales down to
+    8 px.
+    """
     total = noise_N1HW.new_zeros(len(noise_N1HW))
     x = noise_N1HW
     while True:

@@ -1,4 +1,4 @@
-"""IR-SE50, the face recognition network of the published losses, in the published key layout.
+"""IR-SE50, the face recognition network of the published identity loss, in its key layout.
 
 An improved residual network of 24 blocks with squeeze and excitation (ArcFace, Deng et al., 2019,
 section 3.2.1; Hu et al., 2018). pSp's encoder has the same backbone.
@@ -21,14 +21,14 @@ SQUEEZE = 16
 INPUT_PX = 112
 EMBEDDING_DIM = 512
 DROPOUT = 0.6
-# Where the published identity loss looks, in pixels of an FFHQ crop of 256 px.
+# Face region of the published identity loss, in pixels of an FFHQ crop of 256 px.
 FACE_PX = 256
 FACE_ROWS = slice(35, 223)
 FACE_COLUMNS = slice(32, 220)
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by what the averages of all channels say."""
+    """Squeeze and excitation: scale channels by gates computed from all channel means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class SqueezeExcite(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Norm, convolution, PReLU, convolution, norm, squeeze and excitation; plus the shortcut.
+    """Improved residual block: norm, conv, PReLU, conv, norm, squeeze and excitation; shortcut.
 
-    Where the channels stay, the shortcut takes every `stride`-th pixel and has no weights.
+    If the number of channels stays the same, the shortcut subsamples by `stride` without weights.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -70,13 +70,13 @@ class ResidualBlock(nn.Module):
 
 
 def stem() -> nn.Sequential:
-    """The first convolution, at full size."""
+    """Build the first convolution, at full size."""
     conv = nn.Conv2d(3, STEM_CHANNELS, 3, 1, 1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(STEM_CHANNELS), nn.PReLU(STEM_CHANNELS))
 
 
 def backbone() -> nn.Sequential:
-    """The 24 residual blocks: 1/2, 1/4, 1/8 and 1/16 of the input's size."""
+    """Build the 24 residual blocks, at 1/2, 1/4, 1/8 and 1/16 of the input size."""
     blocks = []
     inputs = STEM_CHANNELS
     for channels, count in STAGES:
@@ -87,9 +87,12 @@ def backbone() -> nn.Sequential:
 
 
 class IRSE50(nn.Module):
-    """Face embeddings of unit length. Meant for evaluation mode: a row then knows no other row.
+    """IR-SE50: face crops to embeddings of unit length.
 
-    `compute_dtype` is the dtype of convolutions and products; embeddings are float32 at least.
+    For evaluation mode, in which batch normalisation makes images independent of the batch.
+
+    Attributes:
+        compute_dtype: dtype of convolutions and matrix products; embeddings stay float32.
     """
 
     def __init__(self) -> None:
@@ -107,16 +110,17 @@ class IRSE50(nn.Module):
         )
 
     def forward(self, face_NCHW: Tensor) -> Tensor:
-        """Embeddings (N, 512) of face crops (N, 3, 112, 112) in [-1, 1]."""
+        """Compute embeddings (N, 512) of face crops (N, 3, 112, 112) in [-1, 1]."""
         narrow = self.compute_dtype != torch.float32
         with torch.autocast(face_NCHW.device.type, self.compute_dtype, enabled=narrow):
             x = self.output_layer(self.body(self.input_layer(face_NCHW)))
         return F.normalize(upcast(x), dim=-1)
 
     def embed_aligned(self, image_NCHW: Tensor) -> Tensor:
-        """Embeddings (N, 512) of FFHQ-aligned images of any size, as the identity loss takes them.
+        """Compute embeddings (N, 512) of FFHQ-aligned images (N, 3, any, any) in [-1, 1].
 
-        Differentiable: averaged to 256 px, cropped to the face, averaged to 112 px.
+        As the published identity loss does, differentiably: average to 256 px, crop to the face,
+        average to 112 px.
         """
         if image_NCHW.shape[-1] != FACE_PX:
             image_NCHW = F.adaptive_avg_pool2d(image_NCHW, FACE_PX)

@@ -1,6 +1,7 @@
-"""Building blocks of StyleGAN2 (Karras et al., 2020), written for speed on CPU and GPU alike.
+"""Layers of StyleGAN2 (Karras et al., 2020), optimised for CPU and GPU.
 
-Legend of shape suffixes: N image, C channel (I in, O out), H height, W width, K kernel, D style.
+Legend of shape suffixes: N image, C channel (I in, O out), H height, W width, K kernel, D style
+width.
 
 Every layer computes in the dtype of its input and casts its float32 weights to it; demodulation and
 statistics stay in float32.
@@ -29,29 +30,29 @@ FIR_TAPS = (1.0, 3.0, 3.0, 1.0)
 
 
 def upcast(x: Tensor) -> Tensor:
-    """`x` in float32 at least: statistics and losses need it, and float64 stays what it is."""
+    """Return `x` in at least float32, as statistics and losses need; float64 is unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def leaky_relu_scaled(x: Tensor) -> Tensor:
-    """Leaky ReLU that keeps unit variance: sqrt(2) * lrelu(x, 0.2)."""
+    """Compute the variance-preserving leaky ReLU sqrt(2) * lrelu(x, 0.2)."""
     return leaky_relu_(x * LRELU_GAIN, LRELU_SLOPE)
 
 
 def pixel_norm(x: Tensor, dim: int = -1) -> Tensor:
-    """Scale a code to unit mean square along `dim` (StyleGAN2, mapping network input)."""
+    """Scale `x` to unit mean square along `dim` (pixel norm; input of the mapping network)."""
     return x * torch.rsqrt(x.square().mean(dim, keepdim=True) + 1e-8)
 
 
 class PixelNorm(nn.Module):
-    """`pixel_norm` over the last dimension as a layer without parameters."""
+    """Pixel norm over the last dimension, as a layer without parameters."""
 
     def forward(self, x: Tensor) -> Tensor:
         return pixel_norm(x)
 
 
 class FusedLeakyReLU(nn.Module):
-    """Per-channel bias, then the scaled leaky ReLU. Input NCHW."""
+    """Bias per channel, then the scaled leaky ReLU. Input (N, C, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,7 +96,7 @@ class EqualLinear(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate and optional bias. Input NIHW, output NOHW."""
+    """Convolution with equalised learning rate and optional bias: (N, I, H, W) to (N, O, H, W)."""
 
     def __init__(
         self,
@@ -118,7 +119,7 @@ class EqualConv2d(nn.Module):
         return self.convolve(x_NIHW, self.bias)
 
     def convolve(self, x_NIHW: Tensor, bias_O: Tensor | None, gain: float = 1.0) -> Tensor:
-        """The convolution with a bias of the caller's, both times `gain`."""
+        """Convolve with the bias of the caller; scale the result by `gain`."""
         dtype = x_NIHW.dtype
         weight = (self.weight * (self.scale * gain)).to(dtype)
         bias = None if bias_O is None else (bias_O * gain).to(dtype)
@@ -128,8 +129,8 @@ class EqualConv2d(nn.Module):
 class ConvLayer(nn.Sequential):
     """[Blur], equalised convolution, bias and scaled leaky ReLU: the published sequence of layers.
 
-    sqrt(2) lrelu(Wx + b) is lrelu(sqrt(2) Wx + sqrt(2) b): the gain goes into the weights, the
-    bias into the convolution and the slope works in place, one pass over the map instead of three.
+    sqrt(2) lrelu(Wx + b) is lrelu(sqrt(2) Wx + sqrt(2) b): with the gain in the weights, the bias
+    in the convolution and an in-place activation, one pass over the map replaces three.
     """
 
     def forward(self, x_NIHW: Tensor) -> Tensor:
@@ -143,7 +144,7 @@ class ConvLayer(nn.Sequential):
 
 
 def fir_kernel(gain: float = 1.0) -> Tensor:
-    """The separable low-pass filter [1, 3, 3, 1], normalised to sum to `gain`. Shape (4, 4)."""
+    """Return the separable low-pass filter [1, 3, 3, 1], of sum `gain`. Shape (4, 4)."""
     taps = torch.tensor(FIR_TAPS)
     kernel = torch.outer(taps, taps)
     return kernel / kernel.sum() * gain
@@ -175,7 +176,7 @@ class Blur(nn.Module):
 
 
 class FirUpsample(nn.Module):
-    """Double the size with the FIR filter, as one transposed depthwise convolution."""
+    """Upsampling by 2 with the FIR filter, as one transposed depthwise convolution."""
 
     kernel: Tensor
 
@@ -190,18 +191,18 @@ class FirUpsample(nn.Module):
 
 
 class ModulatedConv2d(nn.Module):
-    """Modulated convolution (StyleGAN2, section 2.2) with one weight shared by the whole batch.
+    """Modulated convolution (StyleGAN2, section 2.2) with one weight for the whole batch.
 
-    Scaling the weight by a style and then convolving equals scaling the input, convolving, and
-    scaling the output by the demodulation factor (equations 1-3); that form needs no grouped
-    convolution and its weight gradient is one ordinary convolution.
+    Modulating the weight and convolving equals scaling the input channels by the style, convolving,
+    and scaling the output channels by the demodulation factor (equations 1 to 3). This form needs
+    no grouped convolution, and its weight gradient is one ordinary convolution.
 
     Args:
         inputs, outputs: channels.
         kernel: 1 or 3.
         style_dim: width D of the style.
         demodulate: normalise each output channel (equation 3).
-        upsample: double the size; the low-pass filter follows.
+        upsample: double the size, then apply the low-pass filter.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class ModulatedConv2d(nn.Module):
         upsample: bool = False,
     ) -> None:
         super().__init__()
-        # In the order of memory that the convolution takes, so that no copy is made for it.
+        # In the memory layout of the convolution, which then makes no copy.
         order = (0, 2, 3, 4, 1) if upsample else (0, 1, 3, 4, 2)
         shape = (1, outputs, inputs, kernel, kernel)
         self.weight = nn.Parameter(torch.empty_permuted(shape, order).copy_(torch.randn(shape)))
@@ -232,11 +233,11 @@ class ModulatedConv2d(nn.Module):
         return x_NOHW * demod_NO.to(x_NOHW.dtype)[:, :, None, None]
 
     def convolve(self, x_NIHW: Tensor, w_ND: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The map before demodulation, and the factors (N, O) of equation 3 if there are any."""
+        """Convolve without demodulation; return the map and the factors (N, O) of equation 3."""
         dtype = x_NIHW.dtype
         style_NI: Tensor = self.modulation(w_ND) * self.scale
         x = x_NIHW * style_NI.to(dtype)[:, :, None, None]
-        weight = derived_tensor(self.weight, dtype, self._laid_out(dtype))
+        weight = derived_tensor(self.weight, dtype, self._cast(dtype))
         if self.blur is None:
             x = conv2d(x, weight, geometry=ConvGeometry(1, self.padding))
         else:
@@ -247,22 +248,22 @@ class ModulatedConv2d(nn.Module):
         return x, torch.rsqrt(F.linear(style_NI.square(), energy_OI) + 1e-8)
 
     def _as_convolved(self, weight_1OIKK: Tensor) -> Tensor:
-        """The weight as the convolution takes it: input channels first where it is transposed."""
+        """Return the weight (O, I, K, K), or (I, O, K, K) for the transposed convolution."""
         weight_OIKK = weight_1OIKK[0]
         return weight_OIKK if self.blur is None else weight_OIKK.transpose(0, 1)
 
-    def _laid_out(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-        """The same in a precision, in the order of memory of convolutions."""
+    def _cast(self, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """Return the function that casts the weight to `dtype`, in channels-last memory."""
         return lambda w: self._as_convolved(w).to(dtype, memory_format=torch.channels_last)
 
     def _energy(self, weight_1OIKK: Tensor) -> Tensor:
-        """Squares of the weight's taps, summed along memory: (O, I), for equation 3."""
+        """Compute the squared norms (O, I) of the kernels, for equation 3, along memory."""
         energy = self._as_convolved(weight_1OIKK).square().sum((2, 3))
         return energy if self.blur is None else energy.t()
 
 
 class NoiseInjection(nn.Module):
-    """Add noise with one learnt strength (StyleGAN2, figure 2c)."""
+    """Noise input with one learnt strength (StyleGAN2, figure 2c)."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dualstylegan.networks.weight_cache import conv_weight
 
-# Convolutions of each stage; a stage ends in the feature map that is kept, then in pooling.
+# Channels of the convolutions of each stage; a stage ends in its feature map, pooling follows.
 VGG16_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 INPUT_SHIFT = (-0.030, -0.088, -0.188)
 INPUT_SCALE = (0.458, 0.448, 0.450)
@@ -24,48 +24,49 @@ MAX_PX = 256
 
 
 def normalize_channels(x_NCHW: Tensor) -> Tensor:
-    """Scale the channel vector of each position to unit length, in float32."""
+    """Normalise the channel vector at each position to unit length, in float32."""
     x = x_NCHW.float()
     return x / (x.square().sum(1, keepdim=True) + NORM_EPS).sqrt()
 
 
 def downsampled(image_NCHW: Tensor, size: int) -> Tensor:
-    """Images larger than `size` pixels averaged down to it."""
+    """Average images larger than `size` pixels down to it; return others unchanged."""
     if image_NCHW.shape[-1] <= size:
         return image_NCHW
     return F.adaptive_avg_pool2d(image_NCHW, size)
 
 
 class PerceptualNetwork(nn.Module, ABC):
-    """Features of images in [-1, 1], and a distance on them.
+    """Interface of perceptual distances: features of images in [-1, 1], and a distance of features.
 
-    The two are apart so that the features of a fixed target are computed once.
+    The two are separate so that the features of a fixed target are computed once.
     """
 
     @abstractmethod
     def features(self, image_NCHW: Tensor, stages: int | None = None) -> list[Tensor]:
-        """The first `stages` feature maps, finest first; by default all that `distance` takes."""
+        """Compute the first `stages` feature maps, finest first; by default those of `distance`."""
 
     @abstractmethod
     def distance(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
-        """Distance (N,) between the images that two lists of feature maps belong to, float32."""
+        """Compute the distance (N,), float32, of images from their feature maps."""
 
     def forward(self, first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
-        """Distance (N,) between two batches of images in [-1, 1]."""
+        """Compute the distance (N,) between two batches of images (N, 3, H, W) in [-1, 1]."""
         return self.distance(self.features(first_NCHW), self.features(second_NCHW))
 
 
 def conv3x3(x_NCHW: Tensor, conv: nn.Conv2d) -> Tensor:
-    """A 3x3 convolution in the precision of its input."""
+    """Apply a 3x3 convolution in the dtype of its input."""
     assert conv.bias is not None
     dtype = x_NCHW.dtype
     return F.conv2d(x_NCHW, conv_weight(conv.weight, dtype), conv.bias.to(dtype), padding=1)
 
 
 class VGG16(nn.Module):
-    """The five feature maps relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images in [-1, 1].
+    """VGG16's feature maps relu1_2, relu2_2, relu3_3, relu4_3, relu5_3 of images in [-1, 1].
 
-    `compute_dtype` is the dtype of the convolutions; the maps come out in it.
+    Attributes:
+        compute_dtype: dtype of the convolutions and of the feature maps.
     """
 
     shift: Tensor
@@ -86,7 +87,7 @@ class VGG16(nn.Module):
         self.register_buffer("scale", torch.tensor(INPUT_SCALE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image_NCHW: Tensor, stages: int = len(VGG16_STAGES)) -> list[Tensor]:
-        """The first `stages` feature maps, finest first."""
+        """Compute the first `stages` feature maps (N, C, H, W), finest first."""
         x = (image_NCHW - self.shift) / self.scale
         x = x.to(self.compute_dtype, memory_format=torch.channels_last)
         maps = []
@@ -100,7 +101,7 @@ class VGG16(nn.Module):
 
 
 class LPIPS(PerceptualNetwork):
-    """Learned perceptual distance, the linear heads of version 0.1 on VGG16, at most at 256 px."""
+    """LPIPS: learned perceptual distance, linear heads of version 0.1 on VGG16, at most 256 px."""
 
     def __init__(self) -> None:
         super().__init__()

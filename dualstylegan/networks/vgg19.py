@@ -1,7 +1,7 @@
-"""VGG19's convolutions (Simonyan and Zisserman, 2015), in torchvision's key layout.
+"""VGG19 features (Simonyan and Zisserman, 2015), in torchvision's key layout.
 
-The published losses read them after the first ReLU of each of the five groups. The classifier and
-the three convolutions after relu5_1 are not needed and not built.
+The published losses use the output of the first ReLU of each of the five groups. The classifier and
+the three convolutions after relu5_1 are left out.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 """
@@ -22,7 +22,7 @@ INPUT_PX = 256
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Weights of the perceptual loss over TAPS: structure transfer (stage 2), fine-tuning (stage 3).
+# Weights of the perceptual loss over TAPS, in stages 2 and 3 of progressive fine-tuning.
 STAGE_2_WEIGHTS = (0.5, 0.5, 0.5, 0.0, 0.0)
 STAGE_3_WEIGHTS = (0.0, 0.5, 1.0, 0.0, 0.0)
 CONTEXTUAL_TAP = "relu3_1"
@@ -30,9 +30,10 @@ FEATURE_MATCHING_TAPS = ("relu2_1", "relu3_1")
 
 
 class VGG19(nn.Module):
-    """Features of images in [-1, 1]; keys `features.N.weight` and `features.N.bias`.
+    """VGG19's feature maps of images in [-1, 1]; keys `features.N.weight` and `features.N.bias`.
 
-    `compute_dtype` is the dtype of the convolutions; the maps come out in it.
+    Attributes:
+        compute_dtype: dtype of the convolutions and of the feature maps.
     """
 
     shift: Tensor
@@ -58,19 +59,19 @@ class VGG19(nn.Module):
         self.register_buffer("spread", (2 * std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image_NCHW: Tensor, taps: Sequence[str] = TAPS) -> list[Tensor]:
-        """Features of each of `taps`, in their order, computed no deeper than the deepest.
+        """Compute the feature maps of `taps`, in their order, no deeper than the deepest.
 
         Args:
-            image_NCHW: (N, 3, H, W) in [-1, 1]; the published losses give 256 px.
-            taps: names out of TAPS.
+            image_NCHW: images (N, 3, H, W) in [-1, 1], of 256 px in the published losses.
+            taps: names among TAPS.
         """
-        found: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
         x = (image_NCHW - self.shift) / self.spread
         x = x.to(self.compute_dtype, memory_format=torch.channels_last)
         for index, layer in enumerate(self.features):
-            if found.keys() >= set(taps):
+            if maps.keys() >= set(taps):
                 break
             x = conv3x3(x, layer) if isinstance(layer, nn.Conv2d) else layer(x)
             if (tap := self.tapped.get(index)) in taps and tap is not None:
-                found[tap] = x
-        return [found[tap] for tap in taps]
+                maps[tap] = x
+        return [maps[tap] for tap in taps]
