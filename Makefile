@@ -1,5 +1,6 @@
-# `make demo` makes the environment, runs the pipeline and says where the report lies.
-# `make test` runs everything that must hold. `make lint` is its quick part.
+# `make demo` creates the environment, runs the pipeline and prints the report's address.
+# `make test` runs all checks; `make lint` and `make types` are its quick parts. `make coverage` is
+# `make test` with the coverage floor, at a quarter more CPU time.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -13,20 +14,26 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # uv looks for wheels in a folder only if it is told so; pip does by itself.
 UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=1) UV_COMPILE_BYTECODE=1
 
-.PHONY: demo test lint install
+.PHONY: demo test coverage lint types install
 
 demo: $(STAMP)
 	dvc --wait-for-lock repro
 	@echo "Report: $(CURDIR)/data/reports/report.html"
 
-test: lint
+# COVERAGE: options of pytest-cov, none by default
+test: lint types
 	lint-imports
-	pytest -q -n 2 --dist worksteal
+	pytest -q -n 2 --dist worksteal $(COVERAGE)
+
+coverage: COVERAGE = --cov
+coverage: test
 
 lint: $(STAMP)
 	ruff check .
 	ruff format --check .
-	mypy --strict dualstylegan tasks flows docs
+
+types: $(STAMP)
+	mypy --strict dualstylegan tasks flows docs examples
 
 install: $(STAMP)
 

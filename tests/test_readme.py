@@ -1,13 +1,64 @@
-"""README and map keep their word: every room is in the tree, every file they name is there."""
+"""README, map and the files beside them hold true: names exist, commands parse, code runs."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import runpy
+import shlex
+import shutil
+import tomllib
+from pathlib import Path
 
+import pytest
+import typer
+import yaml
+
+from dualstylegan import __version__
+from dualstylegan.cli import build_app
 from tests.conftest import ROOT
+from tests.support.portrait_models import tiny_model
 
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+PAGES = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING}
+# Rooms that a reader must find from the tree of folders alone, and the word that leads there.
+SIGNPOSTS = {
+    "faces/": "alignment",
+    "networks/": "extrinsic path",
+    "finetuning/": "losses",
+    "codes/": "inversion",
+    "portrait/": "added at run time",
+    "shared/": "settings",
+    "weights/": "download",
+    "pages/": "report",
+    "serving/": "MLflow",
+    "published/": "checkpoints",
+}
+
+
+def blocks(language: str, page: str = README) -> list[str]:
+    """Return the fenced blocks of a language."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [block for name, block in fenced if name == language]
+
+
+def commands() -> list[list[str]]:
+    """Return the commands of all shell blocks as words; pipes and continued lines are split."""
+    lines = [
+        line
+        for page in PAGES.values()
+        for block in blocks("sh", page)
+        for line in block.splitlines()
+    ]
+    return [words for line in lines if (words := shlex.split(line.rstrip("|\\"), comments=True))]
+
+
+def tree() -> dict[str, str]:
+    """Return the lines of the source tree: description by name."""
+    (block,) = (b for b in blocks("") if b.startswith("dualstylegan/ "))
+    rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in block.splitlines()]
+    return {name: text for name, text in rows if name}
 
 
 def test_the_map_is_that_of_the_modules() -> None:
@@ -15,15 +66,85 @@ def test_the_map_is_that_of_the_modules() -> None:
     assert (ROOT / "docs" / "map.md").read_text() == shown, "run `python docs/make_map.py`"
 
 
+def test_the_chart_is_that_of_the_graph() -> None:
+    redrawn = runpy.run_path(str(ROOT / "docs" / "make_graph.py"))["with_chart"](README)
+    assert redrawn == README, "run `python docs/make_graph.py`"
+    assert "finetune --> refine" in redrawn
+
+
 def test_every_room_is_in_the_tree() -> None:
-    tree = next(block for block in README.split("```") if "dualstylegan/ " in block)
     for package in ("dualstylegan", "tasks", "flows"):
         for path in (ROOT / package).rglob("__init__.py"):
-            assert f"{path.parent.name}/" in tree, path
+            assert f"{path.parent.name}/" in tree(), path
+    for name, word in SIGNPOSTS.items():
+        assert word in tree()[name], name
+    for names in tree():
+        for name in names.split(", "):
+            assert any(ROOT.glob(f"**/{name}")), name
 
 
-def test_pictures_pages_and_commands_are_there() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).is_file(), target
+def test_links_lead_to_files() -> None:
+    for page in PAGES.values():
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page):
+            assert (ROOT / target).is_file(), target
+
+
+def test_every_command_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert set(re.findall(r"^make (\w+)", README, re.MULTILINE)) <= targets
+    modules = re.findall(r"python -m ((?:tasks|flows|benchmarks)[\w.]*)", README)
+    for module in {*modules} - {"tasks.NAME"}:
+        assert importlib.util.find_spec(module) is not None, module
+    scripts = re.findall(r"python ([\w/]+\.py)", README + CONTRIBUTING)
+    for script in scripts:
+        assert (ROOT / script).is_file(), script
+    assert len(modules) >= 3
+    assert scripts
+    for program, *arguments in commands():
+        if program == "make":
+            assert arguments[0] in targets
+        elif program == "dualstylegan":
+            check_arguments(arguments)
+        else:
+            assert (
+                program.endswith("python") or shutil.which(program) or program in (".", "export")
+            ), program
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Parse arguments of the command `dualstylegan` without running it."""
+    group = typer.main.get_command(build_app())
+    assert isinstance(group, typer.core.TyperGroup)
+    command = group.commands[arguments[0]]
+    command.make_context(arguments[0], arguments[1:])
+
+
+def test_the_first_snippet_restyles_a_photo(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (snippet,) = blocks("python")
+    assert len(snippet.splitlines()) <= 12
+    model = tiny_model(resolution=256)
+    model.weights_dir = weights
+    model.save_pretrained(tmp_path / "data/models/portrait")
+    shutil.copy(weights / "astronaut.png", tmp_path / "photo.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(snippet, "README.md", "exec"), {})
+    written = {
+        name: Path(name).read_bytes() for name in ("restyled.png", "subtle.png", "in-place.png")
+    }
+    assert len(set(written.values())) == 3
+
+
+def test_version_and_licence_stand_alike_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["version"] == citation["version"] == __version__
+    assert project["license"] == citation["license"] == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_hooks_need_no_network() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repo["repo"] for repo in hooks["repos"]] == ["local"]
+    assert {hook["language"] for hook in hooks["repos"][0]["hooks"]} == {"system"}

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -45,19 +46,29 @@ def find_model(name: str | None = None) -> Path:
         raise CheckpointError(
             "no plug-in fetches models from such an address",
             value=name,
-            limit=", ".join(sorted(e.name for e in entry_points(group=GROUP))) or "folders",
-            fix="download the model and give its folder",
+            limit=", ".join(sorted(e.name for e in _installed_plugins())) or "folders",
+            fix="download the model and give its folder; addresses of the project's registry work "
+            "where the project itself is installed",
         )
     return Path(name)
 
 
+def _installed_plugins(name: str | None = None) -> list[EntryPoint]:
+    """Return the plug-ins, all or those of a name, whose package is installed.
+
+    The wheel declares the project's plug-ins without containing them.
+    """
+    plugins = entry_points(group=GROUP) if name is None else entry_points(group=GROUP, name=name)
+    return [plugin for plugin in plugins if find_spec(plugin.module.split(".")[0]) is not None]
+
+
 def _plugin(name: str) -> Callable[[str], Path] | None:
     """Load the plug-in of a name; None where there is none."""
-    found = entry_points(group=GROUP, name=name)
-    if not found:
+    plugins = _installed_plugins(name)
+    if not plugins:
         return None
     try:
-        return cast(Callable[[str], Path], next(iter(found)).load())
+        return cast(Callable[[str], Path], plugins[0].load())
     except ImportError as error:
         raise CheckpointError(
             "the plug-in that finds this model cannot be loaded",

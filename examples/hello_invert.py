@@ -1,0 +1,23 @@
+"""Invert a photo to Z+ and render it: python examples/hello_invert.py MODEL PHOTO OUTPUT."""
+
+from __future__ import annotations
+
+import sys
+
+from dualstylegan import PortraitModel
+from dualstylegan.io.images import make_grid, read_image, tensor_to_image
+
+
+def main(folder: str, photo: str, output: str) -> None:
+    """Show the aligned face, g of the encoder's code, and g of the optimised code."""
+    model = PortraitModel.from_pretrained(folder)
+    face = model.align(read_image(photo)).image
+    images = [face]
+    for steps in (0, 50):
+        code_LD = model.fit(face, steps)  # Z+: a row of 512 numbers per layer of the generator
+        images.append(tensor_to_image(model.render(code_LD[None], None, size=face.width)[0]))
+    make_grid(images, 3, ("photo", "encoder", "50 steps")).save(output)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
