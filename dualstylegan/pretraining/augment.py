@@ -1,4 +1,4 @@
-"""Photometric and geometric changes that bring generated faces nearer to photos and paintings.
+"""Photometric and geometric augmentations from generated faces towards photos and paintings.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 """
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Ranges: shift as a share of half the image, rotation in radians, relative scale and contrast,
+# brightness and tint offsets on [-1, 1]; probabilities; largest standard deviation of the noise.
 SHIFT = 0.04
 TURN_RADIANS = 0.06
 SCALE = 0.05
@@ -26,7 +28,7 @@ def _uniform(n: int, low: float, high: float, rng: torch.Generator, *tail: int) 
 
 
 def _move(x_NCHW: Tensor, rng: torch.Generator) -> Tensor:
-    """Small rotation, zoom and shift, as between two alignments of one face."""
+    """Rotate, scale and shift slightly, as two alignments of one face differ."""
     n = len(x_NCHW)
     turn = _uniform(n, -TURN_RADIANS, TURN_RADIANS, rng)
     zoom = _uniform(n, 1 - SCALE, 1 + SCALE, rng)
@@ -38,7 +40,7 @@ def _move(x_NCHW: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _relight(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Contrast, brightness, tint, and a share of gray images."""
+    """Change contrast, brightness and tint; turn a share of the images grey."""
     n = len(x)
     gain = _uniform(n, 1 - CONTRAST, 1 + CONTRAST, rng, 1, 1, 1)
     offset = _uniform(n, -BRIGHTNESS, BRIGHTNESS, rng, 1, 1, 1)
@@ -49,7 +51,7 @@ def _relight(x: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _soften(x: Tensor, rng: torch.Generator) -> Tensor:
-    """A share of images loses its fine detail, or is posterised like a drawing."""
+    """Blur a share of the images, and posterise another like a drawing."""
     n = len(x)
     soft = F.interpolate(
         F.interpolate(x, scale_factor=0.35, mode="area"), x.shape[-2:], mode="bilinear"

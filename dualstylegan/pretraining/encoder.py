@@ -1,9 +1,10 @@
-"""Training of the embedded encoder into Z+ on exact (code, image) pairs from the generator itself.
+"""Training of the embedded encoder into Z+ on pairs (code, image) from the generator.
 
 Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width.
 
-Every sample is made from its own number, so that a run can be resumed anywhere; a ring of recent
-samples is drawn from several times, since rendering a face costs more than a training step on it.
+A sample depends on its number alone, so that a run can be resumed anywhere. Batches come from a
+ring buffer of recent samples, each used several times: rendering a face costs more than a training
+step on it.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.vgg import PerceptualNetwork
 from dualstylegan.pretraining.augment import augment_photo
 
-FIRST_SEED = 1_000_000  # the demo's own faces are drawn from smaller numbers
+FIRST_SEED = 1_000_000  # above the seeds of the demo's own faces
 MIXED_SHARE = 0.3
 TRUNCATED_SHARE = 0.4
 TRUNCATION_RANGE = (0.4, 0.9)
 HELD_OUT = 10_000_000
 GRID_COLUMNS = 8
-LARGEST_GRADIENT = 5.0
+MAX_GRADIENT_NORM = 5.0
 LOSS_WEIGHTS = {"code": 0.4, "pixels": 1.0, "perceptual": 1.0, "identity": 0.25}
 
 
@@ -39,10 +40,11 @@ class EncoderPlan:
     """Settings of the encoder's training.
 
     Attributes:
-        steps: number of steps, for the learning rate's fall.
-        batch: faces a step; rendered: those of them compared as pictures.
-        pictures_from: step at which pictures join the codes; before it they only disturb.
-        first_faces: faces made before the first step.
+        steps: number of steps; the learning rate falls towards the last.
+        batch: faces per step.
+        rendered: faces of a batch that are compared as images too; 0 compares codes alone.
+        pictures_from: first step with image losses; before it the codes are too far off for them.
+        first_faces: faces rendered before the first step.
         backbone_rate, head_rate: peak learning rates of Adam.
     """
 
@@ -55,14 +57,14 @@ class EncoderPlan:
     head_rate: float
 
     def rate(self, step: int) -> float:
-        """Factor on the learning rates: 100 steps of rise, a plateau, a cosine fall from 30 %."""
+        """Return the learning rate factor: 100 steps of warm-up, then a cosine fall from 30 %."""
         fall = max(0.0, step / self.steps - 0.3) / 0.7
         return max(0.02, min(1.0, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * fall)))
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Faces, uint8, and the codes that made them."""
+    """Faces as uint8 images, and their codes in W+."""
 
     image_NCHW: Tensor
     w_plus_NLD: Tensor
@@ -94,7 +96,7 @@ def draw_samples(generator: Generator, numbers: range) -> Samples:
 
 
 class SampleRing:
-    """The most recent faces; `advance` renders new ones in place of the oldest."""
+    """Ring buffer of the most recent faces; `advance` replaces the oldest by new ones."""
 
     def __init__(self, generator: Generator, capacity: int, chunk: int) -> None:
         self.generator = generator
@@ -104,7 +106,7 @@ class SampleRing:
         self.parts: list[Samples] = []
 
     def fill(self, made: int) -> Iterator[int]:
-        """Render what the ring lacks of its state once `made` faces were made; yields progress."""
+        """Render the faces that the ring holds after `made` faces in all; yield their number."""
         self.made = max(self.made, made - self.capacity)
         while self.made < made:
             self.advance()
@@ -119,7 +121,7 @@ class SampleRing:
             self.parts.pop(0)
 
     def batch(self, size: int, rng: torch.Generator) -> Samples:
-        """`size` faces drawn evenly from the ring."""
+        """Draw `size` faces from the ring, with equal probability."""
         index = torch.randint(len(self.parts) * self.chunk, (size,), generator=rng).tolist()
         rows = [self.parts[i // self.chunk].pick(torch.tensor([i % self.chunk])) for i in index]
         return Samples(
@@ -130,21 +132,21 @@ class SampleRing:
 
 @dataclass(frozen=True)
 class PictureLosses:
-    """The networks that compare g of a code with the face it was read from."""
+    """Image losses between g(E(I)) and the face I."""
 
     perceptual: PerceptualNetwork
     identity: FaceRecognition
 
     def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> dict[str, Tensor]:
-        """Means over images: absolute difference, LPIPS, and distance of identities."""
+        """Return L1, LPIPS and identity distance, each a mean over images."""
         with torch.no_grad():
             features = self.perceptual.features(wanted_NCHW)
-            person = self.identity(wanted_NCHW)
+            identity = self.identity(wanted_NCHW)
         distance = self.perceptual.distance(self.perceptual.features(found_NCHW), features)
         return {
             "pixels": (found_NCHW - wanted_NCHW).abs().mean(),
             "perceptual": distance.mean(),
-            "identity": self.identity.distance(self.identity(found_NCHW), person).mean(),
+            "identity": self.identity.distance(self.identity(found_NCHW), identity).mean(),
         }
 
 
@@ -158,16 +160,16 @@ def encoder_losses(
     *,
     rendered: int,
 ) -> dict[str, Tensor]:
-    """Losses of one batch, each a mean over images.
+    """Compute the losses of one batch, each a mean over images.
 
-    The encoder sees changed faces, and must find the codes and the pictures of the unchanged ones.
+    The encoder sees augmented faces and must find the codes and images of the originals.
 
     Args:
-        rendered: number of images of the batch whose codes are rendered and compared as pictures.
+        rendered: number of faces of the batch whose codes are rendered and compared as images.
 
     Returns:
-        `code`: squared error in W+ over the variance of W, and those of `PictureLosses`. Codes are
-        not compared in Z+, where many make the same face.
+        `code`, the squared error in W+ over the variance of W, and those of `PictureLosses`. Codes
+        are not compared in Z+, where many codes render the same face.
     """
     faces = dequantize(samples.image_NCHW)
     changed = augment_photo(faces, rng).contiguous(memory_format=torch.channels_last)
@@ -180,12 +182,15 @@ def encoder_losses(
 
 
 class EncoderTraining(Training):
-    """Trains the encoder: first on codes alone, then on pictures too.
+    """Training of the encoder E, at first on codes alone, then on images too.
+
+    L = 0.4 code + pixels + perceptual + 0.25 identity
 
     Args:
-        encoder: E, its backbone holding ImageNet weights at the start, or E trained before.
-        generator, pictures: frozen.
-        ring: of generated faces.
+        encoder: E, with a backbone pretrained on ImageNet, or trained before.
+        generator: frozen generator g.
+        pictures: image losses of frozen networks.
+        ring: ring buffer of generated faces.
         plan: settings.
     """
 
@@ -223,7 +228,7 @@ class EncoderTraining(Training):
     def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         plan = self.plan
         made = plan.first_faces + step * self.ring.chunk
-        for _ in self.ring.fill(made):  # all of them after a resumption, one chunk otherwise
+        for _ in self.ring.fill(made):  # the whole ring after a resume, one chunk otherwise
             pass
         rendered = plan.rendered if step >= plan.pictures_from else 0
         losses = encoder_losses(
@@ -240,13 +245,13 @@ class EncoderTraining(Training):
             group["lr"] = rate * plan.rate(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), MAX_GRADIENT_NORM)
         self.optimiser.step()
         return {k: v.detach() for k, v in losses.items()}
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
-        """Generated faces that training never sees, and g of their codes."""
+        """Render held-out generated faces, and g of their codes, row by row."""
         samples = draw_samples(self.generator, range(HELD_OUT, HELD_OUT + GRID_COLUMNS))
         faces = dequantize(samples.image_NCHW)
         again = self.generator(self.encoder(faces), "z_plus", size=INPUT_PX)

@@ -1,10 +1,10 @@
-"""RGB heads of MobileStyleGAN: regressed onto the full output, averaged down.
+"""Training of MobileStyleGAN's RGB heads by regression onto its full output, averaged down.
 
 Legend of shape suffixes: N image, C channel, P sampled pixels, L row, D style width.
 
-A head works pixel by pixel, so that it trains on features of a few pixels of many faces, kept once,
-without running the generator again. Many faces matter more than many pixels: how colours are read
-off the features differs from face to face, and that is what a head has to learn.
+A head works pixel by pixel. It therefore trains on cached features of a few pixels of many faces,
+without running the generator again. Many faces matter more than many pixels, as the mapping from
+features to colours differs between faces.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ GRID_FACES, GRID_PX = 6, 256
 
 @dataclass(frozen=True)
 class PixelSamples:
-    """Pixels of N faces for one head: features and colours, half precision."""
+    """Pixels of N faces for one head: features and colours in half precision."""
 
     features_NCP: Tensor
     colors_N3P: Tensor
 
 
 def draw_face(generator: MobileStyleGAN, number: int, seed: int) -> Tensor:
-    """W+ code (1, L, D) of face `number`: every other one truncated, every other pair mixed."""
+    """Return the W+ code (1, L, D) of a face: truncated if odd, mixed in every other pair."""
     rng = torch.Generator().manual_seed(seed + number)
     z = torch.randn(2, generator.style_dim, generator=rng).to(generator.mean_w.device)
     w = generator.truncate(generator.map(z), TRUNCATIONS[number % len(TRUNCATIONS)])
@@ -56,10 +56,10 @@ def sample_pixels(
     seed: int,
     progress: Callable[[int], None],
 ) -> tuple[dict[int, PixelSamples], Tensor]:
-    """Render faces at full size; keep features and colours of `pixels` pixels of each.
+    """Render faces at full size and sample features and colours of `pixels` pixels of each.
 
     Returns:
-        The samples for each head's size, and the codes (N, L, D).
+        The samples per head size, and the codes (N, L, D).
     """
     features: dict[int, list[Tensor]] = {size: [] for size in HEAD_SIZES}
     colors: dict[int, list[Tensor]] = {size: [] for size in HEAD_SIZES}
@@ -88,7 +88,7 @@ def sample_pixels(
 
 @torch.no_grad()
 def solve_linear(head: RgbHead, samples: PixelSamples) -> None:
-    """Start a head's linear map from ridge regression of the colours on the features."""
+    """Initialise a head's linear map by ridge regression of the colours on the features."""
     every = max(1, samples.features_NCP.shape[0] * samples.features_NCP.shape[2] // RIDGE_PIXELS)
     x = samples.features_NCP[:, :, ::every].transpose(1, 2).flatten(0, 1).double()
     y = samples.colors_N3P[:, :, ::every].transpose(1, 2).flatten(0, 1).double()
@@ -102,13 +102,13 @@ def solve_linear(head: RgbHead, samples: PixelSamples) -> None:
 
 @dataclass(frozen=True)
 class HeadPlan:
-    """Settings.
+    """Settings of the heads' training.
 
     Attributes:
-        steps: number of steps, for the learning rate's rise and fall.
-        rate: peak learning rate; a fifth of it for the styles.
-        faces, pixels: of a batch.
-        held_out: the first faces, which are only looked at.
+        steps: number of steps, over which the learning rate rises and falls.
+        rate: peak learning rate; style modulations learn at a fifth of it.
+        faces, pixels: faces of a batch, and pixels per face.
+        held_out: number of faces, the first ones, that are used for measures alone.
     """
 
     steps: int
@@ -118,17 +118,17 @@ class HeadPlan:
     held_out: int = 64
 
     def factor(self, step: int) -> float:
-        """On the learning rates: a tenth of the steps of rise, then a cosine fall."""
+        """Return the learning rate factor: warm-up over a tenth of the steps, cosine decay."""
         done = (step + 1) / (self.steps + 1)
         return min(1.0, 10 * done) * (0.5 + 0.5 * math.cos(math.pi * done))
 
 
 class HeadTraining(Training):
-    """Trains all heads together, each on its own pixels of the same faces.
+    """Training of all heads together, each on its own pixels of the same faces.
 
     Args:
-        generator: whose heads train; all else stays.
-        samples, codes_NLD: from `sample_pixels`.
+        generator: generator whose heads are trained; its other weights stay frozen.
+        samples, codes_NLD: results of `sample_pixels`.
         plan: settings.
     """
 
@@ -163,7 +163,7 @@ class HeadTraining(Training):
         return cast(RgbHead, self.generator.heads[str(size)])
 
     def errors(self, faces: Tensor, pixels: slice) -> dict[int, Tensor]:
-        """Mean squared error (n,) of each head on some pixels of some faces."""
+        """Return the mean squared error (N,) per head on a slice of pixels of some faces."""
         codes = self.codes_NLD[faces]
         found = {}
         for size, part in self.samples.items():
@@ -187,7 +187,7 @@ class HeadTraining(Training):
 
     @torch.no_grad()
     def held_out(self) -> dict[str, float]:
-        """Mean PSNR of each head in dB on faces that it never saw."""
+        """Return the mean PSNR per head in dB on the held-out faces."""
         errors = self.errors(torch.arange(self.plan.held_out), slice(0, self._pixels()))
         return {f"{size} px": float(decibels(error)) for size, error in errors.items()}
 
@@ -196,7 +196,7 @@ class HeadTraining(Training):
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
-        """Held-out faces: the full output averaged down, then each head, all shown at one size."""
+        """Render held-out faces by the full output averaged down and by each head, at one size."""
         tiles = []
         for w_LD in self.codes_NLD[:GRID_FACES]:
             full = self.generator.synthesise(w_LD[None])
@@ -209,5 +209,5 @@ class HeadTraining(Training):
 
 
 def decibels(error_N: Tensor) -> Tensor:
-    """Mean PSNR of images in [-1, 1] from their mean squared errors."""
+    """Return the mean PSNR in dB of images in [-1, 1] from their mean squared errors."""
     return (10 * torch.log10(4 / error_N)).mean()

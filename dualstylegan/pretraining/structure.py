@@ -1,11 +1,14 @@
-"""Structure transfer in feature space: a cheap start for stage 2 on the embedded generator.
+"""Structure transfer in feature space, an inexpensive start of stage 2 (embedded generator).
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 
-Past the last structure row nothing differs between g(z_l+) and G(z1, f(z2), 1) but the colour
-transforms, which start at the identity. The two images are therefore equal if the features after
-that row are, and those can be compared without rendering, at a sixth of the cost. Stage 2 itself
-(`finetuning.structure`) then goes on with images.
+Beyond the last structure row, g(z_l+) and G(z1, f(z2), 1) differ by the colour transforms alone,
+which start as identities. The two images are therefore equal if the features after that row are,
+and features can be compared without rendering, at a sixth of the cost:
+
+    L = mean of (F_G - F_g)^2 / var(F_g), per channel
+
+Stage 2 itself (`finetuning.structure`) continues with images.
 """
 
 from __future__ import annotations
@@ -25,19 +28,19 @@ from dualstylegan.networks.generator import STRUCTURE_PX
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 
 GRID_COLUMNS, GRID_SEED = 6, 14
-# l falls from 6 to 5 after this share of the steps; at l = 7 the network starts right already.
+# Share of the steps after which l falls from 6 to 5; l = 7 holds at initialisation already.
 SIX_SHARE = 0.2
 
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """Settings.
+    """Settings of structure transfer in feature space.
 
     Attributes:
-        steps: number of steps; the learning rate falls linearly over the second half.
-        batch: pairs of faces a step.
-        rate: first learning rate.
-        truncation: psi of both faces.
+        steps: number of steps; the learning rate falls linearly to 0 over the second half.
+        batch: pairs of faces per step.
+        rate: initial learning rate.
+        truncation: psi of both faces; 1 does not truncate.
     """
 
     steps: int
@@ -47,7 +50,7 @@ class FeaturePlan:
 
 
 class FeatureTransfer(Training):
-    """Trains T_s and ModRes so that features after the structure rows are those of g(z_l+)."""
+    """Training of T_s and ModRes towards the features of g(z_l+) after the structure rows."""
 
     averaged = "network"
 
@@ -62,7 +65,7 @@ class FeatureTransfer(Training):
         self.optimisers = {"network": self.optimiser}
 
     def draw_faces(self, count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """W+ codes of two faces each."""
+        """Return W+ codes (N, L, D) of `count` pairs of random faces, truncated."""
         g = self.generator
         z = torch.randn(2, count, g.style_dim, generator=rng).to(g.mean_w.device)
         first, second = g.truncate(g.map(z), self.plan.truncation)
@@ -85,7 +88,7 @@ class FeatureTransfer(Training):
         return {"features": loss.detach()}
 
     def _features(self, w_NLD: Tensor, style_NLD: Tensor | None = None) -> Tensor:
-        """Features after the last structure row, float32."""
+        """Return the features after the last structure row, in float32."""
         path = None
         if style_NLD is not None:
             path = self.network.structure_path(style_NLD, self.network.row_weights(None))
@@ -94,7 +97,7 @@ class FeatureTransfer(Training):
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
-        """Faces one and two, g(z_l+) for the last l, and G(z1, z2, 1)."""
+        """Render g(z1), g(z2), g(z_l+) for the last l, and G(z1, z2, 1), row by row."""
         rng = torch.Generator().manual_seed(GRID_SEED)
         first, second = self.draw_faces(GRID_COLUMNS, rng)
         g = self.generator

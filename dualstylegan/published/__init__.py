@@ -1,1 +1,1 @@
-"""The published checkpoint formats: read without trusting them, imported, and written back."""
+"""Published checkpoint formats: safe reading, import and export."""

@@ -1,7 +1,7 @@
-"""The containers that published files come in: torch's zip, torch's older stream, numpy's npy.
+"""Parsers of the published containers: torch's zip, torch's older stream, numpy's npy.
 
-Every offset, size and checksum is checked before a byte is used. Runs inside the restricted reader
-process; imports the standard library alone.
+Every offset, size and checksum is checked before a byte is used. The module runs inside the
+restricted reader process and imports the standard library alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Document:
-    """What a file holds: a tree of plain values, tensors and arrays, and where storages lie."""
+    """Content of a file: a tree of plain values, tensors and arrays, and the storages' bytes."""
 
     tree: Any
     spans: dict[str, Span]
@@ -67,7 +67,7 @@ def open_document(data: mmap.mmap) -> Document:
     """Read a file of any published container.
 
     Raises:
-        Refused: it is none of them, is damaged, or holds anything but data.
+        Refused: the container is unknown or damaged, or holds anything but data.
     """
     head = bytes(data[:6])
     if head[:4] == ZIP_MAGIC:
@@ -112,7 +112,7 @@ def _open_zip(data: mmap.mmap) -> Document:
 
 
 def _storage(key: tuple[Any, ...], used: dict[str, Storage]) -> Storage:
-    """The storage of a persistent id, one object a key."""
+    """Return the storage of a persistent id, one object per key."""
     _, typename, name, _, count, *views = key
     require(isinstance(name, str) and is_count(count), "malformed storage")
     require(all(view is None for view in views), "a storage that is a view of another")
@@ -133,10 +133,9 @@ def _unpack(layout: str, data: mmap.mmap, start: int) -> tuple[Any, ...]:
 
 
 def zip_entries(data: mmap.mmap) -> dict[str, Span]:
-    """Names and places of an archive's entries: stored, not overlapping, checksums right.
+    """Return an archive's entries by name: uncompressed, not overlapping, checksums verified.
 
-    Reads the format itself (PKWARE APPNOTE 4.3), since what a lenient reader makes of a malformed
-    archive is not what a strict one must accept.
+    The format is parsed here (PKWARE APPNOTE 4.3): lenient readers accept malformed archives.
     """
     count, size, start = _directory(data)
     entries: dict[str, Span] = {}
@@ -169,7 +168,7 @@ def zip_entries(data: mmap.mmap) -> dict[str, Span]:
 
 
 def _directory(data: mmap.mmap) -> tuple[int, int, int]:
-    """Entries, size and start of the central directory, which must end where the tail begins."""
+    """Return entry count, size and start of the central directory, which must end at the tail."""
     tail = data.rfind(b"PK\x05\x06")
     require(tail >= 0 and tail + 22 == len(data), "a truncated archive, or one with a comment")
     fields = _unpack("<4s4H2IH", data, tail)
@@ -187,7 +186,7 @@ def _directory(data: mmap.mmap) -> tuple[int, int, int]:
 
 
 def _zip64(extra: bytes, *values: int) -> list[int]:
-    """Values that do not fit 32 bits stand, in order, in the extra field of type 1."""
+    """Replace values that do not fit 32 bits by those of the extra field of type 1, in order."""
     wide: list[int] = []
     cursor = 0
     while cursor + 4 <= len(extra):
@@ -206,7 +205,7 @@ def _zip64(extra: bytes, *values: int) -> list[int]:
 
 
 def _entry(data: mmap.mmap, name: bytes, offset: int, length: int, crc: int) -> Span:
-    """The bytes of one entry, its local header and checksum checked."""
+    """Return the span of one entry after checking its local header and checksum."""
     header = _unpack("<4s5H3I2H", data, offset)
     require(header[0] == ZIP_MAGIC and header[3] == 0, "malformed archive entry")
     require(header[9] == len(name), "an entry whose two names differ")
@@ -221,7 +220,7 @@ def _entry(data: mmap.mmap, name: bytes, offset: int, length: int, crc: int) -> 
 
 
 def _open_legacy(data: mmap.mmap) -> Document:
-    """torch.save before 1.6: five pickles, then each storage's count and bytes. No checksums."""
+    """Read the format of torch before 1.6: five pickles, then storages. It has no checksums."""
     stream = cast(BinaryIO, data)
     data.seek(0)
     require(Machine(stream).run() == LEGACY_MAGIC, "a bare pickle, not a torch file")
@@ -251,7 +250,7 @@ def _open_legacy(data: mmap.mmap) -> Document:
 
 
 def _open_npy(data: mmap.mmap) -> Document:
-    """An object array of no dimensions that holds one value: a dictionary of codes."""
+    """Read a zero-dimensional object array whose one value is a dictionary of codes."""
     version, layout = data[6], "<H" if data[6] == 1 else "<I"
     require(version in (1, 2, 3), "an unknown version of numpy's format")
     (length,) = _unpack(layout, data, 8)
@@ -269,7 +268,7 @@ def _open_npy(data: mmap.mmap) -> Document:
 
 
 def tensor_extent(tensor: Tensor) -> int:
-    """Elements of a tensor; refuses one that reaches outside its storage or repeats elements."""
+    """Return the number of elements; refuse a tensor that exceeds its storage or repeats some."""
     count = math.prod(tensor.shape)
     require(count <= tensor.storage.count, "a tensor larger than its storage")
     if count:
@@ -279,7 +278,7 @@ def tensor_extent(tensor: Tensor) -> int:
 
 
 def array_type(array: Array) -> str:
-    """The safetensors type of a numpy array whose bytes are as many as its shape says."""
+    """Return the safetensors type of a numpy array; refuse one of the wrong number of bytes."""
     require(array.dtype is not None and isinstance(array.data, bytes), "a numpy array of objects")
     assert array.dtype is not None
     require(array.dtype.code in NUMPY_TYPES, f"numpy numbers of type {array.dtype.code!r}")

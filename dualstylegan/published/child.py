@@ -1,9 +1,9 @@
-"""The restricted process that reads one file from a stranger and writes what it holds as data.
+"""Restricted process that reads one untrusted file and writes its content as data.
 
 Started by `reader` as `python -I -c ... INPUT FOLDER LIMITS`. It limits its own memory, time, files
-and output first, opens its files, then forbids itself everything but arithmetic: any attempt to
-open, import, execute, connect or start something ends it. Out come `tensors.safetensors` and
-`tree.json`; nothing it says is taken for more than data by its parent.
+and output, opens its files, then forbids itself everything but arithmetic: any attempt to open,
+import, execute, connect or start something ends it. Its output is `tensors.safetensors` and
+`tree.json`, which the parent process reads as data.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FORBIDDEN = (
 
 
 def limit_resources(limits: dict[str, int]) -> None:
-    """Cap this process for good: memory, processor time, size of files written, no core dump."""
+    """Limit memory, CPU time and size of written files of this process, for good."""
     import resource
 
     caps = (
@@ -64,20 +64,20 @@ def limit_resources(limits: dict[str, int]) -> None:
 
 
 def _forbid(event: str, args: tuple[Any, ...]) -> None:
-    """Audit hook: ends the process before anything of the kind happens. Cannot be removed."""
+    """End the process at a forbidden audit event, before it happens. The hook is permanent."""
     if event.startswith(FORBIDDEN):
         os._exit(REFUSED_EXIT + 1)
 
 
 @dataclass
 class Encoder:
-    """Turns a document's tree into JSON and collects its tensors in order."""
+    """Encoder of a document's tree into JSON; collects its tensors in order."""
 
     leaves: list[Tensor | Array] = field(default_factory=list)
     nodes: int = 0
 
     def encode(self, value: Any, depth: int = 0) -> Any:
-        """Plain values as they are; the rest as an object with one key that starts with `$`."""
+        """Return plain values unchanged, others as an object with one key that begins with `$`."""
         self.nodes += 1
         require(depth <= MAX_DEPTH, "values nested too deep, or in themselves")
         require(self.nodes <= MAX_NODES, "too many values")
@@ -102,12 +102,12 @@ class Encoder:
         raise Refused(f"a value of type {type(value).__name__}")
 
     def pairs(self, value: dict[Any, Any], depth: int) -> list[list[Any]]:
-        """A dictionary as pairs, so that order and whole-number keys survive."""
+        """Encode a dictionary as pairs, which preserves order and integer keys."""
         return [[self.encode(k, depth + 1), self.encode(v, depth + 1)] for k, v in value.items()]
 
 
 def leaf_facts(leaf: Tensor | Array) -> tuple[str, tuple[int, ...]]:
-    """Safetensors type and shape, everything about the leaf checked."""
+    """Check a leaf and return its safetensors type and shape."""
     if isinstance(leaf, Array):
         return array_type(leaf), leaf.shape
     tensor_extent(leaf)
@@ -115,7 +115,7 @@ def leaf_facts(leaf: Tensor | Array) -> tuple[str, tuple[int, ...]]:
 
 
 def leaf_bytes(data: mmap.mmap, spans: dict[str, Span], leaf: Tensor | Array) -> Buffer:
-    """Numbers of a leaf, row by row."""
+    """Return a leaf's elements in row-major order."""
     kind, shape = leaf_facts(leaf)
     dtype = np.dtype(DTYPES[kind])
     if isinstance(leaf, Array):
@@ -151,7 +151,7 @@ def write_tensors(
 
 
 def main(argv: list[str]) -> int:
-    """Read argv's file; 0 when its content has been written, REFUSED_EXIT with a reason if not."""
+    """Read argv's file; return 0, or print the reason and exit with REFUSED_EXIT."""
     source, folder, limits = argv
     limit_resources(json.loads(limits))
     with (

@@ -1,6 +1,6 @@
-"""`dualstylegan import-published` and `export-published`.
+"""Commands `dualstylegan import-published` and `export-published`.
 
-Nothing heavy is imported before it is needed.
+torch is imported inside the commands, so that `--help` is fast.
 """
 
 from __future__ import annotations

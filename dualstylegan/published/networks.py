@@ -1,4 +1,4 @@
-"""The networks of an imported folder, as the stages take them: frozen, in evaluation mode.
+"""Networks of an imported folder for the stages: frozen, in evaluation mode.
 
 Legend of shape suffixes: N image, C channel, H height, W width, D embedding.
 """
@@ -39,11 +39,11 @@ from dualstylegan.published.layout import (
 
 
 class PublishedPerceptual(PerceptualNetwork):
-    """VGG19's taps as the published losses use them: at 256 px, weighted by stage.
+    """Perceptual loss of the published code: VGG19's taps at 256 px, weighted by stage.
 
     Args:
         vgg: frozen.
-        weights: of the mean absolute difference at each of TAPS.
+        weights: weights of the mean absolute differences at TAPS.
     """
 
     def __init__(self, vgg: VGG19, weights: Sequence[float]) -> None:
@@ -62,7 +62,7 @@ class PublishedPerceptual(PerceptualNetwork):
 
 
 class PublishedIdentity(FaceRecognition):
-    """IR-SE50: embeddings of 512 and unit length; the distance is one less their cosine."""
+    """Face recognition by IR-SE50: unit embeddings of width 512; distance 1 - cosine."""
 
     def __init__(self, network: IRSE50) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class ImportedFolder(NetworkSet):
         return load_perceptual(self.weights)
 
     def perceptual(self) -> PublishedPerceptual:
-        """VGG19's taps, weighted as in structure transfer; stage 3 has weights of its own."""
+        """Load VGG19's taps, weighted as in structure transfer; stage 3 has weights of its own."""
         state, path = self._read(VGG19_FILE)
         vgg = cast(VGG19, self._filled(VGG19(), state, path))
         return PublishedPerceptual(vgg, STAGE_2_WEIGHTS)

@@ -1,4 +1,4 @@
-"""A machine that reads a pickle as data and executes nothing.
+"""Interpreter of pickle streams that builds plain data and executes nothing.
 
 Python's own unpickler calls whatever a stream names. This one walks the opcodes, knows the few that
 checkpoints need, and where the stream asks for a call, builds a plain value for the names in
@@ -19,19 +19,19 @@ MAX_TEXT = 4096
 
 
 class Refused(Exception):
-    """The file holds what a checkpoint has no need of, or is not well formed."""
+    """A file is malformed, or holds what no checkpoint needs."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """What a stream calls `module.attribute`; never resolved."""
+    """Global name `module.attribute` in a stream; never resolved."""
 
     path: str
 
 
 @dataclass(eq=False)
 class Storage:
-    """A run of numbers that lies outside the pickle."""
+    """Array of numbers stored outside the pickle."""
 
     key: str
     dtype: str
@@ -40,7 +40,7 @@ class Storage:
 
 @dataclass(eq=False)
 class Tensor:
-    """A strided view of a storage, in elements."""
+    """Strided view of a storage, in elements."""
 
     storage: Storage
     offset: int
@@ -50,7 +50,7 @@ class Tensor:
 
 @dataclass(eq=False)
 class Dtype:
-    """A numpy type such as `f4`; the byte order follows in a BUILD."""
+    """numpy type such as `f4`; a BUILD sets its byte order."""
 
     code: str
     order: str = "="
@@ -58,7 +58,7 @@ class Dtype:
 
 @dataclass(eq=False)
 class Array:
-    """A numpy array; everything it is follows in a BUILD."""
+    """numpy array; a BUILD sets its type, shape and content."""
 
     dtype: Dtype | None = None
     shape: tuple[int, ...] = ()
@@ -68,13 +68,13 @@ class Array:
 
 @dataclass(eq=False)
 class Namespace:
-    """The fields of an argparse.Namespace."""
+    """Fields of an argparse.Namespace."""
 
     fields: dict[str, Any] = field(default_factory=dict)
 
 
 class Ordered(dict[Any, Any]):
-    """A collections.OrderedDict."""
+    """Content of a collections.OrderedDict."""
 
 
 MARK = object()
@@ -101,12 +101,12 @@ def require(condition: bool, problem: str) -> None:
 
 
 def is_count(value: object) -> bool:
-    """A plain integer that is not negative."""
+    """Return True for a non-negative plain integer."""
     return type(value) is int and value >= 0
 
 
 def counts(value: object, what: str) -> tuple[int, ...]:
-    """`value` as a tuple of counts."""
+    """Return `value` as a tuple of counts."""
     require(isinstance(value, tuple) and all(map(is_count, value)), f"malformed {what}")
     return tuple(value)  # type: ignore[arg-type]
 
@@ -194,14 +194,14 @@ CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
 
 
 def as_key(key: Any) -> str | int:
-    """A dictionary key; text and whole numbers alone."""
+    """Check a dictionary key: text or an integer."""
     require(type(key) in (str, int), "a dictionary key that is neither text nor a number")
     require(len(str(key)) <= MAX_TEXT, "an overlong dictionary key")
     return key  # type: ignore[no-any-return]
 
 
 def build(target: Any, state: Any) -> None:
-    """The BUILD opcode for the few objects that have a state."""
+    """Apply the BUILD opcode to one of the few objects that have a state."""
     if isinstance(target, Namespace):
         require(isinstance(state, dict), "malformed Namespace")
         target.fields.update(state)
@@ -223,11 +223,11 @@ def build(target: Any, state: Any) -> None:
 
 
 class Machine:
-    """Walks one pickle.
+    """Interpreter of one pickle.
 
     Args:
-        stream: where the pickle starts; left where it ends.
-        find_storage: turns a persistent id into a storage; None refuses them.
+        stream: stream at the start of the pickle; left at its end.
+        find_storage: function from a persistent id to a storage; None refuses such ids.
     """
 
     def __init__(
@@ -239,10 +239,10 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
-        """The value that the stream describes.
+        """Return the value that the stream describes.
 
         Raises:
-            Refused: an opcode, a name or a shape of things that checkpoints have no need of.
+            Refused: an opcode, name or structure that checkpoints do not need.
         """
         try:
             for number, (opcode, arg, _) in enumerate(pickletools.genops(self.stream)):
@@ -289,7 +289,7 @@ class Machine:
             self.collect(name)
 
     def collect(self, name: str) -> None:
-        """Opcodes that make or fill tuples, lists and dictionaries."""
+        """Execute an opcode that makes or fills a tuple, list or dictionary."""
         stack = self.stack
         if name in ("TUPLE1", "TUPLE2", "TUPLE3"):
             count = int(name[-1])
@@ -314,28 +314,28 @@ class Machine:
             raise Refused(f"the pickle opcode {name}")
 
     def to_mark(self) -> list[Any]:
-        """Take everything above the last mark, and the mark."""
+        """Pop everything above the last mark, and the mark."""
         items = []
         while (item := self.stack.pop()) is not MARK:
             items.append(item)
         return items[::-1]
 
     def name(self, module: Any, attribute: Any) -> Name:
-        """A name on the allow-list."""
+        """Return a name that is on the allow-list."""
         path = f"{module}.{attribute}"
         if path not in CALLS and path not in VALUES:
             raise Refused(f"the name {path[:200]!r}")
         return Name(path)
 
     def call(self, called: Any, args: Any) -> Any:
-        """What a call of an allowed name would give, as plain data."""
+        """Return the result of calling an allowed name, as plain data."""
         require(isinstance(called, Name) and isinstance(args, tuple), "a call of what is no name")
         if called.path not in CALLS:
             raise Refused(f"a call of {called.path!r}")
         return CALLS[called.path](args)
 
     def storage(self, key: Any) -> Storage:
-        """The storage of a persistent id."""
+        """Return the storage of a persistent id."""
         if self.find_storage is None:
             raise Refused("a reference to something outside the pickle")
         require(isinstance(key, tuple) and len(key) in (5, 6), "malformed storage")

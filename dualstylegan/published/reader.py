@@ -1,8 +1,8 @@
-"""Reads published files, which are pickles from strangers, without trusting them.
+"""Safe reading of published files, which are untrusted pickles.
 
 A separate process with limits on memory, time and output parses the file as data (see `pickles`,
-`archives` and `child`): nothing that the file names is looked up or called, there is no other way
-to read it, and nothing is written but into a temporary folder that is removed.
+`archives` and `child`): nothing that the file names is looked up or called, there is no fallback,
+and output goes to a temporary folder that is removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BASE_MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 120
 HEADER_BYTES = 256 << 20
 REFUSED_EXIT = 3
-FIX = "get the file again from where it was published; a file that names code is not imported"
+FIX = "download the file again from its publisher; a file that names code is not imported"
 
 _RUN = "import sys; sys.path.insert(0, {root!r}); from dualstylegan.published.child import main; "
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -36,7 +36,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file's content as data.
+    """Content of a published file, as data.
 
     Attributes:
         path: the file that was read.
@@ -55,11 +55,11 @@ def read_published(path: Path | str, *, max_bytes: int = MAX_FILE_BYTES) -> Publ
 
     Args:
         path: a .pt, .pth or .npy file.
-        max_bytes: larger files are refused unread.
+        max_bytes: size above which a file is refused unread.
 
     Raises:
-        CheckpointError: there is no such file, it is too large, damaged, or holds anything but
-            data; the message says what was refused.
+        CheckpointError: the file is missing, too large or damaged, or holds anything but data; the
+            message says what was refused.
     """
     path = Path(path)
     if not path.is_file():
@@ -94,7 +94,7 @@ def _run_child(path: Path, folder: Path, size: int) -> None:
             timeout=4 * CPU_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise CheckpointError("reading it took too long", file=path, fix=FIX) from error
+        raise CheckpointError("reading took too long", file=path, fix=FIX) from error
     if done.returncode == 0:
         return
     if done.returncode == REFUSED_EXIT:
@@ -106,7 +106,7 @@ def _run_child(path: Path, folder: Path, size: int) -> None:
 
 
 def _load(folder: Path, path: Path) -> Any:
-    """The tree with its tensors, from what the reader process wrote."""
+    """Load the tree and its tensors from the output of the reader process."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -115,7 +115,7 @@ def _load(folder: Path, path: Path) -> Any:
             return _decode(encoded, lambda number: tensors.get_tensor(str(number)).clone())
     except (SafetensorError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(
-            "the reader process wrote no whole result", file=path, value=error
+            "the reader process wrote no complete result", file=path, value=error
         ) from error
 
 

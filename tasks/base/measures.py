@@ -1,4 +1,4 @@
-"""Held-out figures of the base models: heads in dB, the encoder against optimisation, stage 2.
+"""Measures of the base models: heads in dB, the encoder against optimisation, stage 2.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 """
@@ -29,7 +29,7 @@ MEAN_RATE, EXTRA_RATE, PIXEL_WEIGHT = 0.05, 0.1, 0.2
 
 @torch.no_grad()
 def head_decibels(generator: MobileStyleGAN, w_NLD: Tensor) -> Figures:
-    """Mean PSNR of each head against the full output averaged down, for colours in [-1, 1]."""
+    """Return the mean PSNR in dB per head against the full output averaged down, in [-1, 1]."""
     found: dict[int, list[Tensor]] = {size: [] for size in HEAD_SIZES}
     for w_LD in w_NLD:
         full = generator.synthesise(w_LD[None]).clamp(-1, 1)
@@ -42,27 +42,27 @@ def head_decibels(generator: MobileStyleGAN, w_NLD: Tensor) -> Figures:
 
 @dataclass(frozen=True)
 class Judge:
-    """The networks that compare faces."""
+    """LPIPS and identity similarity of two batches of faces."""
 
     lpips: PerceptualNetwork
     identity: DlibFaceRecognition
 
     @torch.no_grad()
     def each(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """LPIPS (N,), and similarity of identities (N,), 0.5 being dlib's limit for one person."""
+        """Return LPIPS (N,) and identity similarity (N,); dlib's limit for one person is 0.5."""
         people = similarity(self.identity(found_NCHW), self.identity(wanted_NCHW))
         distance: Tensor = self.lpips(found_NCHW, wanted_NCHW)
         return distance, people
 
     def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> Figures:
-        """Means over the images."""
+        """Return the means over the images."""
         distance, people = self.each(found_NCHW, wanted_NCHW)
         return {"lpips": float(distance.mean()), "identity": float(people.mean())}
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What a method of inversion makes of some faces, and its figures: means, and seconds each."""
+    """Images of an inversion method and its measures: means, and seconds per image."""
 
     image_NCHW: Tensor
     figures: Figures
@@ -77,14 +77,15 @@ def reconstructions(
     extra_steps: int,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict[str, Reconstruction]:
-    """The encoder beside (a) the mean face, (b) optimisation from it, (c) both together.
+    """Compare the encoder with (a) the mean face, (b) optimisation from it, (c) both combined.
 
     Args:
         image_NCHW: aligned faces of a size that the generator renders, in [-1, 1].
-        progress: told what is done of an optimisation.
+        progress: called with an optimisation's name, finished steps and all steps.
 
     Returns:
-        By the method's name; (b) in W, where faces are, and in W+, which fits anything.
+        Reconstructions by the method's name; (b) in W and in W+, the latter of which can fit
+        images that are no faces.
     """
     size = image_NCHW.shape[-1]
 
@@ -129,14 +130,14 @@ def reconstructions(
 def encoder_figures(
     generator: Generator, encoder: nn.Module, judge: Judge, image_NCHW: Tensor
 ) -> Figures:
-    """LPIPS and identity of g(E(I)) alone."""
+    """Return LPIPS and identity similarity of g(E(I))."""
     again = generator(encode(encoder, image_NCHW), "z_plus", size=image_NCHW.shape[-1])
     return judge(again, image_NCHW)
 
 
 @torch.no_grad()
 def generator_throughput(generator: Generator, size: int, batch: int) -> Figures:
-    """Faces that the generator makes in a second, and the share of the device's floor."""
+    """Measure images per second of the generator, and the share of the device's floor."""
     device = generator.mean_w.device
     z = torch.randn(batch, generator.style_dim, generator=torch.Generator().manual_seed(0))
     z = z.to(device)
@@ -158,7 +159,7 @@ def generator_throughput(generator: Generator, size: int, batch: int) -> Figures
 
 @torch.no_grad()
 def encoder_cost(encoder: nn.Module) -> Figures:
-    """CPU time of E on one picture of 256 px, and its size; the encoder must be on the CPU."""
+    """Measure CPU time of E on one image of 256 px, and its size; E must be on the CPU."""
     image = torch.zeros(1, 3, ENCODED_PX, ENCODED_PX)
     encoder(image)
     started = time.process_time()
@@ -170,7 +171,7 @@ def encoder_cost(encoder: nn.Module) -> Figures:
 
 
 def row_norms(code_NLD: Tensor) -> Figures:
-    """Mean and spread of the rows' root mean square; a standard normal row has 1."""
+    """Return mean and spread of the rows' root mean square; a standard normal row has 1."""
     rms = code_NLD.square().mean(-1).sqrt()
     return {"mean": float(rms.mean()), "spread": float(rms.std())}
 
@@ -179,7 +180,7 @@ def row_norms(code_NLD: Tensor) -> Figures:
 def structure_figures(
     network: DualStyleGAN, judge: Judge, first_NLD: Tensor, second_NLD: Tensor, size: int
 ) -> dict[str, Figures]:
-    """G(z1, f(z2), 1) against g(z_l+), for each l."""
+    """Compare G(z1, f(z2), 1) with g(z_l+), for each l."""
     g = network.generator
     found = network(first_NLD, second_NLD, space="w_plus", size=size)
     table = {}

@@ -13,10 +13,10 @@ from tasks.shared.settings import Decay, LearningRate, Machine, Profile
 class Heads(Section):
     """RGB heads of the embedded generator."""
 
-    images: int = Field(ge=128, le=100_000, description="generated faces")
-    pixels: int = Field(ge=256, le=65_536, description="pixels used of each face and size")
-    steps: int = Field(ge=1, le=1_000_000, description="steps")
-    rate: LearningRate = Field(description="learning rate")
+    images: int = Field(ge=128, le=100_000, description="number of generated faces")
+    pixels: int = Field(ge=256, le=65_536, description="pixels per face and output size")
+    steps: int = Field(ge=1, le=1_000_000, description="number of training steps")
+    rate: LearningRate = Field(description="peak learning rate of Adam")
     average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 
@@ -26,12 +26,12 @@ class Encoder(Section):
     start: Literal["imagenet", "shipped"] = Field(
         description="initial weights: the backbone's ImageNet weights, or those of data/base"
     )
-    steps: int = Field(ge=1, le=10_000_000, description="steps")
+    steps: int = Field(ge=1, le=10_000_000, description="number of training steps")
     batch: int = Field(ge=2, le=1024, description="faces per step")
     rendered: int = Field(
-        ge=0, le=1024, description="faces of a batch compared as images too; 0: codes alone"
+        ge=0, le=1024, description="faces of a batch whose images are compared too; 0: codes alone"
     )
-    pictures_from: int = Field(ge=0, description="step from which images join the codes")
+    pictures_from: int = Field(ge=0, description="first step with losses on images; 0: all steps")
     ring_faces: int = Field(
         ge=16, le=1_000_000, description="generated faces in the buffer that batches are taken from"
     )
@@ -39,8 +39,8 @@ class Encoder(Section):
         ge=16, le=1_000_000, description="faces generated before the first step"
     )
     chunk: int = Field(ge=1, le=1024, description="faces generated per step")
-    backbone_rate: LearningRate = Field(description="learning rate of the backbone")
-    head_rate: LearningRate = Field(description="learning rate of the heads")
+    backbone_rate: LearningRate = Field(description="peak learning rate of the backbone")
+    head_rate: LearningRate = Field(description="peak learning rate of the heads")
     average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 
@@ -51,7 +51,7 @@ class Structure(Section):
         ge=0, le=1_000_000, description="steps on feature maps before those on images; 0: none"
     )
     feature_batch: int = Field(ge=1, le=1024, description="faces per step on feature maps")
-    feature_rate: LearningRate = Field(description="learning rate on feature maps")
+    feature_rate: LearningRate = Field(description="initial learning rate on feature maps")
     steps: int = Field(ge=1, le=1_000_000, description="steps on images")
     batch: int = Field(ge=1, le=1024, description="images per step")
     rate: LearningRate = Field(description="learning rate on images")
@@ -63,8 +63,8 @@ class Structure(Section):
 class Measure(Section):
     """Held-out measures of the base models."""
 
-    faces: int = Field(ge=1, le=10_000, description="generated faces")
-    painted: int = Field(ge=0, le=200, description="exemplars of the demo; 0: none")
+    faces: int = Field(ge=1, le=10_000, description="number of generated faces")
+    painted: int = Field(ge=0, le=200, description="number of the demo's exemplars; 0: none")
     optimise_steps: int = Field(
         ge=1, le=10_000, description="steps of the optimisation from the mean code"
     )

@@ -1,6 +1,6 @@
-"""Stage `structure`: stages 1 and 2 of progressive fine-tuning, on the embedded networks or others.
+"""Stage `structure`: stages 1 and 2 of progressive fine-tuning, on embedded or imported networks.
 
-On imported networks the published schedule holds, and the result goes beside them.
+On imported networks it follows the published schedule and writes into their folder.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PAIRS = 8
 
 
 def structure_plan(chosen: Structure) -> StructurePlan:
-    """Stage 2 on the embedded generator."""
+    """Return the plan of stage 2 on the embedded generator."""
     return StructurePlan(
         batch=chosen.batch,
         rate=chosen.rate,
@@ -54,7 +54,7 @@ def structure_plan(chosen: Structure) -> StructurePlan:
 
 
 def train_structure(settings: BaseSettings) -> None:
-    """Stage 1 is the initialisation; stage 2 starts on features and goes on with images."""
+    """Initialise the extrinsic path (stage 1), then train it on features and images (stage 2)."""
     found = open_networks(settings.profile)
     if not isinstance(found, EmbeddedNetworks):
         train_published(settings, found)
@@ -80,7 +80,7 @@ def train_structure(settings: BaseSettings) -> None:
 
 
 def start_on_features(network: DualStyleGAN, settings: BaseSettings) -> None:
-    """Teach the network what can be learnt without rendering."""
+    """Train the network in feature space, without rendering."""
     chosen = settings.chosen.structure
     if not chosen.feature_steps:
         return
@@ -94,7 +94,7 @@ def start_on_features(network: DualStyleGAN, settings: BaseSettings) -> None:
 
 
 def watched(network: DualStyleGAN, settings: BaseSettings) -> Callable[[], dict[str, float]]:
-    """Whom to ask how near G(z1, f(z2), 1) is to g(z_l+) on pairs that no training sees."""
+    """Return a function that compares G(z1, f(z2), 1) with g(z_l+) on held-out pairs."""
     found = networks()
     judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
     pairs = [held_out.codes(network.generator, PAIRS, offset) for offset in range(2)]
@@ -113,7 +113,7 @@ def stage_2(
     plan: StructurePlan,
     discriminator: DiscriminatorTrainer,
 ) -> StructureTraining:
-    """Structure transfer on images."""
+    """Build the training of structure transfer on images."""
     return StructureTraining(
         network,
         placed(found.encoder(), settings),
@@ -125,7 +125,7 @@ def stage_2(
 
 
 def train_published(settings: BaseSettings, found: NetworkSet) -> None:
-    """Stage 2 of the published schedule on imported networks."""
+    """Run stage 2 of the published schedule on imported networks."""
     seed = settings.profile.seed
     torch.manual_seed(seed)
     network = placed(found.initial_dualstylegan(), settings)
