@@ -82,7 +82,8 @@ class Import:
         places: per published file, tree path to (file in the folder, key) of the tensors that a
             network file holds.
         codes: role to named codes (L, D).
-        labels: style name to the name in the published file, where they differ.
+        labels: style name to the name in the published file, where they differ; control characters
+            escaped.
         candidates: StyleGAN2 generators whose role is decided after all files are read.
         references: description and state of generators that g must be equal to.
         notes: remarks for the user and the manifest.
@@ -369,6 +370,6 @@ def _absorb_codes(gathered: Import, source: PublishedFile) -> str:
             )
         codes[name] = code[0]
         if name != label:
-            gathered.labels[name] = str(label)
+            gathered.labels[name] = listed([str(label)])  # as people can read it
     gathered.codes[role] = codes
     return f"{len(tree)} codes"

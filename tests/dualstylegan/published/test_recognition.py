@@ -280,7 +280,10 @@ def test_odd_names_of_styles_are_mapped_and_come_back(tmp_path, g):
     _, files = whole_model(tmp_path, g)
     codes = codes_file(tmp_path / "exstyle_code.npy", names=names)
     import_published(files, tmp_path / "model")
-    styles = read_config(tmp_path / "model").styles
+    config = read_config(tmp_path / "model")
+    styles = config.styles
+    assert config.labels[styles[1]] == "../up.jpg"
+    "\n".join(config.labels.values()).encode()  # people can read them
     assert styles[0] == "fine.jpg"
     assert styles[-1] == "5"
     assert len(set(styles)) == len(names)
