@@ -1,1 +1,1 @@
-"""Faces in photos: found, measured, cut out the way FFHQ cuts them, and put back."""
+"""Faces in photos: detection, landmarks, the FFHQ crop, and pasting it back."""

@@ -1,4 +1,4 @@
-"""Alignment of a portrait: detection, 68 landmarks, the FFHQ crop, and flags on its quality.
+"""Alignment of a portrait: detection, 68 landmarks, the FFHQ crop, and quality flags.
 
 Legend of shape suffixes: K landmark, Q corner of a quad, 2 x and y in pixels.
 """
@@ -22,27 +22,30 @@ from dualstylegan.faces.geometry import (
     ffhq_quad_of_landmarks,
     quad_side,
 )
+from dualstylegan.faces.landmarks import landmarks68
 
 NOSE_TIP = 30
 MIN_CROP_PX = 48
-SMALL_SHARE = 0.5
-UNCERTAIN_SCORE = 0.75
-TILTED_DEGREES = 35.0
-TURNED_SHARE = 0.30
-OUTSIDE_SHARE = 0.10
+# Bounds of the flags: crop's side over the requested one, detector's score, roll, offset of the
+# nose from the middle of the eyes over their distance, fraction of the crop outside of the photo.
+MIN_SIZE_RATIO = 0.5
+MIN_SCORE = 0.75
+MAX_ROLL_DEGREES = 35.0
+MAX_NOSE_OFFSET = 0.30
+MAX_OUTSIDE_FRACTION = 0.10
 
 
 @dataclass(frozen=True)
 class AlignedFace:
-    """An FFHQ crop.
+    """FFHQ crop of a photo.
 
     Attributes:
-        image: square, upright.
-        quad_Q2: its corners in the photo.
-        landmarks_K2: the 68 landmarks in the photo.
-        flags: what may spoil a result: `small`, `uncertain`, `tilted`, `turned`, `outside` (of the
-            photo) and `several_faces` (the largest was taken).
-        score: of the detector.
+        image: the crop, square and upright.
+        quad_Q2: corners of the crop in the photo, in pixels.
+        landmarks_K2: 68 landmarks in the photo, in pixels.
+        flags: conditions that may impair results: `small`, `uncertain`, `tilted`, `turned`,
+            `outside` (of the photo) and `several_faces` (the largest was taken).
+        score: score of the detector, 0 to 1.
     """
 
     image: Image.Image
@@ -53,24 +56,22 @@ class AlignedFace:
 
     @property
     def quad(self) -> Array:
-        """The corners (4, 2) in the photo."""
+        """Corners (4, 2) of the crop in the photo, in pixels."""
         return self.quad_Q2
 
 
 def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> AlignedFace:
-    """Cut the largest face out of an RGB photo the way FFHQ does.
+    """Crop the largest face of an RGB photo as FFHQ does (Karras et al., 2019).
 
     Args:
         photo: RGB, upright.
-        size: side of the result in pixels.
-        weights_dir: where the detector and the landmark model lie.
+        size: side of the crop in pixels.
+        weights_dir: folder of the detector and the landmark model.
 
     Raises:
-        FaceError: no face, or one too small to be of use.
-        WeightsError: a model is missing.
+        FaceError: no face, or one whose crop is below 48 px.
+        WeightsError: a model is missing or unreadable.
     """
-    from dualstylegan.faces.landmarks import landmarks68
-
     face, count = largest_face(photo, weights_dir)
     landmarks_K2 = landmarks68(photo, face, weights_dir)
     quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
@@ -93,20 +94,20 @@ def _flags(
 ) -> tuple[str, ...]:
     across, side = quad_Q2[3] - quad_Q2[0], quad_side(quad_Q2)
     eyes = landmarks_K2[LEFT_EYE].mean(0), landmarks_K2[RIGHT_EYE].mean(0)
-    # The tip of the nose between the eyes, along the face: 0.5 when it looks straight ahead.
+    # Position of the nose tip between the eyes, across the face: 0.5 in a frontal view.
     unit = across / side
     gap = float((eyes[1] - eyes[0]) @ unit)
     nose = float((landmarks_K2[NOSE_TIP] - eyes[0]) @ unit) / max(gap, 1e-9)
     ramp = (np.arange(16) + 0.5) / 16
-    inside = (
+    grid = (
         quad_Q2[0] + ramp[:, None, None] * across + ramp[None, :, None] * (quad_Q2[1] - quad_Q2[0])
     )
-    out = ((inside < 0) | (inside > np.array(photo_size))).any(-1).mean()
-    facts = {
-        "small": side < SMALL_SHARE * size,
-        "uncertain": score < UNCERTAIN_SCORE,
-        "tilted": abs(math.degrees(math.atan2(across[1], across[0]))) > TILTED_DEGREES,
-        "turned": abs(nose - 0.5) > TURNED_SHARE,
-        "outside": out > OUTSIDE_SHARE,
+    outside = ((grid < 0) | (grid > np.array(photo_size))).any(-1).mean()
+    conditions = {
+        "small": side < MIN_SIZE_RATIO * size,
+        "uncertain": score < MIN_SCORE,
+        "tilted": abs(math.degrees(math.atan2(across[1], across[0]))) > MAX_ROLL_DEGREES,
+        "turned": abs(nose - 0.5) > MAX_NOSE_OFFSET,
+        "outside": outside > MAX_OUTSIDE_FRACTION,
     }
-    return tuple(name for name, holds in facts.items() if holds)
+    return tuple(name for name, holds in conditions.items() if holds)

@@ -24,21 +24,21 @@ INPUT_PX = 640
 STRIDES = (8, 16, 32)
 SCORE_LIMIT = 0.6
 OVERLAP_LIMIT = 0.3
-# The network knows faces tilted by up to about 45 degrees; quarter turns cover the rest. It finds
-# others, too, but misplaces their points and is less sure of them: by at least this much.
+# The network detects faces with a roll of up to about 45 degrees; quarter turns cover the rest.
 QUARTER_TURNS = (0, 1, 3, 2)
-SURER = 0.03
+# Faces with more roll are detected too, but with misplaced points and a score lower by this margin.
+TURN_MARGIN = 0.03
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face in pixels of the image.
+    """Detected face, in pixels of the image.
 
     Attributes:
         box: left, top, right, bottom.
-        score: 0 to 1.
-        points_K2: centres of the eye on the left and on the right of an upright face, tip of the
-            nose, corners of the mouth on the left and on the right.
+        score: confidence, 0 to 1.
+        points_K2: left eye, right eye, nose tip, left and right mouth corner, as seen in an
+            upright image.
     """
 
     box: tuple[float, float, float, float]
@@ -47,7 +47,7 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Area of the box in pixels."""
+        """Area of the box in square pixels."""
         return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
 
 
@@ -55,7 +55,7 @@ def onnx_session(path: Path) -> Any:
     """Open an ONNX network in onnxruntime on one CPU thread: same input, same bytes.
 
     Raises:
-        WeightsError: the file is missing or no network.
+        WeightsError: the file is missing or not a network.
     """
     import onnxruntime
 
@@ -66,9 +66,12 @@ def onnx_session(path: Path) -> Any:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime has no common base class of its errors
+    except Exception as error:  # onnxruntime's errors have no common base class
         raise WeightsError(
-            "not an ONNX network", file=path, value=error, fix="delete it, download again"
+            "not an ONNX network",
+            file=path,
+            value=error,
+            fix="delete the file and download it again",
         ) from error
 
 
@@ -83,30 +86,38 @@ def detect_faces(
     score_limit: float = SCORE_LIMIT,
     turns: Sequence[int] = QUARTER_TURNS,
 ) -> list[Face]:
-    """Every face of an RGB image, the largest first; none is an empty list.
+    """Detect all faces of an RGB image, the largest first.
 
-    The image is looked at in all orientations of `turns`, quarters counterclockwise; the one whose
-    best face is surest counts.
+    Args:
+        image: RGB.
+        weights_dir: folder of the detector.
+        score_limit: minimum score of a face.
+        turns: orientations that are tried, in counterclockwise quarter turns; the one with the
+            highest score is used.
+
+    Raises:
+        WeightsError: the detector is missing or unreadable.
     """
     network = _detector(Path(weights_dir) / DETECTOR_FILE)
     best: list[Face] = []
     for quarters in turns:
         turned = image.rotate(90 * quarters, expand=True) if quarters else image
-        found = _detect_upright(network, turned, score_limit)
-        if _surest(found) > _surest(best) + SURER:
-            best = [_turned_back(face, quarters, image.size) for face in found]
+        faces = _detect_upright(network, turned, score_limit)
+        if _best_score(faces) > _best_score(best) + TURN_MARGIN:
+            best = [_rotate_back(face, quarters, image.size) for face in faces]
     return sorted(best, key=lambda face: -face.area)
 
 
-def _surest(faces: list[Face]) -> float:
-    return max((face.score for face in faces), default=-SURER)
+def _best_score(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=-TURN_MARGIN)
 
 
 def largest_face(image: Image.Image, weights_dir: Path | str) -> tuple[Face, int]:
-    """The largest face of an image and the number of faces.
+    """Return the largest face of an RGB image and the number of faces.
 
     Raises:
         FaceError: no face.
+        WeightsError: the detector is missing or unreadable.
     """
     faces = detect_faces(image, weights_dir)
     if not faces:
@@ -138,7 +149,7 @@ def _detect_upright(network: Any, image: Image.Image, score_limit: float) -> lis
 
 
 def _decode(outputs: dict[str, Any], stride: int) -> tuple[Array, Array, Array]:
-    """Scores (P,), boxes (P, 4) and points (P, 5, 2) of one grid, in pixels of the input."""
+    """Decode scores (P,), boxes (P, 4) and points (P, 5, 2) of one grid, in input pixels."""
     cells = INPUT_PX // stride
     rows, columns = np.divmod(np.arange(cells * cells), cells)
     corner_P2 = np.stack((columns, rows), 1).astype(np.float64)
@@ -152,7 +163,7 @@ def _decode(outputs: dict[str, Any], stride: int) -> tuple[Array, Array, Array]:
 
 
 def _suppress(scores: Array, boxes: Array, score_limit: float) -> list[int]:
-    """Indices of the best boxes that do not overlap a better one."""
+    """Return the indices of boxes after non-maximum suppression, best first."""
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
         if scores[i] < score_limit:
@@ -163,14 +174,14 @@ def _suppress(scores: Array, boxes: Array, score_limit: float) -> list[int]:
 
 
 def _overlap(a: Array, b: Array) -> float:
-    """Intersection over union of two boxes."""
+    """Compute the intersection over union of two boxes."""
     sides = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
     inside = float(np.prod(sides))
     return inside / (float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - inside)
 
 
-def _turned_back(face: Face, turns: int, size: tuple[int, int]) -> Face:
-    """A face found in an image turned counterclockwise, in coordinates of the image itself."""
+def _rotate_back(face: Face, turns: int, size: tuple[int, int]) -> Face:
+    """Transform a face from an image turned counterclockwise back to the image itself."""
     width, height = size
 
     def back(points: Array) -> Array:

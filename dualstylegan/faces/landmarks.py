@@ -3,7 +3,7 @@
 Legend of shape suffixes: K landmark, 2 x and y in pixels.
 
 The predictor was trained on upright faces in the boxes of dlib's own detector. The five points of
-our detector give an FFHQ crop, in which such a face lies in a fixed box, whatever its tilt or size.
+YuNet define an FFHQ crop, in which that box is fixed whatever the roll and size of the face.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 PREDICTOR_FILE = "landmarks68.dat"
 WORK_PX = 320
-# dlib's detection box inside the crop, as shares of its side: medians over generated faces.
+# dlib's detection box in the crop, as fractions of its side: medians over generated faces.
 DLIB_BOX = (0.20, 0.305, 0.78, 0.885)
 
 
@@ -38,12 +38,24 @@ def _predictor(path: Path) -> Any:
         return dlib.shape_predictor(str(path))
     except RuntimeError as error:
         raise WeightsError(
-            "not a shape predictor", file=path, value=error, fix="delete it, download again"
+            "not a shape predictor",
+            file=path,
+            value=error,
+            fix="delete the file and download it again",
         ) from error
 
 
 def landmarks68(image: Image.Image, face: Face, weights_dir: Path | str) -> Array:
-    """The 68 landmarks (68, 2) of a detected face, in pixels of the image."""
+    """Predict the 68 landmarks (68, 2) of a detected face, in pixels of the image.
+
+    Args:
+        image: RGB.
+        face: detected in it.
+        weights_dir: folder of the landmark model.
+
+    Raises:
+        WeightsError: the model is missing or unreadable.
+    """
     import dlib
 
     predictor = _predictor(Path(weights_dir) / PREDICTOR_FILE)

@@ -1,4 +1,4 @@
-"""A restyled FFHQ crop, put back into the photo that it was cut from.
+"""Pasting of a restyled FFHQ crop back into its photo.
 
 Legend of shape suffixes: Q corner of a quad, 2 x and y in pixels.
 """
@@ -12,18 +12,18 @@ from PIL import Image, ImageDraw, ImageFilter
 from dualstylegan.errors import ImageError
 from dualstylegan.faces.geometry import quad_side
 
-# Share of the crop over which the result fades into the photo.
+# Fraction of the crop's side over which the result fades into the photo.
 FEATHER_SHARE = 0.06
 
 
 def paste_back(
     photo: Image.Image, result: Image.Image, quad_Q2: NDArray[np.float64]
 ) -> Image.Image:
-    """The photo with `result` in the place of the quad, its border feathered.
+    """Paste a restyled crop into its photo, with a feathered border; return a new image.
 
     Args:
-        photo: RGB; not altered.
-        result: square picture of any size.
+        photo: RGB; not changed.
+        result: square image of any size.
         quad_Q2: corners of the crop in the photo: top left, bottom left, bottom right, top right.
 
     Raises:
@@ -36,7 +36,7 @@ def paste_back(
             "the crop lies outside of the photo", value=quad_Q2.tolist(), limit=photo.size
         )
     side = max(1, round(quad_side(quad_Q2)))
-    if result.width > side:  # the resampling below looks at 2 x 2 pixels alone
+    if result.width > side:  # the bilinear resampling below would alias
         result = result.resize((side, side), Image.Resampling.LANCZOS)
     mask = _feathered(result.width)
     size = (int(high[0] - low[0]), int(high[1] - low[1]))
@@ -51,7 +51,7 @@ def paste_back(
 
 
 def _feathered(side: int) -> Image.Image:
-    """A mask that is 255 in the middle and 0 on the border."""
+    """Return a mask that is 255 inside and falls to 0 at the border."""
     feather = max(1.0, side * FEATHER_SHARE)
     mask = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(mask)
@@ -60,7 +60,7 @@ def _feathered(side: int) -> Image.Image:
 
 
 def _affine(quad_Q2: NDArray[np.float64], side: int) -> tuple[float, ...]:
-    """PIL's six numbers that take a pixel of the target to one of a square of `side`."""
+    """Return PIL's affine coefficients from pixels of the target to a square of `side` pixels."""
     origin = quad_Q2[0]
     basis = np.stack((quad_Q2[3] - origin, quad_Q2[1] - origin), 1)
     inverse = np.linalg.inv(basis) * side

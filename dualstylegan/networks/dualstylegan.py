@@ -1,4 +1,4 @@
-"""DualStyleGAN (section 3.2): a frozen generator and an extrinsic path that restyles it.
+"""DualStyleGAN (section 3.2): a frozen generator and an extrinsic style path.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
 """
@@ -23,7 +23,7 @@ Weights = Sequence[float] | Tensor
 
 
 class DualStyleGAN(nn.Module):
-    """G(z, s, w): the intrinsic code z draws the face, the extrinsic code s its style.
+    """G(z, s, w): the intrinsic code z controls the face, the extrinsic code s its style.
 
     The modules carry the published names: `generator`, `style` for T_s, and `res` for the ModRes
     block of each structure row followed by the T_c of each colour row.
@@ -31,7 +31,7 @@ class DualStyleGAN(nn.Module):
     Args:
         generator: the unconditional generator; its weights are never trained here.
         channels: feature channels at each structure row.
-        hidden: channels inside a ModRes block; as wide as the feature map when None.
+        hidden: channels inside a ModRes block; `channels` by default.
     """
 
     def __init__(self, generator: Generator, channels: int = 512, hidden: int | None = None):
@@ -47,56 +47,70 @@ class DualStyleGAN(nn.Module):
 
     @property
     def mod_res(self) -> Sequence[nn.Module]:
-        """The ModRes blocks, one a structure row."""
+        """ModRes blocks, one per structure row."""
         return self.res[: self.generator.structure_rows]  # type: ignore[return-value]
 
     @property
     def color_transforms(self) -> Sequence[nn.Module]:
-        """T_c, one a colour row."""
+        """Colour transforms T_c, one per colour row."""
         return self.res[self.generator.structure_rows :]  # type: ignore[return-value]
 
     def extrinsic_parameters(self) -> Iterator[nn.Parameter]:
-        """What training changes: T_s, ModRes and T_c."""
+        """Yield the trainable parameters: T_s, ModRes and T_c."""
         yield from self.style.parameters()
         yield from self.res.parameters()
 
     def extrinsic_state(self) -> dict[str, Tensor]:
-        """State of the extrinsic path alone: keys `style.*` and `res.*`."""
+        """Return the state of the extrinsic path alone: keys `style.*` and `res.*`."""
         state = self.state_dict()
         return {k: v for k, v in state.items() if k.startswith(("style.", "res."))}
 
     def weights(self, structure: float = 1.0, color: float = 1.0) -> tuple[float, ...]:
-        """The weight vector w with one value for the structure rows and one for the colour rows."""
+        """Return the weight vector w (L,): one value for structure rows, one for colour rows."""
         rows = self.generator.structure_rows
         return (structure,) * rows + (color,) * (self.generator.rows - rows)
 
     def row_weights(self, weights: Weights | None) -> list[Weight]:
-        """One weight a row: floats (L,), or a tensor (L,) or (N, L) for weights of each image."""
+        """Split w into one weight per row: floats, or tensors () or (N,) for weights per image.
+
+        Args:
+            weights: L floats, or a tensor (L,) or (N, L); all ones if None.
+
+        Raises:
+            DataError: the number of weights is not L.
+        """
         rows = self.generator.rows
         if weights is None:
             return [1.0] * rows
         count = weights.shape[-1] if isinstance(weights, Tensor) else len(weights)
         if count != rows:
-            raise DataError("one weight a row is needed", value=count, limit=rows)
+            raise DataError(
+                "the weight vector does not have one weight per row", value=count, limit=rows
+            )
         if isinstance(weights, Tensor):
             return list(weights.unbind(-1))
         return [float(weight) for weight in weights]
 
     def structure_path(self, extrinsic_NLD: Tensor, weights: Sequence[Weight]) -> AfterRow:
-        """What ModRes does to the features after each structure row, under T_s of the style."""
+        """Return the hook that applies ModRes, styled by T_s, after each structure row.
+
+        Args:
+            extrinsic_NLD: style codes in W+.
+            weights: one weight per row.
+        """
         rows = self.generator.structure_rows
         structure_NLD = self.style(extrinsic_NLD[:, :rows])
 
-        def refine(row: int, x_NCHW: Tensor) -> Tensor:
+        def modulate(row: int, x_NCHW: Tensor) -> Tensor:
             if row >= rows:
                 return x_NCHW
-            refined: Tensor = self.res[row](x_NCHW, structure_NLD[:, row], weights[row])
-            return refined
+            modulated: Tensor = self.res[row](x_NCHW, structure_NLD[:, row], weights[row])
+            return modulated
 
-        return refine
+        return modulate
 
     def blend_colors(self, w_NLD: Tensor, s_NLD: Tensor, weights: Sequence[Weight]) -> Tensor:
-        """Colour rows: weight * T_c(s) + (1 - weight) * w; structure rows stay w."""
+        """Blend the colour rows, weight * T_c(s) + (1 - weight) * w; keep w in structure rows."""
         start = self.generator.structure_rows
         rows = list(w_NLD[:, :start].unbind(1))
         for row in range(start, self.generator.rows):
@@ -120,23 +134,26 @@ class DualStyleGAN(nn.Module):
         """Render G(z, s, w).
 
         Args:
-            intrinsic: codes of the faces, in `space`.
+            intrinsic: codes of the faces: (N, L, D) in Z+ or W+, (N, D) in Z or W.
             extrinsic_NLD: style codes in W+ (mapped by the caller with `generator.map`); None
-                turns the extrinsic path off and leaves the plain generator.
+                bypasses the extrinsic path.
             weights: the weight vector w, see `row_weights`; all ones by default.
             space: space of `intrinsic`.
             size: output size in pixels, one of the generator's.
             truncation: psi for the intrinsic codes, towards the true mean of W.
-            noise: noise maps of the generator.
+            noise: noise maps, see `Generator.synthesise`.
 
         Returns:
             Images (N, 3, size, size), float32, nominally in [-1, 1].
+
+        Raises:
+            DataError: codes, weights or size do not fit the generator.
         """
         generator = self.generator
         w_NLD = generator.truncate(generator.to_w_plus(intrinsic, space), truncation)
         if extrinsic_NLD is None:
             return generator.synthesise(w_NLD, size=size, noise=noise)
         row_weights = self.row_weights(weights)
-        refine = self.structure_path(extrinsic_NLD, row_weights)
+        after_row = self.structure_path(extrinsic_NLD, row_weights)
         blended_NLD = self.blend_colors(w_NLD, extrinsic_NLD, row_weights)
-        return generator.synthesise(blended_NLD, size=size, noise=noise, after_row=refine)
+        return generator.synthesise(blended_NLD, size=size, noise=noise, after_row=after_row)

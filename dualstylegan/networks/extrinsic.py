@@ -1,4 +1,4 @@
-"""The extrinsic style path (DualStyleGAN, section 3.2): ModRes, T_c and T_s.
+"""Extrinsic style path (DualStyleGAN, section 3.2): ModRes, T_c and T_s.
 
 Legend of shape suffixes: N image, C channel, H height, W width, D style width.
 """
@@ -26,7 +26,7 @@ Weight = float | Tensor
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance normalisation: statistics of the content, scale and shift of the style."""
+    """Adaptive instance normalisation (AdaIN): scale and shift from the style."""
 
     def __init__(self, channels: int, style_dim: int) -> None:
         super().__init__()
@@ -46,13 +46,13 @@ class AdaIN(nn.Module):
 class ModRes(nn.Module):
     """Modulative residual block: x + weight * F(x, style); a weight of zero leaves x untouched.
 
-    Near zero at the start (weights x 0.01), so that training begins from the unconditional
-    generator (stage 1 of progressive fine-tuning).
+    Initialised near zero (weights x 0.01): training begins from the unconditional generator
+    (stage 1 of progressive fine-tuning).
 
     Args:
-        channels: channels of the feature map that is refined.
+        channels: channels of the feature map.
         style_dim: width D of the style.
-        hidden: channels inside the block; the published block has `channels`, a bottleneck fewer.
+        hidden: channels inside the block: `channels` in the published one, fewer in a bottleneck.
     """
 
     def __init__(self, channels: int, style_dim: int, hidden: int | None = None) -> None:
@@ -77,12 +77,12 @@ class ModRes(nn.Module):
         residual = self.conv2(self.norm2(residual, style_ND))
         if isinstance(weight, Tensor):
             weight = weight.to(x_NCHW.dtype).view(-1, 1, 1, 1)
-        refined: Tensor = weight * residual + x_NCHW
-        return refined
+        output: Tensor = weight * residual + x_NCHW
+        return output
 
 
 def color_transform(style_dim: int) -> EqualLinear:
-    """T_c of one row: a linear map that starts at the identity plus a little noise."""
+    """Build T_c of one row: a linear map, initialised to the identity plus noise."""
     layer = EqualLinear(style_dim, style_dim)
     with torch.no_grad():
         noise = COLOR_INIT * torch.randn(style_dim, style_dim)
@@ -91,7 +91,7 @@ def color_transform(style_dim: int) -> EqualLinear:
 
 
 def structure_transform(style_dim: int) -> nn.Sequential:
-    """T_s: pixel norm and two fully connected layers, from W+ to the style of ModRes."""
+    """Build T_s: pixel norm and two dense layers, from W+ to the style of ModRes."""
     layers = [
         EqualLinear(style_dim, style_dim, lr_mul=0.01, activate=True)
         for _ in range(STRUCTURE_TRANSFORM_LAYERS)

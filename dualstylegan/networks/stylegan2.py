@@ -36,12 +36,12 @@ MAX_CHANNELS = 512
 
 
 def channels_at(size: int, multiplier: int = 2) -> int:
-    """Feature channels at `size` pixels: 512 up to 32 px, then halving; x `multiplier` from 64."""
+    """Return the channels at `size` px: 512 up to 32, then halving, times `multiplier` from 64."""
     return MAX_CHANNELS if size <= 32 else MAX_CHANNELS * 32 * multiplier // size
 
 
 def check_resolution(resolution: int) -> None:
-    """Refuse sizes that are not a power of two of at least 32 px."""
+    """Raise DataError if a size is not a power of two of at least 32 px."""
     if resolution < MIN_RESOLUTION or resolution & (resolution - 1):
         raise DataError(
             "unusable generator size",
@@ -63,7 +63,7 @@ class StyledConv(nn.Module):
         self.activate = FusedLeakyReLU(outputs)
 
     def forward(self, x: Tensor, w_ND: Tensor, noise: Tensor) -> Tensor:
-        """sqrt(2) lrelu(d x + n + b), gain inside and slope in place: three passes, not six."""
+        """Compute sqrt(2) lrelu(d x + n + b) in three passes over the map, the gain folded in."""
         x, demod_NO = self.conv.convolve(x, w_ND)
         assert demod_NO is not None
         factor = (LRELU_GAIN * demod_NO).to(x.dtype)[:, :, None, None]
@@ -89,7 +89,7 @@ class ToRGB(nn.Module):
 
 
 class ConstantInput(nn.Module):
-    """The learnt 4x4 map that synthesis starts from."""
+    """Learnt 4x4 input of the synthesis network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -97,14 +97,17 @@ class ConstantInput(nn.Module):
 
 
 class StyleGAN2(Generator):
-    """StyleGAN2 of `resolution` pixels.
+    """StyleGAN2 generator of `resolution` pixels.
 
     Args:
-        resolution: output size, a power of two from 32.
+        resolution: side of the output in pixels, a power of two from 32.
         style_dim: width D of the codes.
         mapping_layers: fully connected layers of the mapping network.
-        channel_multiplier: doubles the channels from 64 px on when 2, as published.
-        channels: channels for each resolution, in place of the published widths.
+        channel_multiplier: factor on the channels from 64 px; 2 as published.
+        channels: channels at each resolution from 4 px, in place of the published widths.
+
+    Raises:
+        DataError: `resolution` is not such a power of two, or `channels` do not fit it.
     """
 
     def __init__(
@@ -143,14 +146,14 @@ class StyleGAN2(Generator):
         return mapped
 
     def fixed_noise(self) -> list[Tensor]:
-        """The stored noise maps, one a styled convolution, (1, 1, H, W) each."""
+        """Return the stored noise maps (1, 1, H, W), one per styled convolution."""
         return [self.noises.get_buffer(f"noise_{i}") for i in range(self.rows - 1)]
 
-    def random_noise(self, batch: int, draw: torch.Generator | None = None) -> list[Tensor]:
-        """Fresh noise maps (batch, 1, H, W), drawn on the CPU from `draw`."""
+    def random_noise(self, batch: int, rng: torch.Generator | None = None) -> list[Tensor]:
+        """Draw noise maps (batch, 1, H, W), one per styled convolution, on the CPU from `rng`."""
         device = self.mean_w.device
         return [
-            torch.randn(batch, 1, px, px, generator=draw).to(device) for px in self.resolutions[:-1]
+            torch.randn(batch, 1, px, px, generator=rng).to(device) for px in self.resolutions[:-1]
         ]
 
     def synthesise(
