@@ -1,4 +1,4 @@
-"""Small networks, stand-ins for the frozen ones, and the trainings of the method on them."""
+"""Small networks, stand-ins for the frozen networks, and trainings on them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN = StepOptions()
 
 
 class Pyramid(nn.Module):
-    """Stands in for VGG: three feature maps, and LPIPS's interface over them. Counts its calls."""
+    """Stand-in for VGG and LPIPS: three feature maps and a distance on them; counts its calls."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ class Pyramid(nn.Module):
 
 
 class Identity(nn.Module):
-    """Stands in for the face network; remembers what it was shown."""
+    """Stand-in for the face recognition network; records its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -62,7 +62,7 @@ class Identity(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Stands in for E; counts its calls."""
+    """Stand-in for the encoder E; counts its calls."""
 
     def __init__(self):
         super().__init__()

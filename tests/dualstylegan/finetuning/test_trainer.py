@@ -1,4 +1,4 @@
-"""g to g': what is learnt, what stays, and how fast."""
+"""Adaptation of g to g': trained and frozen parts, learning rates, sample grids."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def test_pictures_show_the_averages_and_leave_training_as_it_was(tmp_path):
     seen = []
     trainer = Trainer(shown, plan, tmp_path / "state.safetensors")
 
-    def look(step, picture):
+    def note(step, picture):
         weights = dict(shown.modules[shown.averaged].named_parameters())
         seen.append(all(torch.equal(weights[k], v) for k, v in trainer.average.items()))
 
-    trainer.on_picture = look
+    trainer.on_picture = note
     trainer.run()
     assert seen == [True] * 3
     ours, theirs = (t.modules[t.averaged].state_dict() for t in (shown, plain))

@@ -1,4 +1,4 @@
-"""Choices that training makes by itself: checkpoint, early stop, lambda_ID, augmentation."""
+"""Automatic choices of training: checkpoint, early stop, lambda_ID, augmentation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Killed(Exception):
 
 
 def scored(training, scores):
-    """The training with its checks replaced: one score after another."""
+    """Replace a training's validation by given scores, one after the other."""
     waiting = iter(scores)
     training.check = lambda: {"score": torch.tensor(next(waiting))}
     return training
@@ -39,7 +39,7 @@ def trainer_of(training, folder, *, steps, check_steps=1, patience=0):
 
 
 def weights_after(step, tmp_path):
-    """The averages of a training without checks that ends at a step."""
+    """Return the averages of a training without validation that ends at a step."""
     trainer = trainer_of(style_training(small_network()), tmp_path / "x", steps=step, check_steps=0)
     trainer.run()
     return trainer.averaged_state()
@@ -70,7 +70,7 @@ def test_training_ends_when_the_score_stalls(tmp_path):
 
 
 def test_a_slow_start_does_not_end_the_training(tmp_path):
-    """While nothing scores yet, the latest is kept and nobody loses patience."""
+    """Scores of zero keep the latest averages and do not exhaust the patience."""
     training = scored(style_training(small_network()), [0.0, 0.0, 0.0, 0.0])
     trainer = trainer_of(training, tmp_path, steps=4, patience=1)
     trainer.run()
@@ -78,7 +78,7 @@ def test_a_slow_start_does_not_end_the_training(tmp_path):
 
 
 def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
-    """The chosen averages travel with the state; so do p and the lambda_ID."""
+    """The saved state holds the best averages, p and the factor of lambda_ID."""
 
     def run(folder, killed_at):
         training = style_training(small_network(), identity_goal=0.01)
@@ -117,7 +117,7 @@ def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
 
 
 def test_what_is_steered_is_the_identity_alone():
-    """L_reg under the factor would press all shapes flat before people come back."""
+    """L_reg under the factor would remove all exaggeration before identity recovers."""
     training = style_training(small_network(), identity_goal=0.5)
     weighed = []
     for factor in (1.0, 4.0):
@@ -145,7 +145,7 @@ def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
 
 
 class Certain(Discriminator):
-    """Judges everything alike."""
+    """Discriminator with a constant output."""
 
     def __init__(self, logit):
         super().__init__(SIZE, channels=[8] * 4)
@@ -169,7 +169,7 @@ def test_augmentation_follows_how_often_the_discriminator_is_right(logit, target
 
 
 class Painter(torch.nn.Module):
-    """A network that hands out what it was given for each face and style."""
+    """Network that renders what a function returns."""
 
     def __init__(self, generator, paint):
         super().__init__()
@@ -182,7 +182,7 @@ class Painter(torch.nn.Module):
 
 @pytest.fixture
 def panel():
-    """A network, three exemplars and their codes."""
+    """Generator, three exemplars and their codes."""
     network = small_network()
     torch.manual_seed(5)
     exemplars = torch.rand(3, 3, SIZE, SIZE) * torch.rand(3, 3, 1, 1) * 2 - 1

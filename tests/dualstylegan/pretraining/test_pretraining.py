@@ -1,4 +1,4 @@
-"""Training of the base models: what they learn, what they are shown, how it is reported."""
+"""Training of the base models: losses, samples, augmentations and the report page."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PLAN = EncoderPlan(
 
 
 def small_generator() -> StyleGAN2:
-    """128 px, as the encoder's input, with few channels."""
+    """Build a generator of 128 px, the encoder's input size, with few channels."""
     torch.manual_seed(0)
     generator = StyleGAN2(128, style_dim=DIM, mapping_layers=2, channels=[4] * 6)
     return generator.requires_grad_(False)

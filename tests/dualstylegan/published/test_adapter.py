@@ -1,4 +1,4 @@
-"""Published files into a model folder and back, equal to the bit."""
+"""Import of published files and export back, equal to the bit."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_whole_model_can_be_built(tmp_path):
 
 
 def faulty(tmp_path, files, *words):
-    """The import is refused, says why, and writes nothing."""
+    """Check that the import is refused with a reason and writes nothing."""
     with pytest.raises(CheckpointError) as caught:
         import_published(files, tmp_path / "model")
     for word in words:

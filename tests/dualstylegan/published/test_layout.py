@@ -1,4 +1,4 @@
-"""Our modules carry every key and shape of the published state dicts, and no other."""
+"""Keys and shapes of our modules are those of the published state dicts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LAYOUTS = published_layouts()
 
 
 def unfilled(layout):
-    """A state dict of the layout's shapes on the meta device."""
+    """Return a state dict of the layout's shapes on the meta device."""
     state = {}
     for name, (shape, _) in layout.items():
         dtype = torch.int64 if name.endswith("num_batches_tracked") else torch.float32
@@ -64,7 +64,7 @@ def test_every_kind_of_published_file_is_listed():
 
 
 def vgg19_file():
-    """Keys and shapes of torchvision's vgg19 file, most tensors shrunk to what is checked."""
+    """Return the keys of torchvision's vgg19 file; unused tensors are small."""
     state = VGG19().state_dict()
     for index in (30, 32, 34):
         state[f"features.{index}.weight"] = torch.zeros(512, 512, 3, 3)

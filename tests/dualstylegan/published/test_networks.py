@@ -1,4 +1,4 @@
-"""Each own layer against its definition and finite differences; networks at any size and batch."""
+"""Layers against their definitions and finite differences; networks of any size and batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published files are read as data: honest ones exactly, malicious and damaged ones not at all."""
+"""Published files as data: intact ones are read exactly, malicious and damaged ones refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dualstylegan.published.reader import read_published
 
 
 class Call:
-    """Pickles as a call of any function."""
+    """Object that pickles as a call of any function."""
 
     def __init__(self, function, *args):
         self.function, self.args = function, args
@@ -74,7 +74,7 @@ def equal(found, expected):
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes bytes into a folder of its own, which must hold nothing else at the end."""
+    """Write bytes into a folder of their own; check at the end that it holds nothing else."""
     folder = tmp_path / "files"
     folder.mkdir()
 
@@ -158,7 +158,7 @@ def malicious(target: Path):
 @pytest.mark.parametrize("attack", list(malicious(Path("x"))))
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_nothing_that_a_file_names_is_called(tmp_path, attack, protocol):
-    """In the reader's own process here, so that a call would be seen; end to end below."""
+    """Parsing runs in this process, where a call would show; end to end below."""
     value = malicious(tmp_path / "PWNED")[attack]
     pickled = pickle.dumps({"g_ema": {"a": value}}, protocol)
     with pytest.raises(Refused):
@@ -256,7 +256,7 @@ def test_zip_bombs_are_refused_unopened(write):
 
 
 def with_size(tensor: torch.Tensor, shape, strides, offset=0) -> bytes:
-    """A checkpoint whose tensor claims a shape, strides and offset that it may not have."""
+    """Write a checkpoint whose tensor claims a false shape, strides or offset."""
     view = torch.as_strided(tensor, (2,), (1,), 0)
     data = torch_bytes({"w": view})
 
@@ -305,7 +305,7 @@ def test_truncated_files_are_refused(write):
 
 
 def outcome(data: bytes):
-    """In this process, which the containers and the machine need no more than the reader's."""
+    """Parse a file in this process; return the result or the refusal."""
     with mmap.mmap(-1, len(data)) as memory:
         memory.write(data)
         memory.seek(0)

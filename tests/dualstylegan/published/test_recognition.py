@@ -1,4 +1,4 @@
-"""What published files are taken for, however they were saved."""
+"""Recognition of published files, in every form that people save them in."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def saved(path, content):
 
 
 def imported(tmp_path, *files, **said):
-    """The remarks, and the network files that the folder holds."""
+    """Import files; return the remarks and the names of the network files."""
     lines = import_published(files, tmp_path / "model", **said)
     return lines, {path.name for path in (tmp_path / "model").glob("*.safetensors")}
 
@@ -52,7 +52,7 @@ def g():
 
 @pytest.fixture(scope="module")
 def adapted(g):
-    """g', moved a little in one layer."""
+    """Weights of g', which differ from g in one layer."""
     return {k: v + 0.01 if k == "to_rgb1.bias" else v for k, v in g.items()}
 
 
@@ -127,7 +127,7 @@ def parallel(state):
 
 
 def both(content, wrap):
-    """A content with every state dict in it wrapped."""
+    """Wrap every state dict of a content."""
     if all(isinstance(value, torch.Tensor) for value in content.values()):
         return wrap(content)
     return {k: both(v, wrap) if isinstance(v, dict) else v for k, v in content.items()}
@@ -198,7 +198,7 @@ def test_an_unknown_file_says_what_it_holds_and_what_is_understood(tmp_path):
 
 
 def whole_model(tmp_path, g, **changes):
-    """Files of a model with a sampler."""
+    """Write the files of a complete model with a sampler."""
     nets = sampler_file(tmp_path / "sampler.pt", **changes)
     codes_file(tmp_path / "exstyle_code.npy")
     saved(tmp_path / "generator.pt", {"g_ema": dualstylegan_state(g)})
@@ -311,7 +311,7 @@ def test_a_models_name_is_checked(tmp_path, g, name):
 
 
 def mutated(value, rng):
-    """A content with one thing in it gone wrong."""
+    """Return a content with one value replaced by an unsuitable one."""
     if isinstance(value, dict) and value and (len(value) < 4 or rng.random() < 0.5):
         key = rng.choice(list(value))
         return {k: mutated(v, rng) if k == key else v for k, v in value.items()}

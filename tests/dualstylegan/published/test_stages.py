@@ -1,4 +1,4 @@
-"""The published schedule, and every stage of it on imported networks (small ones here)."""
+"""Published schedule, and each of its stages on small imported networks."""
 
 from __future__ import annotations
 
