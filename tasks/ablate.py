@@ -23,7 +23,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import NetworkSet, freeze, load_perceptual
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
-from tasks.finetune import Lessons, style_training
+from tasks.finetune import TrainingPairs, style_training
 from tasks.leaderboard import FACTS, open_eval_set, write_board
 from tasks.shared.curves import step_progress
 from tasks.shared.networks import open_networks, place
@@ -36,13 +36,13 @@ from tasks.shared.training import run_plan
 KEPT = Paths.cache / "ablate"
 
 
-def without(ablation: Ablation, lessons: Lessons) -> Lessons:
+def without(ablation: Ablation, pairs: TrainingPairs) -> TrainingPairs:
     """The pairs that an ablation learns from."""
-    return lessons if ablation.pairs else replace(lessons, intrinsic_NLD=lessons.extrinsic_NLD)
+    return pairs if ablation.pairs else replace(pairs, intrinsic_NLD=pairs.extrinsic_NLD)
 
 
 def trained(
-    ablation: Ablation, settings: Settings, networks: NetworkSet, lessons: Lessons
+    ablation: Ablation, settings: Settings, networks: NetworkSet, pairs: TrainingPairs
 ) -> DualStyleGAN:
     """Stage 3 under an ablation, from data/cache if it was trained before.
 
@@ -58,8 +58,8 @@ def trained(
         if ablation.structure_transfer
         else (networks.initial_dualstylegan())
     )
-    learnt = without(ablation, lessons)
-    training, fingerprint = style_training(profile, chosen, networks, network, learnt)
+    own_pairs = without(ablation, pairs)
+    training, fingerprint = style_training(profile, chosen, networks, network, own_pairs)
     kept = KEPT / f"{fingerprint[:16]}.safetensors"
     if not kept.is_file():
         runtime = settings.runtime
@@ -99,8 +99,8 @@ def measured(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
     plan = evaluate.plan_of(settings)
     packaged, eval_set = open_eval_set(settings.ablate, settings)
     networks = open_networks(settings.profile)
-    lessons = Lessons.read(settings.profile, packaged.device)
-    places = [lessons.portraits.names.index(name) for name in eval_set.styles]
+    pairs = TrainingPairs.read(settings.profile, packaged.device)
+    places = [pairs.portraits.names.index(name) for name in eval_set.styles]
     extractor = evaluate.open_extractor(plan, packaged.device)
     entries: list[MethodResult] = []
 
@@ -110,18 +110,18 @@ def measured(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
         entries.extend(measure_methods(method, shown, natural, extractor, plan, progress_by_name()))
 
     for ablation in ABLATIONS:
-        learnt = without(ablation, lessons)
-        network = trained(ablation, settings, networks, lessons)
+        own_pairs = without(ablation, pairs)
+        network = trained(ablation, settings, networks, pairs)
         network = place(network, settings.profile, packaged.device)
         model = PortraitModel(packaged.config, network, packaged.encoder, packaged.styles)
         shown = replace(
             eval_set,
-            intrinsic_SLD=learnt.intrinsic_NLD[places],
-            extrinsic_SLD=learnt.extrinsic_NLD[places],
+            intrinsic_SLD=own_pairs.intrinsic_NLD[places],
+            extrinsic_SLD=own_pairs.extrinsic_NLD[places],
         )
         measure(ablation.name, model, shown)
         if ablation is COMPLETE:
-            images = learnt.portraits.images(places)
+            images = own_pairs.portraits.images(places)
             measure(REFINED, model, refined(model, shown, images, settings))
     return entries, eval_set
 

@@ -7,6 +7,7 @@ from dualstylegan.finetuning.adapt import AdaptPlan, AdaptTraining
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.io.files import sha256_file
 from tasks.shared.caching import cache_key
+from tasks.shared.feasibility import check_aligned
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare, run_stage
@@ -15,12 +16,13 @@ from tasks.shared.tensors import read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import discriminator_plan, run_plan, train, trained_config, training_plan
 
+# Part of the fingerprint: raise it when the training changes.
 VERSION = 2
 
 
 def adapt(settings: Settings, live: Live | None = None) -> None:
-    """Make data/models/adapted: g' (config.json, model.safetensors), curves and samples."""
-    profile, chosen, runtime = settings.profile, settings.adapt, settings.runtime
+    """Train g' and write data/models/adapted: network, curves and samples."""
+    profile, options, runtime = settings.profile, settings.adapt, settings.runtime
     device = prepare(runtime)
     portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
     codes = read_codes(Paths.style_codes).select(portraits.names).to(device)
@@ -31,21 +33,23 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
     fingerprint = cache_key(
         VERSION,
         profile.model_dump(),
-        chosen.model_dump(),
+        options.model_dump(),
         portraits.sha256,
         sha256_file(Paths.style_codes),
         [digest(network) for network in (generator, discriminator, lpips)],
     )
     training = AdaptTraining(
         generator,
-        DiscriminatorTrainer(discriminator, discriminator_plan(chosen)),
+        DiscriminatorTrainer(discriminator, discriminator_plan(options)),
         lpips,
         portraits.images,
         codes,
         profile.working_size,
-        training_plan(AdaptPlan, chosen),
+        training_plan(AdaptPlan, options),
     )
-    plan = run_plan(profile, chosen, runtime.save_seconds, runtime.picture_steps.adapt, fingerprint)
+    plan = run_plan(
+        profile, options, runtime.save_seconds, runtime.picture_steps.adapt, fingerprint
+    )
     train(
         "adapt",
         training,
@@ -56,10 +60,15 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
 
 
 def main() -> None:
-    """`python -m tasks.adapt`."""
+    """Run `python -m tasks.adapt`."""
     settings = load_settings()
     live = Live("adapt", settings)
-    run_stage("adapt", lambda: adapt(settings, live))
+
+    def stage() -> None:
+        check_aligned(settings)
+        adapt(settings, live)
+
+    run_stage("adapt", stage)
 
 
 if __name__ == "__main__":

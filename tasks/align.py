@@ -16,7 +16,7 @@ from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
-from tasks.shared.feasibility import check_feasible
+from tasks.shared.feasibility import check_aligned
 from tasks.shared.paths import KINDS, Paths
 from tasks.shared.progress import with_progress
 from tasks.shared.runner import load_settings, run_stage
@@ -91,17 +91,17 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
         usable = table[(table["kind"] == "style") & (table["aligned_sha256"] != "")]
         hashes = dict(zip(usable["name"], usable["source_sha256"], strict=True))
-        chosen = hold_out(hashes, held_out, min_exemplars)
-        table["held_out"] = (table["kind"] == "style") & table["name"].isin(chosen)
-        for name in chosen:
-            held = out / Paths.held_out.name
-            held.mkdir(exist_ok=True)
-            (out / Paths.exemplars.name / f"{name}.png").rename(held / f"{name}.png")
+        held = hold_out(hashes, held_out, min_exemplars)
+        table["held_out"] = (table["kind"] == "style") & table["name"].isin(held)
+        for name in held:
+            folder = out / Paths.held_out.name
+            folder.mkdir(exist_ok=True)
+            (out / Paths.exemplars.name / f"{name}.png").rename(folder / f"{name}.png")
         with atomic_write(out / Paths.manifest.name) as handle:
             table.to_parquet(handle)
-    if len(chosen) < held_out:
+    if len(held) < held_out:
         print(
-            f"{len(chosen)} exemplars held out, not {held_out}: {min_exemplars}, or half of "
+            f"{len(held)} exemplars held out, not {held_out}: {min_exemplars}, or half of "
             "them if that is more, stay for the training"
         )
     return refused
@@ -127,15 +127,12 @@ def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
 def main() -> None:
     """Run `python -m tasks.align`."""
     settings = load_settings()
-    chosen, fewest = settings.align, settings.diagnose.min_exemplars
+    options, min_exemplars = settings.align, settings.diagnose.min_exemplars
 
     def stage() -> None:
-        for name, reason in align(**chosen.model_dump(), min_exemplars=fewest).items():
+        for name, reason in align(**options.model_dump(), min_exemplars=min_exemplars).items():
             print(f"left out {name}: {reason}")
-        faces, exemplars = (
-            len(list(folder.glob("*.png"))) for folder in (Paths.faces, Paths.exemplars)
-        )
-        check_feasible(settings, faces, exemplars)
+        check_aligned(settings)
 
     run_stage("align", stage)
 

@@ -1,4 +1,4 @@
-"""Stage `destylize`: extrinsic and intrinsic codes of every exemplar, and triples to look at."""
+"""Stage `destylize`: extrinsic and intrinsic codes of the exemplars, and picture triples."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tasks.shared.tensors import (
     read_portraits,
 )
 
+# Part of the cache key: raise it when the codes change.
 VERSION = 1
 
 
@@ -36,7 +37,7 @@ class Destylizer:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.profile, self.chosen = settings.profile, settings.destylize
+        self.profile, self.options = settings.profile, settings.destylize
         self.portraits_per_pass = settings.runtime.batch
         self.device = prepare(settings.runtime)
         profile = self.profile
@@ -50,17 +51,16 @@ class Destylizer:
         self.networks = (self.generator, self.adapted, self.encoder, self.lpips, self.identity)
 
     def run(self, portraits: PortraitSet, codes: CodeTable) -> Tensors:
-        """Intrinsic codes, natural faces and loss_columns of every portrait."""
+        """Return intrinsic codes, natural faces and losses of every portrait."""
         extrinsic = codes.select(portraits.names)
         digests = [digest(network) for network in self.networks]
-        chosen = self.chosen.model_dump()
         keys = [
             cache_key(
                 VERSION,
                 sha256,
                 extrinsic[i].flatten().tolist(),
                 [self.profile.working_size, self.profile.bfloat16],
-                chosen,
+                self.options.model_dump(),
                 digests,
             )
             for i, sha256 in enumerate(portraits.sha256)
@@ -75,9 +75,9 @@ class Destylizer:
                 self.identity,
                 portraits.images(indices),
                 extrinsic[indices].to(self.device),
-                OptimizationSchedule(self.chosen.steps),
+                OptimizationSchedule(self.options.steps),
                 size=self.profile.working_size,
-                rate=self.chosen.rate,
+                rate=self.options.rate,
                 progress=tick,
             )
             return {
@@ -88,10 +88,10 @@ class Destylizer:
                 "end": result.fitted.loss_N,
             }
 
-        return cached_tensors("destylize", keys, self.portraits_per_pass, self.chosen.steps, work)
+        return cached_tensors("destylize", keys, self.portraits_per_pass, self.options.steps, work)
 
     def _render(self, code_NLD: Tensor) -> Tensor:
-        """g of intrinsic codes, as step 3 renders."""
+        """Render intrinsic codes by g, as step 3 does."""
         with torch.no_grad():
             image: Tensor = self.generator(
                 code_NLD, "z_plus", truncation=TRUNCATION, size=self.profile.working_size
@@ -100,7 +100,7 @@ class Destylizer:
 
 
 def write_triples(portraits: PortraitSet, result: Tensors) -> None:
-    """Exemplar, natural face of step 2, and g(z_i+), side by side, one file an exemplar."""
+    """Write exemplar, natural face of step 2 and g(z_i+) side by side, one file per exemplar."""
     with atomic_directory(Paths.triples) as out:
         for i, name in enumerate(portraits.names):
             row = (portraits.pixels_NCHW[i].cpu(), result["natural"][i], result["encoded"][i])
@@ -109,7 +109,7 @@ def write_triples(portraits: PortraitSet, result: Tensors) -> None:
 
 
 def main() -> None:
-    """`python -m tasks.destylize`."""
+    """Run `python -m tasks.destylize`."""
     settings = load_settings()
 
     def stage() -> None:

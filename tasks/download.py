@@ -9,13 +9,13 @@ from tasks.weights.downloads import PRODUCTS, fetch_all
 
 
 def download() -> None:
-    """Make data/weights whole; a second run touches no network."""
+    """Complete data/weights; a second run needs no network."""
     progress = Progress("download", len(PRODUCTS), "files")
     fetch_all(Paths.downloads, Paths.weights, lambda note, done, _: progress(done, note))
 
 
 def main() -> None:
-    """`python -m tasks.download`."""
+    """Run `python -m tasks.download`."""
     run_stage("download", download)
 
 

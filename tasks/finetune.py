@@ -13,6 +13,7 @@ from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.caching import cache_key
+from tasks.shared.feasibility import check_aligned
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare, run_stage
@@ -21,37 +22,38 @@ from tasks.shared.tensors import PortraitSet, read_portraits
 from tasks.shared.tracking import Live
 from tasks.shared.training import discriminator_plan, run_plan, train, trained_config, training_plan
 
+# Part of the fingerprint: raise it when the training changes.
 VERSION = 7
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """What stage 3 learns from: exemplars at the working size and their pairs (z_i+, z_e+)."""
+class TrainingPairs:
+    """Training set of stage 3: exemplars at the working size and their pairs (z_i+, z_e+)."""
 
     portraits: PortraitSet
     intrinsic_NLD: Tensor
     extrinsic_NLD: Tensor
 
     @staticmethod
-    def read(profile: Profile, device: torch.device) -> Lessons:
-        """From what the stages before made (CheckpointError, DataError)."""
+    def read(profile: Profile, device: torch.device) -> TrainingPairs:
+        """Read the outputs of `align` and `destylize` (CheckpointError, DataError)."""
         portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
         intrinsic, extrinsic = (
             read_codes(file).select(portraits.names).to(device)
             for file in (Paths.intrinsic_codes, Paths.extrinsic_codes)
         )
-        return Lessons(portraits, intrinsic, extrinsic)
+        return TrainingPairs(portraits, intrinsic, extrinsic)
 
 
 def style_training(
     profile: Profile,
-    chosen: Finetune,
+    options: Finetune,
     networks: NetworkSet,
     network: DualStyleGAN,
-    lessons: Lessons,
+    pairs: TrainingPairs,
 ) -> tuple[StyleTraining, str]:
-    """Stage 3 as the settings have it, and a fingerprint of all that its result depends on."""
-    device = lessons.portraits.pixels_NCHW.device
+    """Return stage 3 under the settings, and a fingerprint of all that its result depends on."""
+    device = pairs.portraits.pixels_NCHW.device
     network = place(network, profile, device)
     discriminator = place(networks.discriminator(), profile, device)
     perceptual = place(networks.perceptual(), profile, device)
@@ -59,52 +61,57 @@ def style_training(
     fingerprint = cache_key(
         VERSION,
         profile.model_dump(),
-        chosen.model_dump(),
-        lessons.portraits.sha256,
-        [digest_codes(codes) for codes in (lessons.intrinsic_NLD, lessons.extrinsic_NLD)],
+        options.model_dump(),
+        pairs.portraits.sha256,
+        [digest_codes(codes) for codes in (pairs.intrinsic_NLD, pairs.extrinsic_NLD)],
         [digest(module) for module in (network, discriminator, perceptual, identity)],
     )
     training = StyleTraining(
         network,
-        DiscriminatorTrainer(discriminator, discriminator_plan(chosen)),
+        DiscriminatorTrainer(discriminator, discriminator_plan(options)),
         perceptual,
         identity,
-        lessons.portraits.images,
-        lessons.intrinsic_NLD,
-        lessons.extrinsic_NLD,
+        pairs.portraits.images,
+        pairs.intrinsic_NLD,
+        pairs.extrinsic_NLD,
         profile.working_size,
-        training_plan(StylePlan, chosen),
+        training_plan(StylePlan, options),
     )
     return training, fingerprint
 
 
 def finetune(settings: Settings, live: Live | None = None) -> None:
-    """Make data/models/finetuned: config.json, model.safetensors, curves and samples."""
-    profile, chosen, runtime = settings.profile, settings.finetune, settings.runtime
+    """Train stage 3 and write data/models/finetuned: network, curves and samples."""
+    profile, options, runtime = settings.profile, settings.finetune, settings.runtime
     device = prepare(runtime)
-    lessons = Lessons.read(profile, device)
+    pairs = TrainingPairs.read(profile, device)
     networks = open_networks(profile)
     training, fingerprint = style_training(
-        profile, chosen, networks, networks.dualstylegan(), lessons
+        profile, options, networks, networks.dualstylegan(), pairs
     )
     plan = run_plan(
         profile,
-        chosen,
+        options,
         runtime.save_seconds,
         runtime.picture_steps.finetune,
         fingerprint,
-        chosen.check_steps,
-        chosen.patience,
+        options.check_steps,
+        options.patience,
     )
     config = trained_config(networks, profile).model_dump(mode="json")
     train("finetune", training, plan, config, live)
 
 
 def main() -> None:
-    """`python -m tasks.finetune`."""
+    """Run `python -m tasks.finetune`."""
     settings = load_settings()
     live = Live("finetune", settings)
-    run_stage("finetune", lambda: finetune(settings, live))
+
+    def stage() -> None:
+        check_aligned(settings)
+        finetune(settings, live)
+
+    run_stage("finetune", stage)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from tasks.shared.tensors import (
     read_portraits,
 )
 
-# Raised by whoever changes what a code is, so that no older one is taken for a new one.
+# Part of the cache key: raise it when the codes change.
 VERSION = 1
 
 
@@ -32,7 +32,7 @@ class Inverter:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.profile, self.chosen = settings.profile, settings.invert
+        self.profile, self.options = settings.profile, settings.invert
         self.portraits_per_pass = settings.runtime.batch
         self.device = prepare(settings.runtime)
         profile = self.profile
@@ -45,12 +45,12 @@ class Inverter:
         self.digests = [self.generator_digest, digest(self.encoder), digest(self.lpips)]
 
     def codes(self, folder: Path, steps: int) -> CodeTable:
-        """Codes of every portrait of a folder, with the loss before and after optimisation."""
+        """Return the code of every portrait of a folder, with its loss before and after."""
         size = self.profile.working_size
         portraits = read_portraits(folder, max(size, self.encoder_px)).to(self.device)
-        chosen = self.chosen.model_dump(exclude={"style_steps", "content_steps"})
+        options = self.options.model_dump(exclude={"style_steps", "content_steps"})
         keys = [
-            cache_key(VERSION, sha256, size, self.profile.bfloat16, steps, chosen, self.digests)
+            cache_key(VERSION, sha256, size, self.profile.bfloat16, steps, options, self.digests)
             for sha256 in portraits.sha256
         ]
 
@@ -78,15 +78,15 @@ class Inverter:
             images,
             size=self.profile.working_size,
             steps=steps,
-            rate=self.chosen.rate,
-            pixel_weight=self.chosen.pixel_weight,
+            rate=self.options.rate,
+            pixel_weight=self.options.pixel_weight,
             progress=tick,
         )
         return {"code": fitted.latents[0], "start": fitted.initial_loss_N, "end": fitted.loss_N}
 
 
 def main() -> None:
-    """`python -m tasks.invert`."""
+    """Run `python -m tasks.invert`."""
     settings = load_settings()
 
     def stage() -> None:

@@ -13,12 +13,13 @@ from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import Tensors, Tick, cached_tensors, loss_columns, read_portraits
 
+# Part of the cache key: raise it when the codes change.
 VERSION = 1
 
 
 def refine_codes(settings: Settings) -> CodeTable:
-    """Refined extrinsic codes of every exemplar, with the loss before and after."""
-    profile, chosen = settings.profile, settings.refine
+    """Return the refined extrinsic code of every exemplar, with its loss before and after."""
+    profile, options = settings.profile, settings.refine
     device = prepare(settings.runtime)
     portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
     names = portraits.names
@@ -33,7 +34,7 @@ def refine_codes(settings: Settings) -> CodeTable:
             sha256,
             [codes[i].flatten().tolist() for codes in (extrinsic, intrinsic)],
             [profile.working_size, profile.bfloat16],
-            chosen.model_dump(),
+            options.model_dump(),
             digests,
         )
         for i, sha256 in enumerate(portraits.sha256)
@@ -46,21 +47,21 @@ def refine_codes(settings: Settings) -> CodeTable:
             portraits.images(indices),
             intrinsic[indices],
             extrinsic[indices],
-            OptimizationSchedule(chosen.steps),
-            structure_rate=chosen.structure_rate,
-            color_rate=chosen.color_rate,
+            OptimizationSchedule(options.steps),
+            structure_rate=options.structure_rate,
+            color_rate=options.color_rate,
             progress=tick,
         )
         return {"code": tensors.latents[0], "start": tensors.initial_loss_N, "end": tensors.loss_N}
 
-    tensors = cached_tensors("refine", keys, settings.runtime.batch, chosen.steps, work)
+    tensors = cached_tensors("refine", keys, settings.runtime.batch, options.steps, work)
     generator = digest(network.generator)
     codes = tensors.pop("code")
     return CodeTable(names, portraits.sha256, "z_plus", codes, generator, loss_columns(tensors))
 
 
 def main() -> None:
-    """`python -m tasks.refine`."""
+    """Run `python -m tasks.refine`."""
     settings = load_settings()
 
     def stage() -> None:

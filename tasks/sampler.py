@@ -1,4 +1,4 @@
-"""Stage `sampler`: networks that draw new extrinsic codes, fitted to the refined ones."""
+"""Stage `sampler`: networks that sample extrinsic codes, fitted to the refined ones."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tasks.shared.settings import Settings
 
 
 def make_sampler(settings: Settings) -> None:
-    """Make data/models/sampler: the networks and their curves."""
-    chosen = settings.sampler
+    """Fit the sampler and write data/models/sampler: its networks and curves."""
+    options = settings.sampler
     prepare(settings.runtime)
     codes = read_codes(Paths.refined_codes).codes_NLD
     structure_rows = len(row_resolutions(STRUCTURE_PX)) - 1  # all but the last row, RGB
-    plan = SamplerPlan(**chosen.model_dump(), seed=settings.profile.seed)
-    progress = Progress("sampler", chosen.epochs, "epochs")
+    plan = SamplerPlan(**options.model_dump(), seed=settings.profile.seed)
+    progress = Progress("sampler", options.epochs, "epochs")
     sampler, history = fit_sampler(codes, structure_rows, plan, progress)
     with atomic_directory(Paths.sampler) as out:
         sampler.save(out / SAMPLER_FILE)
@@ -28,7 +28,7 @@ def make_sampler(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`python -m tasks.sampler`."""
+    """Run `python -m tasks.sampler`."""
     settings = load_settings()
     run_stage("sampler", lambda: make_sampler(settings))
 

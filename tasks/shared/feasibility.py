@@ -44,6 +44,14 @@ def check_feasible(settings: Settings, faces: int, exemplars: int) -> None:
     check_writable(Paths.data / "probe", needed_bytes(settings, faces + exemplars, pictures))
 
 
+def check_aligned(settings: Settings) -> None:
+    """Check what later stages refuse on the aligned portraits; see `check_feasible`."""
+    faces, exemplars = (
+        len(list(folder.glob("*.png"))) for folder in (Paths.faces, Paths.exemplars)
+    )
+    check_feasible(settings, faces, exemplars)
+
+
 def _check_size(settings: Settings) -> None:
     """Check that the networks render the size of the evaluation (SettingsError)."""
     limit = open_networks(settings.profile).config().generator.resolution

@@ -1,4 +1,4 @@
-"""MLflow as the project uses it: one sqlite file, local artifacts, nothing sent anywhere."""
+"""MLflow tracking: one sqlite file and local artifacts; nothing is sent anywhere."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ QUIET = {
 
 
 def connect(experiment: str) -> tuple[MlflowClient, str]:
-    """A client of the tracking store and the experiment's id, both made if missing.
+    """Return a client of the tracking store and the experiment's id, both created if missing.
 
-    MLFLOW_TRACKING_URI, where set, takes the place of mlflow.db here.
+    MLFLOW_TRACKING_URI overrides the default, mlflow.db in the working folder.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -45,25 +45,25 @@ def connect(experiment: str) -> tuple[MlflowClient, str]:
     address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.resolve()}"
     mlflow.set_tracking_uri(address)
     client = mlflow.MlflowClient()
-    found = client.get_experiment_by_name(experiment)
-    if found is not None:
+    existing = client.get_experiment_by_name(experiment)
+    if existing is not None:
         mlflow.set_experiment(experiment)
-        return client, str(found.experiment_id)
-    place = ARTIFACTS.resolve().as_uri() if address.startswith("sqlite") else None
-    made = client.create_experiment(experiment, artifact_location=place)
+        return client, str(existing.experiment_id)
+    location = ARTIFACTS.resolve().as_uri() if address.startswith("sqlite") else None
+    created = client.create_experiment(experiment, artifact_location=location)
     mlflow.set_experiment(experiment)
-    return client, str(made)
+    return client, str(created)
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as MLflow's parameters: `section.name`."""
-    found: dict[str, str] = {}
+    """Return nested settings as MLflow's parameters: `section.name`."""
+    parameters: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
+            parameters |= flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = str(value)
-    return found
+            parameters[f"{prefix}{name}"] = str(value)
+    return parameters
 
 
 def log_curves(client: MlflowClient, run: str, stage: str, table: Path) -> int:
@@ -103,17 +103,17 @@ def log_facts(
 
 
 def find_run(client: MlflowClient, experiment_id: str, fingerprint: str) -> Any | None:
-    """The run of a training with this fingerprint, if the store knows one."""
-    found = client.search_runs([experiment_id], f"tags.{FINGERPRINT} = '{fingerprint}'")
-    return found[0] if found else None
+    """Return the run of a training by its fingerprint; None if there is none."""
+    runs = client.search_runs([experiment_id], f"tags.{FINGERPRINT} = '{fingerprint}'")
+    return runs[0] if runs else None
 
 
 class Live:
-    """A training in MLflow while it goes on: curves in batches, pictures as they are drawn.
+    """Live log of a training in MLflow: scalars in batches, sample grids as they are rendered.
 
-    The run is found again by the training's fingerprint, which travels in the stage's output; a
-    killed training goes on in its run. What the store refuses costs the live view and nothing else:
-    `register` makes the run whole from the stage's output.
+    A run is identified by the training's fingerprint, which the stage's output holds, so that a
+    killed training continues its run. If the store fails, only the live log is lost: `register`
+    completes the run from the stage's output.
 
     Args:
         stage: name of the stage, of its section, and of the run.
@@ -124,11 +124,11 @@ class Live:
         self.stage, self.settings = stage, settings
         self.client: MlflowClient | None = None
         self.run = ""
-        self.waiting: list[Metric] = []
+        self.queue: list[Metric] = []
         self.flushed = time.monotonic()
 
     def begin(self, fingerprint: str) -> None:
-        """Open the run, or the one that a killed training left."""
+        """Create the run, or open the one of a killed training."""
 
         def open_run() -> None:
             client, experiment = connect(self.settings.register_.experiment)
@@ -145,13 +145,13 @@ class Live:
         self._try(open_run)
 
     def metrics(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Note a step's scalars; they are sent every few seconds."""
+        """Queue a step's scalars; they are sent every few seconds."""
         if self.client is None:
             return
         from mlflow.entities import Metric
 
-        self.waiting += [Metric(f"{self.stage}/{k}", v, 0, step) for k, v in scalars.items()]
-        if time.monotonic() - self.flushed >= FLUSH_SECONDS or len(self.waiting) >= BATCH:
+        self.queue += [Metric(f"{self.stage}/{k}", v, 0, step) for k, v in scalars.items()]
+        if time.monotonic() - self.flushed >= FLUSH_SECONDS or len(self.queue) >= BATCH:
             self._flush()
 
     def picture(self, path: Path) -> None:
@@ -161,12 +161,12 @@ class Live:
             self._try(lambda: client.log_artifact(self.run, str(path), f"{SAMPLES}/{self.stage}"))
 
     def end(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Close the run with all scalars in it; MLflow keeps once what it is told twice.
+        """Send all scalars and close the run; MLflow stores a repeated point once.
 
         Args:
-            history: of all steps, of those too that a killed process had not sent yet.
+            history: scalars of all steps, with those that a killed process had not sent.
         """
-        self.waiting = []
+        self.queue = []
         for row in history:
             self.metrics(int(row["step"]), {k: v for k, v in row.items() if k != "step"})
         self._flush()
@@ -175,26 +175,26 @@ class Live:
             self._try(lambda: client.set_terminated(self.run))
 
     def _flush(self) -> None:
-        client, points = self.client, self.waiting
-        self.waiting, self.flushed = [], time.monotonic()
+        client, points = self.client, self.queue
+        self.queue, self.flushed = [], time.monotonic()
         if client is not None and points:
             self._try(lambda: client.log_batch(self.run, metrics=points))
 
     def _try(self, work: Callable[[], object]) -> None:
         try:
             work()
-        except Exception as error:  # whatever a store may raise: the training is worth more
+        except Exception as error:  # a store may raise anything; the training goes on
             self.client = None
             print(f"{self.stage}: no live view in MLflow: {error}", file=sys.stderr)
 
 
 def new_run(client: MlflowClient, experiment_id: str, stage: str, fingerprint: str) -> Any:
-    """A run for a training."""
+    """Create the run of a training."""
     return client.create_run(experiment_id, run_name=stage, tags={FINGERPRINT: fingerprint})
 
 
 def training_run(client: MlflowClient, experiment_id: str, stage: str, folder: Path) -> str | None:
-    """The run of a training whose output lies in a folder; made from that output if need be.
+    """Return the run of a training from its output folder; create it from the output if missing.
 
     Returns:
         Its id; None where there is no output.

@@ -1,4 +1,4 @@
-"""What the training stages share: a trainer that goes on where it was killed, and its outputs."""
+"""Training stages: plans from settings, a resumable run, and its output folder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from tasks.shared.tracking import FINGERPRINT, RUN_FILE, SAMPLES, Live
 Plan = TypeVar("Plan", AdaptPlan, StylePlan)
 
 
-def training_plan(kind: type[Plan], chosen: Adapt | Finetune) -> Plan:
-    """The settings that a training itself reads, as its plan."""
-    values = chosen.model_dump()
+def training_plan(kind: type[Plan], options: Adapt | Finetune) -> Plan:
+    """Return the plan of a training from its settings."""
+    values = options.model_dump()
     step_options = StepOptions(**{name: values[name] for name in StepOptions.__dataclass_fields__})
     names = {field.name for field in fields(kind)} - {"step_options"}
     return kind(**{name: values[name] for name in names}, step_options=step_options)
 
 
 def trained_config(networks: NetworkSet, profile: Profile) -> NetworkConfig:
-    """From what a trained network is built anew: larger images take the trained size's colours."""
+    """Return the config of a trained network; larger images take the trained size's colours."""
     config = networks.config()
     if config.generator.kind != "mobilestylegan":
         return config
@@ -46,30 +46,30 @@ def trained_config(networks: NetworkSet, profile: Profile) -> NetworkConfig:
     return config.model_copy(update={"generator": config.generator.model_copy(update=coarse)})
 
 
-def discriminator_plan(chosen: Adapt | Finetune) -> DiscriminatorPlan:
-    """How the other side learns."""
+def discriminator_plan(options: Adapt | Finetune) -> DiscriminatorPlan:
+    """Return the discriminator's part of the settings."""
     return DiscriminatorPlan(
-        rate=chosen.discriminator_rate,
-        augment=chosen.augment,
-        augment_target=chosen.augment_target,
-        augment_images=chosen.augment_images,
+        rate=options.discriminator_rate,
+        augment=options.augment,
+        augment_target=options.augment_target,
+        augment_images=options.augment_images,
     )
 
 
 def run_plan(
     profile: Profile,
-    chosen: Adapt | Finetune,
+    options: Adapt | Finetune,
     save_seconds: float,
     picture_steps: int,
     fingerprint: str,
     check_steps: int = 0,
     patience: int = 0,
 ) -> RunPlan:
-    """How the training runs."""
+    """Return length, seed, averaging, saving and checks of a training."""
     return RunPlan(
-        steps=chosen.steps,
+        steps=options.steps,
         seed=profile.seed,
-        average_decay=chosen.average_decay,
+        average_decay=options.average_decay,
         save_seconds=save_seconds,
         picture_steps=picture_steps,
         fingerprint=fingerprint,
@@ -81,20 +81,20 @@ def run_plan(
 def train(
     stage: str, training: Training, plan: RunPlan, config: object, live: Live | None = None
 ) -> None:
-    """Train to the end and write data/models/STAGE's folder; a killed run goes on where it was.
+    """Train to the end and write the stage's folder in data/models; a killed run resumes.
 
-    State and sample pictures wait in data/cache, in a folder of the run's own: other settings or
-    inputs make another run. They go once the result is written.
+    State and sample pictures lie in data/cache, in a folder per fingerprint, until the result is
+    written.
 
     Args:
         stage: name of the stage.
-        training: what is trained.
-        plan: how; its fingerprint names everything that the result depends on.
-        config: fit for JSON, written as config.json.
-        live: shows the training in MLflow while it goes on.
+        training: losses, networks and optimisers.
+        plan: its fingerprint digests everything that the result depends on.
+        config: JSON value, written as config.json.
+        live: logs the training to MLflow while it runs.
     """
-    waiting = Paths.cache / stage / plan.fingerprint[:16]
-    samples = waiting / SAMPLES
+    scratch = Paths.cache / stage / plan.fingerprint[:16]
+    samples = scratch / SAMPLES
     show = step_progress(stage, plan.steps)
 
     def on_picture(step: int, picture: Image.Image) -> None:
@@ -110,7 +110,7 @@ def train(
 
     if live is not None:
         live.begin(plan.fingerprint)
-    trainer = Trainer(training, plan, waiting / STATE_FILE, on_metrics, on_picture)
+    trainer = Trainer(training, plan, scratch / STATE_FILE, on_metrics, on_picture)
     trainer.run()
     averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
     write_result(Paths.trained[stage], averaged, config, trainer.history, samples, facts)
@@ -127,7 +127,7 @@ def write_result(
     samples: Path,
     facts: object,
 ) -> None:
-    """Write model, config, curves, samples and run; the folder appears whole or not at all."""
+    """Write network, config, curves, samples and fingerprint, all or nothing."""
     with atomic_directory(folder) as out:
         save_tensors(out / MODEL_FILE, state)
         write_json(out / CONFIG_FILE, config)

