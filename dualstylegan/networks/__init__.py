@@ -1,1 +1,1 @@
-"""The networks: StyleGAN2, MobileStyleGAN, the extrinsic path, encoders and feature extractors."""
+"""Networks: StyleGAN2, MobileStyleGAN, the extrinsic path, encoders and feature extractors."""

@@ -1,12 +1,12 @@
-"""The embedded pSp encoder: a feature pyramid and one head a row (Richardson et al., 2021).
+"""Embedded encoder after pSp (Richardson et al., 2021): feature pyramid, one head per row.
 
 Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width.
 
-pSp's idea at a tenth of its size: coarse rows are read off the top of the pyramid, middle rows off
-its middle, fine rows off its base. The backbone has MobileNetV2's shape (Sandler et al., 2018) with
-its batch normalisation folded into the convolutions. Codes live in Z+, where every row passes the
-mapping network; since that begins with a pixel norm, rows are given unit mean square, so that they
-cannot leave the distribution.
+At a tenth of pSp's size: coarse rows are predicted from the top of the pyramid, middle rows from
+its middle, fine rows from its base. The backbone is MobileNetV2 (Sandler et al., 2018) with batch
+normalisation folded into the convolutions. Codes are in Z+, where every row passes the mapping
+network; since that begins with a pixel norm, rows are normalised to unit mean square and so stay
+in distribution.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter depthwise, project; added to its input where the shape allows."""
+    """Inverted residual block: expand, depthwise, project; residual if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class InvertedResidual(nn.Module):
 
 
 class Backbone(nn.Module):
-    """MobileNetV2's convolutions; gives the features at strides 8, 16 and 32."""
+    """Convolutions of MobileNetV2: images to features at strides 8, 16 and 32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class Backbone(nn.Module):
         return taps
 
 
-class Level(nn.Module):
-    """One level of the pyramid: stride-2 convolutions down to 4 px, then a head for each row."""
+class PyramidLevel(nn.Module):
+    """Level of the pyramid: stride-2 convolutions to 4 px, then one head per row."""
 
     def __init__(self, halvings: int, rows: int, style_dim: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class PortraitEncoder(nn.Module):
 
     Args:
         rows: rows L of the generator's code matrix.
-        structure_rows: rows up to 32 px; the first three are coarse, the others middle.
+        structure_rows: number of rows up to 32 px: three coarse ones, then middle ones.
         style_dim: width D of a code.
     """
 
@@ -121,7 +121,7 @@ class PortraitEncoder(nn.Module):
         counts = (rows - structure_rows, structure_rows - COARSE_ROWS, COARSE_ROWS)
         halvings = (2, 1, 0)
         self.levels = nn.ModuleList(
-            Level(h, n, style_dim) for h, n in zip(halvings, counts, strict=True)
+            PyramidLevel(h, n, style_dim) for h, n in zip(halvings, counts, strict=True)
         )
         mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
         self.register_buffer("shift", (2 * mean - 1).view(1, 3, 1, 1), persistent=False)
@@ -144,11 +144,11 @@ class PortraitEncoder(nn.Module):
 
 
 def fold_batch_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """MobileNetV2's published ImageNet state as the state of `Backbone`.
+    """Convert MobileNetV2's published ImageNet state to the state of `Backbone`.
 
     Args:
-        state: keys `features.N...` of the classifier, each convolution followed by its batch
-            normalisation.
+        state: state dict of the classifier, keys `features.N...`, each convolution followed by its
+            batch normalisation.
     """
     convs = [k for k, v in state.items() if k.endswith("weight") and v.ndim == 4]
     norms = [k for k in state if k.endswith("running_mean")]

@@ -4,8 +4,8 @@ Legend of shape suffixes: N image, C channel, H height, W width, L row, D style 
 
 Each block doubles the size with an inverse Haar transform that turns 4C channels into C, then runs
 two style-modulated depthwise-separable convolutions. Demodulation and the learning-rate scales are
-folded into the weights, and the noise is baked in. RGB heads, the project's own, read images off
-the features at 64, 128 and 256 px; 1024 px comes from the network's own output.
+folded into the weights, and the noise is constant. RGB heads, the project's own, predict images
+from the features at 64, 128 and 256 px; 1024 px is the network's own output.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dualstylegan.networks.layers import leaky_relu_scaled, pixel_norm
 STYLE_DIM = 512
 CHANNELS = (512, 512, 512, 512, 256, 128, 64)
 FEATURES_PX = MIN_PX * 2 ** len(CHANNELS)
-# Sizes that have an RGB head, and the width of its perceptron: about as much work for each.
+# Sizes with an RGB head, and the width of its perceptron: about equal cost per head.
 HEAD_WIDTHS = {64: 128, 128: 64, 256: 32}
 HEAD_SIZES = tuple(HEAD_WIDTHS)
 HEAD_LAYERS = 3
@@ -38,11 +38,11 @@ SLOPE = 0.2
 
 
 def inverse_haar(x_NCHW: Tensor) -> Tensor:
-    """Inverse Haar transform: (N, 4C, H, W) to (N, C, 2H, 2W), each pixel a sum of four bands.
+    """Apply the inverse Haar transform: (N, 4C, H, W) to (N, C, 2H, 2W).
 
-    The first C channels are the low band; the other 3C hold, channel by channel, the details
-    down, across and diagonal. The result is in channels-last memory, in which the convolutions
-    after it run without reordering it: a third of their time.
+    The first C channels are the low band; the other 3C hold, channel by channel, the vertical,
+    horizontal and diagonal details. The result is in channels-last memory, in which the
+    convolutions that follow run without reordering it (a third of their time).
     """
     n, channels, height, width = x_NCHW.shape
     c = channels // 4
@@ -58,7 +58,7 @@ def inverse_haar(x_NCHW: Tensor) -> Tensor:
 
 
 class Mapping(nn.Module):
-    """Mapping network with effective weights (no learning-rate multiplier left)."""
+    """Mapping network with effective weights (learning-rate multiplier folded in)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,8 +77,8 @@ def modulate(x_NCHW: Tensor, modulation: nn.Linear, w_ND: Tensor) -> Tensor:
     return x_NCHW * scale_NC.to(x_NCHW.dtype)[:, :, None, None]
 
 
-def convolve(x_NCHW: Tensor, conv: nn.Module) -> Tensor:
-    """A 1x1 convolution in the features' precision."""
+def pointwise(x_NCHW: Tensor, conv: nn.Module) -> Tensor:
+    """Apply a 1x1 convolution in the dtype of its input."""
     conv = cast(nn.Conv2d, conv)
     assert conv.bias is not None
     return F.conv2d(x_NCHW, conv.weight.to(x_NCHW.dtype), conv.bias.to(x_NCHW.dtype))
@@ -133,7 +133,7 @@ class Upsample(nn.Module):
 
 
 class Block(nn.Module):
-    """One doubling of the size; the first row drives `up` and `conv1`, the second `conv2`."""
+    """Block that doubles the size; its first row modulates `up` and `conv1`, its second `conv2`."""
 
     def __init__(self, inputs: int, outputs: int, size: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Block(nn.Module):
 
 
 class ToImage(nn.Module):
-    """The network's own output: 12 wavelet channels at half size, turned into RGB."""
+    """Output layer: 12 wavelet channels at half size, transformed to RGB."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -157,15 +157,15 @@ class ToImage(nn.Module):
 
 
 class RgbHead(nn.Module):
-    """The image that the rest of the network would make of a block's features, pixel by pixel.
+    """RGB head: predicts, per pixel, the network's image from the features of a block.
 
-    A modulated linear map, and beside it a perceptron of a few modulated layers: it stands for the
-    blocks that are left out, and like theirs its layers are driven by rows up to the output's.
+    Sum of a modulated linear map and a perceptron of a few modulated layers. The perceptron
+    replaces the blocks that are skipped; its layers are modulated by rows up to the output's, as theirs are.
 
     Args:
         inputs: channels of the features.
         hidden: width of the perceptron.
-        rows: of the code matrix; the first drives the features, each other one a layer.
+        rows: rows of the code matrix; the first modulates the features, each further one a layer.
     """
 
     def __init__(self, inputs: int, hidden: int, rows: Sequence[int]) -> None:
@@ -185,20 +185,20 @@ class RgbHead(nn.Module):
         nn.init.zeros_(self.output.weight)
 
     def forward(self, x: Tensor, w_NLD: Tensor) -> Tensor:
-        """Features (N, C, H, W) to an image (N, 3, H, W)."""
+        """Predict images (N, 3, H, W) from features (N, C, H, W)."""
         scales = [
             modulation(F.leaky_relu(style(w_NLD[:, row]), SLOPE)).to(x.dtype)[:, :, None, None]
             for row, style, modulation in zip(self.rows, self.styles, self.modulations, strict=True)
         ]
         x = x * scales[0]
-        image = convolve(x, self.linear)
+        image = pointwise(x, self.linear)
         for layer, scale in zip(self.layers, scales[1:], strict=True):
-            x = F.leaky_relu(convolve(x, layer), SLOPE) * scale
-        return image + convolve(x, self.output)
+            x = F.leaky_relu(pointwise(x, layer), SLOPE) * scale
+        return image + pointwise(x, self.output)
 
 
 def replace_coarse(small_NCHW: Tensor, large_NCHW: Tensor) -> Tensor:
-    """The large image, with the small one in place of what it would be if made as small."""
+    """Replace the part of the large images that survives reduction by the small images."""
 
     def resized(x: Tensor, like: Tensor) -> Tensor:
         return F.interpolate(x, like.shape[-2:], mode="bilinear", antialias=True)
@@ -207,15 +207,18 @@ def replace_coarse(small_NCHW: Tensor, large_NCHW: Tensor) -> Tensor:
 
 
 class MobileStyleGAN(Generator):
-    """The embedded generator: 16 rows, 1024 px, and RGB heads at 64, 128 and 256 px.
+    """Embedded generator: 16 rows, 1024 px, and RGB heads at 64, 128 and 256 px.
 
-    Unlike StyleGAN2, whose image is a sum over sizes, it colours its image in one place, the
-    output; a head foretells that. Codes fitted and paths trained at a smaller size go by the head
-    there. With `coarse_px` a larger image takes everything coarser from the head at that size, and
-    keeps its own detail.
+    Unlike StyleGAN2, whose image is a sum over resolutions, it sets the colours in its output layer
+    alone, which a head predicts. Codes and extrinsic paths optimised at a smaller size depend on
+    the head there: with `coarse_px`, a larger image takes its coarse content from the head at that size
+    and keeps its own detail.
 
-    Row 2i+1 drives `up` and `conv1` of block i, row 2i+2 its `conv2`; the network's own output is
-    driven by the last row, and so is every head, beside rows of the blocks it stands for.
+    Row 2i+1 modulates `up` and `conv1` of block i, row 2i+2 its `conv2`. The last row modulates the
+    output and every head, besides rows of the blocks that the head skips.
+
+    Args:
+        coarse_px: size of the head that sets coarse content; None: each size by itself.
     """
 
     folded_scales = True
@@ -253,12 +256,12 @@ class MobileStyleGAN(Generator):
         after_row: AfterRow | None = None,
     ) -> Tensor:
         if noise is not None:
-            raise ValueError("MobileStyleGAN's noise is baked in: pass noise=None")
+            raise ValueError("MobileStyleGAN's noise is constant: pass noise=None")
         size = self.check_size(size)
-        wanted = {size} if self.coarse_px is None else {size, min(size, self.coarse_px)}
+        rendered_px = {size} if self.coarse_px is None else {size, min(size, self.coarse_px)}
         images = {}
         for block_px, features in self.features(w_NLD, after_row):
-            if block_px in wanted:
+            if block_px in rendered_px:
                 images[block_px] = self._head(block_px, features, w_NLD)
             if block_px == size:
                 break
@@ -268,19 +271,19 @@ class MobileStyleGAN(Generator):
         return replace_coarse(images.popitem()[1], image) if images else image
 
     def _head_rows(self, size: int) -> list[int]:
-        """From the row after a block's own to the output's, evenly."""
+        """Return rows evenly spaced from the one after a block's to the output's."""
         first, last = 2 * self.sizes.index(size) + 3, self.rows - 1
         return [first + round((last - first) * i / HEAD_LAYERS) for i in range(HEAD_LAYERS + 1)]
 
     def _head(self, size: int, features: Tensor, w_NLD: Tensor) -> Tensor:
-        """The image of `size` pixels that features hold."""
+        """Predict the image of `size` pixels from features of that size."""
         image: Tensor = self.heads[str(size)](features, w_NLD)
         return image.float()
 
     def features(
         self, w_NLD: Tensor, after_row: AfterRow | None = None
     ) -> Iterator[tuple[int, Tensor]]:
-        """Size and feature map of each block in turn, computed as they are asked for."""
+        """Yield the size in pixels and the feature map (N, C, H, W) of each block, lazily."""
 
         def finish(row: int, x: Tensor) -> Tensor:
             return x if after_row is None else after_row(row, x)

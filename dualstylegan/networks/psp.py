@@ -1,4 +1,4 @@
-"""pSp's encoder in the published key layout (Richardson et al., 2021; section 3.1 of the paper).
+"""pSp encoder (Richardson et al., 2021; section 3.1 of the paper), in the published key layout.
 
 Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width.
 """
@@ -18,16 +18,16 @@ INPUT_PX = 256
 STYLE_DIM = 512
 COARSE_ROWS = 3
 MIDDLE_ROWS = 4
-# Blocks whose output is tapped: the last of 128 channels, of 256 channels, and of all.
+# Blocks whose output enters the pyramid: the last with 128 channels, with 256, and of all.
 TAPPED_BLOCKS = (6, 20, 23)
-# Stride-2 convolutions that bring a level (16, 32 and 64 px) down to one pixel.
+# Number of stride-2 convolutions from a level (16, 32, 64 px) to one pixel.
 COARSE_HALVINGS, MIDDLE_HALVINGS, FINE_HALVINGS = 4, 5, 6
 
 EncoderSpace = Literal["z_plus", "w_plus"]
 
 
 class RowHead(nn.Module):
-    """Stride-2 convolutions down to one pixel, then a linear layer: one row of the code."""
+    """Head of one row: stride-2 convolutions to one pixel, then a linear layer."""
 
     def __init__(self, halvings: int, style_dim: int) -> None:
         super().__init__()
@@ -43,16 +43,15 @@ class RowHead(nn.Module):
 
 
 def upsample_and_add(x_NCHW: Tensor, lateral_NCHW: Tensor) -> Tensor:
-    """One step down the pyramid: `x`, enlarged with its corners kept in place, plus the lateral."""
+    """Upsample `x`, corners aligned, and add the lateral features: one step of the pyramid."""
     size = lateral_NCHW.shape[-2:]
     return F.interpolate(x_NCHW, size, mode="bilinear", align_corners=True) + lateral_NCHW
 
 
 class GradualStyleEncoder(nn.Module):
-    """Feature pyramid over IR-SE50's backbone with one head a row.
+    """Feature pyramid over IR-SE50's backbone with one head per row.
 
-    Meant for evaluation mode, where batch normalisation uses its stored statistics and a row of
-    the batch knows no other row.
+    For evaluation mode, in which batch normalisation makes images independent of the batch.
 
     Args:
         rows: rows L of the code matrix: 18 for a generator of 1024 px.
@@ -76,7 +75,7 @@ class GradualStyleEncoder(nn.Module):
         self.latlayer2 = nn.Conv2d(STAGES[1][0], style_dim, 1)
 
     def forward(self, image_NCHW: Tensor) -> Tensor:
-        """Codes (N, L, D) of aligned faces (N, 3, 256, 256) in [-1, 1]."""
+        """Encode aligned faces (N, 3, 256, 256) in [-1, 1] to codes (N, L, D)."""
         x = self.input_layer(image_NCHW)
         taps = []
         for index, block in enumerate(self.body):
@@ -92,15 +91,15 @@ class GradualStyleEncoder(nn.Module):
 
 
 class PublishedEncoder(nn.Module):
-    """The published encoder as the method uses it: any size in, codes out, nothing rendered.
+    """Published encoder E for aligned faces of any size.
 
     Args:
         rows: rows L of the code matrix.
         space: space of the codes: Z+ for the paper's encoder, W+ for pSp's own.
 
     Attributes:
-        latent_avg: what is added to each row, (L, D): the mean latent code where the checkpoint was
-            trained to start from it, else zero.
+        latent_avg: offset (L, D) of the codes: the mean latent code if the checkpoint was trained
+            relative to it, else zero.
     """
 
     latent_avg: Tensor
@@ -114,7 +113,7 @@ class PublishedEncoder(nn.Module):
         self.register_buffer("latent_avg", torch.zeros(rows, style_dim))
 
     def forward(self, image_NCHW: Tensor) -> Tensor:
-        """Codes (N, L, D), in `space`, of aligned faces of any size in [-1, 1]."""
+        """Encode aligned faces (N, 3, any, any) in [-1, 1] to codes (N, L, D) in `space`."""
         if image_NCHW.shape[-2:] != (INPUT_PX, INPUT_PX):
             image_NCHW = F.adaptive_avg_pool2d(image_NCHW, INPUT_PX)
         codes: Tensor = self.encoder(image_NCHW) + self.latent_avg

@@ -1,15 +1,15 @@
-"""What a picture is measured by: content features for the kernel distance, a style embedding.
+"""Style embedding of images, and content features for the kernel distance.
 
-The style embedding is no training loss of this project: training compares feature maps place by
-place (LPIPS), by patches (contextual loss) and by their means (feature matching), the embedding by
-how features and colours *spread*:
+The style embedding is not used in training: losses compare feature maps by position (LPIPS), by
+patches (contextual loss) and by their means (feature matching), the embedding compares statistics
+of features and colours:
 
-* `texture`: logarithm of each channel's standard deviation over the picture, for four depths of
-  VGG16. This is the diagonal of the centred Gram matrix.
+* `texture`: logarithm of each channel's standard deviation over the image, for four depths of
+  VGG16; equivalent to the diagonal of the centred Gram matrix.
 * `color`: mean, standard deviation and correlation of the CIE Lab channels, and the quantiles
   of each: the palette.
 
-Legend of shape suffixes: N picture, C channel, H, W, F feature, K embedding width.
+Legend of shape suffixes: N, M image, C channel, P pixel, H, W, F feature, K embedding width.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _XYZ = (
 
 
 def to_lab(x_NCHW: Tensor) -> Tensor:
-    """RGB in [-1, 1] to CIE Lab: lightness 0..100, a and b about -100..100. Shape is kept."""
+    """Convert RGB (N, 3, H, W) in [-1, 1] to CIE Lab: L 0 to 100, a and b about -100 to 100."""
     srgb = (x_NCHW.float() * 0.5 + 0.5).clamp(0, 1)
     linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     xyz = torch.einsum("dc,nchw->ndhw", linear.new_tensor(_XYZ), linear)
@@ -47,7 +47,7 @@ def to_lab(x_NCHW: Tensor) -> Tensor:
 
 
 def color_statistics(x_NCHW: Tensor) -> Tensor:
-    """Moments and quantiles of the Lab channels, (N, 24)."""
+    """Compute moments, correlations and quantiles of the Lab channels, (N, 24)."""
     lab_NCP = to_lab(x_NCHW).flatten(2)
     mean, spread = lab_NCP.mean(2), lab_NCP.std(2, correction=0)
     unit = (lab_NCP - mean[..., None]) / (spread[..., None] + 1e-3)
@@ -59,7 +59,7 @@ def color_statistics(x_NCHW: Tensor) -> Tensor:
 
 
 def texture_statistics(features: Sequence[Tensor]) -> list[Tensor]:
-    """Log of each channel's spread over the picture, one (N, C) table a depth."""
+    """Compute the log standard deviation of each channel, one tensor (N, C) per depth."""
     return [
         torch.log(f_NCHW.float().flatten(2).std(2, correction=0) + _LOG_FLOOR)
         for f_NCHW in features[:TEXTURE_DEPTHS]
@@ -68,10 +68,10 @@ def texture_statistics(features: Sequence[Tensor]) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class Description:
-    """What the measures need to know of N pictures.
+    """Descriptors of N images for the measures.
 
     Attributes:
-        pooled_NF: mean-pooled deepest features, for the kernel distance.
+        pooled_NF: globally averaged deepest features, for the kernel distance.
         style: groups of the style embedding, (N, K) each.
     """
 
@@ -83,41 +83,41 @@ class Description:
 
 
 def describe(features: Sequence[Tensor], x_NCHW: Tensor) -> Description:
-    """Describe pictures by their VGG16 feature maps (shallow to deep) and their pixels."""
+    """Describe images in [-1, 1] by their VGG16 feature maps, shallow to deep, and colours."""
     groups = [*texture_statistics(features), color_statistics(x_NCHW)]
     pooled = features[-1].float().mean((2, 3))
     return Description(_array(pooled), tuple(_array(group) for group in groups))
 
 
 def join(parts: Sequence[Description]) -> Description:
-    """One description of all the pictures, in order."""
+    """Concatenate descriptions, in order."""
     pooled = np.concatenate([part.pooled_NF for part in parts])
     groups = zip(*(part.style for part in parts), strict=True)
     return Description(pooled, tuple(np.concatenate(group) for group in groups))
 
 
-def style_distances(pictures: Description, exemplars: Description) -> Array:
-    """Style distance of every picture to every exemplar, (N, M).
+def style_distances(images: Description, exemplars: Description) -> Array:
+    """Compute the style distance of every image to every exemplar, (N, M).
 
-    Each group's squared distance is divided by its mean between two exemplars, so that every
-    group has the same say whatever its scale; the mean over the groups is then about 1 for two
-    exemplars. Groups in which the exemplars do not differ are left out.
+    Squared distances of each group are divided by their mean between two exemplars, which gives all
+    groups equal weight; the mean over groups is then about 1 for two exemplars. Groups in which
+    the exemplars do not differ are left out.
     """
-    total = np.zeros((len(pictures), len(exemplars)))
+    total = np.zeros((len(images), len(exemplars)))
     used = 0
-    for picture, exemplar in zip(pictures.style, exemplars.style, strict=True):
+    for image, exemplar in zip(images.style, exemplars.style, strict=True):
         among = squared_distances(exemplar, exemplar)
         count = max(len(exemplar) * (len(exemplar) - 1), 1)
         scale = among.sum() / count
         if scale > 1e-12:
-            total += squared_distances(picture, exemplar) / scale
+            total += squared_distances(image, exemplar) / scale
             used += 1
     distances: Array = np.sqrt(total / max(used, 1))
     return distances
 
 
 def squared_distances(x_NK: Array, y_MK: Array) -> Array:
-    """Squared Euclidean distance of every row to every other, (N, M)."""
+    """Compute the squared Euclidean distances of all rows of x to all rows of y, (N, M)."""
     apart = (x_NK**2).sum(1)[:, None] + (y_MK**2).sum(1)[None] - 2 * x_NK @ y_MK.T
     clipped: Array = np.maximum(apart, 0.0)
     return clipped

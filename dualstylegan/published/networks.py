@@ -39,7 +39,7 @@ from dualstylegan.published.layout import (
 
 
 class PublishedPerceptual(PerceptualNetwork):
-    """PerceptualNetwork loss of the published code: VGG19's taps at 256 px, weighted by stage.
+    """Perceptual loss of the published code: VGG19's taps at 256 px, weighted by stage.
 
     Args:
         vgg: frozen.
