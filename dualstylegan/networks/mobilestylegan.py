@@ -160,7 +160,8 @@ class RgbHead(nn.Module):
     """RGB head: predicts, per pixel, the network's image from the features of a block.
 
     Sum of a modulated linear map and a perceptron of a few modulated layers. The perceptron
-    replaces the blocks that are skipped; its layers are modulated by rows up to the output's, as theirs are.
+    replaces the blocks that are skipped; like theirs, its layers are
+    modulated by rows up to the output's.
 
     Args:
         inputs: channels of the features.
@@ -211,8 +212,8 @@ class MobileStyleGAN(Generator):
 
     Unlike StyleGAN2, whose image is a sum over resolutions, it sets the colours in its output layer
     alone, which a head predicts. Codes and extrinsic paths optimised at a smaller size depend on
-    the head there: with `coarse_px`, a larger image takes its coarse content from the head at that size
-    and keeps its own detail.
+    the head there: with `coarse_px`, a larger image takes its coarse content from the head at that
+    size and keeps its own detail.
 
     Row 2i+1 modulates `up` and `conv1` of block i, row 2i+2 its `conv2`. The last row modulates the
     output and every head, besides rows of the blocks that the head skips.
