@@ -1,7 +1,7 @@
-"""Weights that anyone can rebuild from names, for tests against the golden vectors.
+"""Weights rebuilt from their names, for tests against the golden vectors.
 
-Each tensor is drawn from a seed and the crc32 of its own name, so that order does not matter; what
-the published implementation computes on them at 64 px lies in tests/golden/reference_64.npz.
+Each tensor is drawn from a seed and the crc32 of its name, independent of order. The outputs of the
+published implementation on them at 64 px are in tests/golden/reference_64.npz.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ MAPPINGS = ("style.", "generator.style.")
 
 
 def normal(name: str, shape: Iterable[int], seed: int = 0) -> NDArray[np.float32]:
-    """Standard normal numbers that depend on the name and the seed alone."""
+    """Draw standard normal numbers that depend on the name and the seed alone."""
     bits = np.random.PCG64([seed, zlib.crc32(name.encode())])
     return np.random.Generator(bits).standard_normal(tuple(shape), dtype=np.float32)
 
 
 def drawn(name: str, *shape: int, seed: int = 0) -> Tensor:
-    """The input `name` of a golden vector."""
+    """Draw the input `name` of a golden vector."""
     return torch.from_numpy(normal(f"input/{name}", shape, seed))
 
 
 def value(name: str, old: Tensor, *, normalised: bool, seed: int = 0) -> Tensor:
-    """The rebuilt value of one entry of a state dict, as a table of name endings (first wins)."""
+    """Rebuild one entry of a state dict, scaled by the first rule that its name matches."""
     if name.endswith(("kernel", "num_batches_tracked")):
         return old
     x = normal(name, old.shape, seed)
@@ -68,6 +68,6 @@ def rebuild(network: nn.Module, *, normalised: bool = False, seed: int = 0) -> N
 
 
 def relative_error(found: Tensor, expected: NDArray[np.float32]) -> float:
-    """Largest difference over the largest magnitude of `expected`."""
+    """Return the maximum difference over the maximum magnitude of `expected`."""
     assert tuple(found.shape) == expected.shape
     return float(np.abs(found.detach().numpy() - expected).max() / np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""Inversion: optimised codes render their images; each image goes its own way."""
+"""Inversion: optimised codes render their images, each independent of the batch."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def test_share_of_a_line_that_is_none_is_left_out() -> None:
 
 def test_too_few_pictures_are_refused() -> None:
     given = results(0.5, 0.5)
-    with pytest.raises(DataError, match="1 content faces and 6 exemplars"):
+    with pytest.raises(DataError, match="content faces: 1, exemplars: 6"):
         pair_table(replace(given, references=replace(given.references, contents=("only",))))
 
 

@@ -1,4 +1,4 @@
-"""Faces found, cropped as FFHQ crops them, and put back, on the one public photo."""
+"""Detection, the FFHQ crop and pasting back, on a photo in the public domain."""
 
 from __future__ import annotations
 

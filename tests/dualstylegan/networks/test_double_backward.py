@@ -1,4 +1,4 @@
-"""Second derivatives: R1 and path length have torch's own gradients, at a smaller price."""
+"""Second derivatives: R1 and path length have torch's gradients, at a lower cost."""
 
 from __future__ import annotations
 

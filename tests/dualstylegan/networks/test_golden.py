@@ -1,4 +1,4 @@
-"""Our networks against what the published implementation computes on the same weights."""
+"""Networks against outputs of the published implementation on the same weights."""
 
 from __future__ import annotations
 
