@@ -252,3 +252,14 @@ def test_a_missing_network_ends_the_stage_with_its_name(
     assert stopped.value.code == 2
     assert "identity.safetensors: not among the imported files" in capsys.readouterr().err
     assert not Path("data/codes/instyle.parquet").exists()
+
+
+def test_a_training_refuses_at_once_what_evaluation_would_refuse(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One face and networks of 64 px: known before the first step."""
+    with pytest.raises(SystemExit) as stopped:
+        adapt.main()
+    assert stopped.value.code == 2
+    assert "evaluate.size" in capsys.readouterr().err
+    assert not Path("data/models").exists()
