@@ -33,7 +33,7 @@ lint: $(STAMP)
 	ruff format --check .
 
 types: $(STAMP)
-	mypy --strict dualstylegan tasks flows docs examples
+	mypy --strict dualstylegan tasks flows docs examples benchmarks
 
 install: $(STAMP)
 

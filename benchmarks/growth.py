@@ -89,7 +89,7 @@ def draw_portraits(first: int, last: int) -> None:
         draw = torch.Generator().manual_seed(number)
         z = torch.randn(1, generator.style_dim, generator=draw)
         face = generator(z, truncation=0.5, size=256).clamp(-1, 1)
-        moved = torch.nn.functional.interpolate(augment(face, 1.0, draw), PORTRAIT_PX)
+        moved = torch.nn.functional.interpolate(augment(face, torch.ones(()), draw), PORTRAIT_PX)
         write_png(SOURCE / kind / f"{kind}{number:03d}.png", tensor_to_image(moved[0]))
 
 

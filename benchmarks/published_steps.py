@@ -57,14 +57,14 @@ class PublishedStructure(PublishedStep, StructureTraining):
     """Stage 2."""
 
     @property
-    def generator(self) -> Any:  # type: ignore[override]
+    def generator(self) -> Any:
         """g inside G."""
         return self.network.generator
 
     def make_pass(self, step: int, rng: torch.Generator) -> Pass:
         state = rng.get_state()
         with torch.no_grad():
-            first, second = self._draw_random_codes(self.plan.batch, rng)
+            first, second = self._draw_faces(self.plan.batch, rng)
             if step % self.plan.encoded_steps:
                 encode(self.encoder, self.generator.synthesise(second, size=self.size))
             shown = self.network(first, second, space="w_plus", size=self.size)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualstylegan.codes import refinement
@@ -140,7 +140,8 @@ def all_of_vgg16(self: VGG16, image_NCHW: Tensor, stages: int = 5) -> list[Tenso
     x = (image_NCHW - self.shift) / self.scale
     for index, stage in enumerate(self.stages):
         x = F.max_pool2d(x, 2) if index else x
-        for conv in stage:  # type: ignore[union-attr]
+        assert isinstance(stage, nn.ModuleList)
+        for conv in stage:
             x = F.relu(conv(x))
         maps.append(x)
     return maps[:stages]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Cycle, Row, alone
@@ -46,7 +47,7 @@ def transfer_rows() -> list[Row]:
 
         return alone(run)
 
-    rows = [Row(f"transfer, file to file, {px} px", lambda px=px: side(px, 0)) for px in SIZES]
+    rows = [Row(f"transfer, file to file, {px} px", partial(side, px, 0)) for px in SIZES]
     name = f"transfer, file to file, {SIZES[0]} px, {FIT_STEPS} fit steps"
     return [*rows, Row(name, lambda: side(SIZES[0], FIT_STEPS))]
 
