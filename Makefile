@@ -17,6 +17,7 @@ UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=
 .PHONY: demo test coverage lint types install
 
 demo: $(STAMP)
+	@python -m tasks.shared.sources
 	dvc --wait-for-lock repro
 	@echo "Report: $(CURDIR)/data/reports/report.html"
 

@@ -33,6 +33,7 @@ from flows.graph import Step, read_graph
 
 PARALLEL = 2
 REGISTER = "register"
+PORTRAITS = "portraits"
 IMAGE_PX = 512
 # Any: Prefect declares runners as invariant in the type of their futures.
 RUNNER: Any = ThreadPoolTaskRunner(max_workers=PARALLEL)
@@ -85,6 +86,12 @@ def run_stage(name: str, outs: tuple[str, ...], folder: str) -> None:
         text = f"### {image.name}\n\n![{name}]({data_url(image)})"
         key = "stage-" + "".join(c if c.isalnum() else "-" for c in name.lower())
         create_markdown_artifact(text, key=key, description=f"newest image of {name}")
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def check_source(folder: str) -> None:
+    """Check the folders of portraits, of which DVC does not see those that are links."""
+    run_module("tasks.shared.sources", [], Path(folder))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, retries=2, retry_delay_seconds=2)
@@ -167,6 +174,8 @@ def portrait(
     """
     project = str(Path(folder or ".").resolve())
     steps = read_graph(project, targets or ())
+    if any(step.name == PORTRAITS for step in steps):
+        check_source(project)
     futures = submit(steps, project, retries)
     states: dict[str, State[None]] = {}
     for name, future in futures.items():

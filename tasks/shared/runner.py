@@ -25,7 +25,7 @@ def load_settings() -> Settings:
     try:
         return load()
     except DualStyleGANError as error:
-        sys.exit(_explain("settings", error))
+        sys.exit(explain("settings", error))
 
 
 def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None:
@@ -50,9 +50,9 @@ def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None
             record = {"seconds": round(seconds, 3), "stage": name}
             write_json(Paths.timings / f"{name}.json", record)
     except DualStyleGANError as error:
-        sys.exit(_explain(name, error))
+        sys.exit(explain(name, error))
     except OSError as error:
-        sys.exit(_explain(name, _typed(error)))
+        sys.exit(explain(name, _typed(error)))
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted; run it again to continue", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -69,7 +69,8 @@ def _typed(error: OSError) -> OutputError:
     )
 
 
-def _explain(name: str, error: DualStyleGANError) -> int:
+def explain(name: str, error: DualStyleGANError) -> int:
+    """Print an error as one line and return the exit code of bad input."""
     print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
     return BAD_INPUT
 

@@ -1,10 +1,15 @@
-"""Source of the portraits: the user's folder or archive, and what in it is not taken."""
+"""Source of the portraits: the user's folder or archive, and what in it is not taken.
+
+`python -m tasks.shared.sources` checks the source that params.yaml names. `make demo` and the flow do
+so each time: DVC does not see a linked folder, so that adding one makes no stage stale.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,3 +118,19 @@ def _check_archive(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 def open_source(source: Path) -> Path:
     """Return the folder of a source: the source itself, or what its archive holds (DataError)."""
     return unpack(source) if source.is_file() and zipfile.is_zipfile(source) else source
+
+
+def main() -> None:
+    """Check the source's folders; exit with code 2 and one line if they are refused."""
+    from tasks.shared.runner import explain, load_settings
+
+    source = Path(load_settings().portraits.source)
+    try:
+        if not source.is_file():
+            kind_folders(source)
+    except DataError as error:
+        sys.exit(explain("portraits", error))
+
+
+if __name__ == "__main__":
+    main()

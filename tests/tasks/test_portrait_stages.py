@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -246,6 +249,18 @@ def test_a_linked_folder_is_refused_since_dvc_does_not_follow_it(project: Path) 
     Path("mine/style").symlink_to(project / "elsewhere")
     with pytest.raises(DataError, match=r"link.*portraits\.source"):
         portraits(source="mine")
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    Path("portraits").symlink_to("mine")
+    told = subprocess.run(
+        [sys.executable, "-m", "tasks.shared.sources"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 2
+    assert "a link to a folder" in told.stderr
+    assert told.stderr.count("\n") == 1
     Path("mine/style").unlink()
     Path("mine/style").mkdir()
     Path("mine/style/one.jpg").symlink_to(project / "elsewhere/one.jpg")
