@@ -1,4 +1,4 @@
-"""Stage `register`: the run in MLflow, the model in its registry, and who is champion."""
+"""Stage `register`: a run and a version in MLflow, and the alias of the champion."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, sha256_file, write_json
+from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.portrait.config import (
+    ENCODER_FILE,
+    STYLES_FILE,
+    THUMBNAILS,
+    read_config,
+    thumbnail_file,
+)
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Register, Settings
 from tasks.shared.tracking import connect, flat, log_facts, training_run
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 SERVING = Path(__file__).parent / "serving" / "model.py"
 CORE = Path(__file__).parents[1] / "dualstylegan"
 CHAMPION = "champion"
+EXAMPLE_PX = 256
 DIGEST = "content_sha256"
-# By hand: what pip says it installed (`torch==2.13.0+cpu`) is not to be had everywhere.
+# Listed here: the versions that pip reports (`torch==2.13.0+cpu`) are not available everywhere.
 REQUIREMENTS = (
     "dlib-bin",
     "numpy",
@@ -37,7 +47,7 @@ REQUIREMENTS = (
 
 
 def content_digest(*places: Path) -> str:
-    """Digest of files and folders, by name and content."""
+    """Return a digest of files and folders, by name and content."""
     digest = hashlib.sha256()
     for place in places:
         files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
@@ -47,16 +57,16 @@ def content_digest(*places: Path) -> str:
 
 
 def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register) -> bool:
-    """Whether new measures beat the holder's: the measure improves, and the guard holds.
+    """Return True if the new measures beat the champion's: the measure improves, the guard holds.
 
-    A holder without the measure is beaten.
+    A champion without the measure is beaten.
 
     Raises:
         DataError: the new measures lack the one that decides.
     """
     if rule.measure not in new:
         raise DataError(
-            "the measure that decides was not taken",
+            "the deciding measure is missing",
             file=Paths.metrics,
             value=rule.measure,
             limit=", ".join(sorted(new)),
@@ -73,7 +83,7 @@ def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register
 
 
 def measures() -> dict[str, float]:
-    """metrics.json as flat numbers: NAME, NAME.low, NAME.high."""
+    """Return metrics.json as flat numbers: NAME, NAME.low, NAME.high."""
     found: dict[str, float] = {}
     for name, figure in read_json(Paths.metrics).items():
         found[name] = float(figure["value"])
@@ -82,14 +92,14 @@ def measures() -> dict[str, float]:
 
 
 def requirements() -> list[str]:
-    """Exact versions of what serving needs, without local labels such as `+cpu`."""
+    """Return exact versions of what serving needs, without local labels such as `+cpu`."""
     from importlib.metadata import version
 
     return [f"{name}=={version(name).split('+')[0]}" for name in REQUIREMENTS]
 
 
 def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: str) -> str:
-    """A run with parameters and measures above those of its trainings; returns its id."""
+    """Log a run with parameters and measures, parent of its trainings' runs; return its id."""
     run = client.create_run(experiment, run_name=digest[:12], tags={DIGEST: digest})
     name = str(run.info.run_id)
     log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
@@ -105,7 +115,7 @@ def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: s
 
 
 def signature() -> Any:
-    """What the served model takes and gives."""
+    """Return the signature of the served model."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -122,17 +132,23 @@ def signature() -> Any:
     return ModelSignature(Schema(given), Schema([ColSpec("string")]))
 
 
-def example() -> dict[str, str]:
-    """A row that the served model takes: one of its own thumbnails, in that style."""
-    pictures = sorted((Paths.portrait / "thumbnails").glob("*.png"))
-    if not pictures:
-        return {"image": "", "style": ""}
-    text = base64.b64encode(pictures[0].read_bytes()).decode()
-    return {"image": text, "style": pictures[0].stem}
+def example() -> pd.DataFrame:
+    """Return a row that the served model takes: a thumbnail, which is aligned, in its own style."""
+    import pandas as pd
+
+    config = read_config(Paths.portrait)
+    size = min(EXAMPLE_PX, config.network.generator.resolution)
+    thumbnails = Paths.portrait / THUMBNAILS
+    for style in config.styles:
+        path = thumbnails / thumbnail_file(style)
+        if path.is_file():
+            text = base64.b64encode(path.read_bytes()).decode()
+            return pd.DataFrame([{"image": text, "style": style, "size": size, "align": False}])
+    raise DataError("no thumbnail of any style", file=thumbnails, fix="run `dvc repro package`")
 
 
 def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> str:
-    """Log the pyfunc model under a run and register it; returns the version."""
+    """Log the pyfunc model under a run and register it; return the version."""
     import mlflow
 
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run):
@@ -154,20 +170,37 @@ def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> 
 
 
 def champion(client: MlflowClient, model: str) -> Any | None:
-    """The version that holds the alias, if any."""
+    """Return the version that holds the alias, if its files are there."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(model, CHAMPION)
+        version = client.get_model_version_by_alias(model, CHAMPION)
     except MlflowException:
         return None
+    return version if has_files(client, version) else None
+
+
+def has_files(client: MlflowClient, version: Any) -> bool:
+    """Return True unless the files of a version on this machine's disk are gone."""
+    from urllib.parse import unquote, urlsplit
+
+    location = str(client.get_model_version_download_uri(version.name, version.version))
+    if urlsplit(location).scheme not in ("", "file"):
+        return True
+    folder = Path(unquote(urlsplit(location).path))
+    portrait = folder / "artifacts" / Paths.portrait.name
+    needed = [portrait / name for name in (CONFIG_FILE, MODEL_FILE, ENCODER_FILE, STYLES_FILE)]
+    return all(path.is_file() for path in (folder / "MLmodel", *needed))
 
 
 def register(settings: Settings) -> dict[str, Any]:
     """Track, register and perhaps promote the packaged model; the same content only once.
 
+    A version whose files are gone, as in a project that was copied without them, does not count:
+    it is logged again, and does not stay champion.
+
     Returns:
-        What registration.json says.
+        Content of registration.json.
 
     Raises:
         DataError: the model or its measures are missing.
@@ -179,7 +212,7 @@ def register(settings: Settings) -> dict[str, Any]:
     if not client.search_registered_models(f"name = '{rule.model}'"):
         client.create_registered_model(rule.model)
     versions = client.search_model_versions(f"name = '{rule.model}'")
-    known = [v for v in versions if v.tags.get(DIGEST) == digest]
+    known = [v for v in versions if v.tags.get(DIGEST) == digest and has_files(client, v)]
     if known:
         version, run = str(known[0].version), str(known[0].run_id)
     else:
@@ -203,7 +236,7 @@ def register(settings: Settings) -> dict[str, Any]:
 
 
 def ensure(settings: Settings) -> None:
-    """Register what a pull has brought, in a store that does not know it; writes no file of DVC's.
+    """Register a pulled model in a store that lacks it; write no output of DVC's.
 
     Raises:
         DataError: the model or its measures are missing.
@@ -213,7 +246,7 @@ def ensure(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`python -m tasks.register [--ensure]`."""
+    """Run `python -m tasks.register [--ensure]`."""
     import sys
 
     from tasks.shared.runner import load_settings, run_stage

@@ -24,6 +24,11 @@ LossWeight = Annotated[float, Field(ge=0, le=100)]
 
 SIZE_LIMITS = (64, 1024)
 
+# Files of a model folder beside config.json and model.safetensors.
+ENCODER_FILE = "encoder.safetensors"
+STYLES_FILE = "styles.safetensors"
+THUMBNAILS = "thumbnails"
+
 
 class TransferDefaults(ClosedSchema):
     """Settings of `transfer` where the caller gives none: the same from every entry point."""
@@ -118,3 +123,8 @@ def check_new_name(config: PortraitConfig, name: str) -> None:
         raise SettingsError("a style needs a name", value=repr(name), fix="give it a name")
     if safe_name(name) in config.styles:
         raise SettingsError("a style of this name exists", value=name, fix="give another name")
+
+
+def thumbnail_file(name: str) -> str:
+    """Return the file name of a style's thumbnail."""
+    return f"{safe_name(name)}.jpg"

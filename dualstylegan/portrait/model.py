@@ -19,11 +19,18 @@ from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
-from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
-from dualstylegan.portrait.config import PortraitConfig, check_options, read_config
+from dualstylegan.portrait.config import (
+    ENCODER_FILE,
+    STYLES_FILE,
+    THUMBNAILS,
+    PortraitConfig,
+    check_options,
+    read_config,
+    thumbnail_file,
+)
 from dualstylegan.portrait.face_weights import (
     FACE_FILES,
     FOLDER,
@@ -39,10 +46,7 @@ if TYPE_CHECKING:
     from dualstylegan.networks.generator import Generator
     from dualstylegan.networks.vgg import LPIPS
 
-ENCODER_FILE = "encoder.safetensors"
-STYLES_FILE = "styles.safetensors"
 CARD_FILE = "MODEL_CARD.md"
-THUMBNAILS = "thumbnails"
 
 
 class PortraitModel:
@@ -396,11 +400,6 @@ def channels_last(network: nn.Module) -> nn.Module:
     """Lay the weights out channels last, as convolutions use them; return the network."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
-
-
-def thumbnail_file(name: str) -> str:
-    """Return the file name of a style's thumbnail."""
-    return f"{safe_name(name)}.jpg"
 
 
 def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""Models of the MLflow registry, and the project's own, as folders: the command line's plug-ins."""
+"""Plug-ins of the command line: folders of registered models and of the project's own model."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from pathlib import Path
 from dualstylegan.errors import CheckpointError
 from tasks.shared.paths import PROJECT, Paths
 
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+REGISTRY_FIX = "register it with `dvc repro register`, or set MLFLOW_TRACKING_URI"
 
 
 def fetch(address: str) -> Path:
     """Fetch a registered model and return the folder of the portrait model inside.
 
     Args:
-        address: `models:/NAME@alias` or `models:/NAME/VERSION` of the MLflow registry
-            (MLFLOW_TRACKING_URI, by default mlflow.db here).
+        address: `models:/NAME@alias` or `models:/NAME/VERSION` of the MLflow registry:
+            MLFLOW_TRACKING_URI, else mlflow.db here, else that of the project's folder.
 
     Raises:
-        CheckpointError: the registry has no such model, or it holds no portrait model.
+        CheckpointError: there is no registry, it has no such model, or that is no portrait model.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from tasks.shared.tracking import DATABASE, open_store
+
+    project = Path() if DATABASE.is_file() else PROJECT
+    if "MLFLOW_TRACKING_URI" not in os.environ and not (project / DATABASE).is_file():
+        raise CheckpointError("no model registry", file=project / DATABASE, fix=REGISTRY_FIX)
+    store = open_store(project)
     import mlflow
 
-    if "MLFLOW_TRACKING_URI" not in os.environ:
-        mlflow.set_tracking_uri(DEFAULT_TRACKING_URI)
     try:
         fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
-    except mlflow.exceptions.MlflowException as error:
+    except (mlflow.exceptions.MlflowException, OSError) as error:
         raise CheckpointError(
-            "the registry does not give this model",
-            value=address,
-            limit=mlflow.get_tracking_uri(),
-            fix="register it with `dvc repro register`, or set MLFLOW_TRACKING_URI",
+            "the registry does not give this model", value=address, limit=store, fix=REGISTRY_FIX
         ) from error
     return portrait_folder(fetched)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
 
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
+SQLITE = "sqlite:///"
+# Columns of MLflow's schema that hold locations of artifacts.
+LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 BATCH = 900  # MLflow takes at most 1000 metrics a call
 FLUSH_SECONDS = 5.0
 RUN_FILE = "run.json"
@@ -33,26 +44,77 @@ QUIET = {
 }
 
 
-def connect(experiment: str) -> tuple[MlflowClient, str]:
-    """Return a client of the tracking store and the experiment's id, both created if missing.
+def open_store(project: Path = Path()) -> str:
+    """Point MLflow at its store and return the address.
 
-    MLFLOW_TRACKING_URI overrides the default, mlflow.db in the working folder.
+    MLFLOW_TRACKING_URI, where set, takes the place of the project's own mlflow.db. A database that
+    was moved or copied with its project still names the artifacts of the old folder; it is brought
+    up to date, so that nothing is read from or written into the original.
+
+    Args:
+        project: folder with mlflow.db and mlartifacts.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import mlflow
 
-    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DATABASE.resolve()}"
+    own = (project / DATABASE).resolve()
+    given = os.environ.get("MLFLOW_TRACKING_URI")
+    address = given or f"{SQLITE}{own}"
+    if address.startswith(SQLITE) and Path(address.removeprefix(SQLITE)).resolve() == own:
+        adopt_artifacts(own, (project / ARTIFACTS).resolve().as_uri())
     mlflow.set_tracking_uri(address)
+    if not given:
+        # MLflow sets the variable, which would pass for the user's in another project
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return address
+
+
+def adopt_artifacts(database: Path, home: str) -> None:
+    """Replace the artifact root of another project folder by `home` wherever a store names it.
+
+    Other locations, such as those of an object store, stay. MLflow has no call for this.
+
+    Args:
+        database: MLflow's sqlite file; may be missing.
+        home: file URI of the project's artifact folder.
+    """
+    if not database.is_file():
+        return
+    with closing(sqlite3.connect(database, timeout=60)) as store, store:
+        columns = [
+            (table, column)
+            for table, column in LOCATIONS
+            if column in {row[1] for row in store.execute(f"PRAGMA table_info({table})")}
+        ]
+        if LOCATIONS[0] not in columns:
+            return
+        roots = [row[0] for row in store.execute("SELECT artifact_location FROM experiments")]
+        for root in {root for root in roots if root and root != home}:
+            if not (root.startswith("file:") and root.endswith(f"/{ARTIFACTS}")):
+                continue
+            for table, column in columns:
+                store.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    (home, len(root) + 1, root, len(root) + 1, f"{root}/"),
+                )
+
+
+def connect(experiment: str) -> tuple[MlflowClient, str]:
+    """Return a client of the tracking store and the experiment's id; make either if missing."""
+    address = open_store()
+    import mlflow
+
     client = mlflow.MlflowClient()
-    existing = client.get_experiment_by_name(experiment)
-    if existing is not None:
-        mlflow.set_experiment(experiment)
-        return client, str(existing.experiment_id)
-    location = ARTIFACTS.resolve().as_uri() if address.startswith("sqlite") else None
-    created = client.create_experiment(experiment, artifact_location=location)
+    known = client.get_experiment_by_name(experiment)
+    if known is None:
+        root = ARTIFACTS.resolve().as_uri() if address.startswith("sqlite") else None
+        identity = str(client.create_experiment(experiment, artifact_location=root))
+    else:
+        identity = str(known.experiment_id)
     mlflow.set_experiment(experiment)
-    return client, str(created)
+    return client, identity
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

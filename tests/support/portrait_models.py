@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.io.images import image_to_tensor
+from dualstylegan.io.images import image_to_tensor, thumbnail
 from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
@@ -42,7 +42,7 @@ def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
         encoder,
         StyleLibrary(STYLE_NAMES, torch.randn(shape), torch.randn(shape)),
         card="# A card\n",
-        thumbnails={"stone": b"picture"},
+        thumbnails={"stone": thumbnail(Image.linear_gradient("L"), 64)},
     )
 
 
