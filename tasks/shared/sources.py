@@ -1,7 +1,7 @@
 """Source of the portraits: the user's folder or archive, and what in it is not taken.
 
-`python -m tasks.shared.sources` checks the source that params.yaml names. `make demo` and the flow do
-so each time: DVC does not see a linked folder, so that adding one makes no stage stale.
+`python -m tasks.shared.sources` checks the source that params.yaml names. `make demo` and the flow
+do so each time: DVC does not see a linked folder, so that adding one makes no stage stale.
 """
 
 from __future__ import annotations
