@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dualstylegan import cli
+from dualstylegan.errors import OutputError
+from dualstylegan.io.files import atomic_write
+from tests.support.portrait_models import tiny_model
+
+MAIN = "from dualstylegan.cli import main; main()"
 
 
 def run_code(code: str) -> tuple[str, float]:
@@ -43,3 +56,95 @@ def test_the_package_exports_what_people_use_on_first_use() -> None:
     )
     homes = [f"dualstylegan.portrait.{name}" for name in ("model", "styles", "add_style")]
     assert run_code(code)[0].split() == homes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a photo and a model of 256 px."""
+    root = tmp_path_factory.mktemp("work")
+    Image.linear_gradient("L").convert("RGB").save(root / "photo.png")
+    tiny_model(resolution=256).save_pretrained(root / "model")
+    (root / "taken.png").mkdir()
+    (root / "file").touch()
+    return root
+
+
+GOOD = {"photo": "photo.png", "--style": "stone", "-o": "out.png", "-m": "model"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"photo": "missing.jpg"}, "missing.jpg: no such image file"),
+        ({"photo": "model"}, "no such image file"),
+        ({"--style": "stoned"}, "did you mean stone?"),
+        ({"-m": "nowhere"}, "nowhere: no portrait model"),
+        ({"-o": "out.bmp"}, "not a format for results"),
+        ({"-o": "taken.png"}, "a folder, not a file"),
+        ({"-o": "file/out.png"}, "cannot be written"),
+        ({"-o": "/proc/none/out.png"}, "cannot be written"),
+        ({"-o": "/dev/null"}, "not a format for results"),
+        ({"-o": f"{'x' * 300}.png"}, "give a shorter name"),
+        ({"--size": "300"}, "256, 512 or 1024"),
+        ({"--size": "512"}, "the size exceeds the model's resolution"),
+        ({"--structure": "2"}, "structure is out of bounds"),
+        ({"--structure": "much"}, "--structure"),
+        ({"--fit-steps": "-1"}, "fit_steps is out of bounds"),
+        ({"--nosuch": "1"}, "--nosuch"),
+    ],
+)
+def test_faults_of_a_request_are_told_before_torch_is_loaded(
+    folder: Path, changes: dict[str, str], said: str
+) -> None:
+    given = GOOD | changes
+    arguments = ["transfer", given.pop("photo")]
+    for name, value in given.items():
+        arguments += [name, value]
+    code = (
+        f"import os, sys; os.chdir({str(folder)!r}); sys.argv = ['dualstylegan', *{arguments!r}]\n"
+        "import atexit; atexit.register(lambda: print('torch' in sys.modules))\n" + MAIN
+    )
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout.split() == ["False"]
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.8  # 0.33 s
+    assert not (folder / "out.png").exists()
+
+
+def test_a_result_that_cannot_be_written_is_saved_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that has run full during the work."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    image = Image.linear_gradient("L").convert("RGB")
+    with pytest.raises(OutputError, match="the result is in") as caught:
+        cli._write(Path("/proc/none/out.png"), image)
+    (saved,) = tmp_path.glob("*/result.png")
+    assert str(saved) in str(caught.value)
+    assert Image.open(saved).tobytes() == image.tobytes()
+
+
+def test_styles_are_listed_with_their_labels(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "model/config.json").read_text())
+    with atomic_write(tmp_path / "config.json") as handle:
+        handle.write(json.dumps(config | {"labels": {"stone": "Stein #1"}}).encode())
+    code = f"import sys; sys.argv = ['x', 'styles', {str(tmp_path)!r}]\n" + MAIN
+    lines = run_code(code)[0].splitlines()
+    assert lines[0] == "amber-fox"
+    assert lines[-1] == "stone\tStein #1"
+
+
+def test_a_gpu_that_is_not_there_is_told_in_a_line(folder: Path) -> None:
+    arguments = ["transfer", "photo.png", "-m", "model", "--style", "stone", "-o", "gpu.png"]
+    code = f"import sys; sys.argv = ['x', *{arguments!r}, '--device', 'cuda:9']\n" + MAIN
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "no such GPU" in done.stderr
