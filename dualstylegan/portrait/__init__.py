@@ -1,1 +1,1 @@
-"""The portrait model: a photo and the name of a style in, the restyled portrait out."""
+"""Portrait model: transfer, styles, and styles added at run time."""

@@ -5,6 +5,7 @@ Reading it imports no torch, so that a command can check a request before any ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -128,3 +129,17 @@ def check_new_name(config: PortraitConfig, name: str) -> None:
 def thumbnail_file(name: str) -> str:
     """Return the file name of a style's thumbnail."""
     return f"{safe_name(name)}.jpg"
+
+
+def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Read the thumbnails of a model folder by style name.
+
+    Folders made before names were safe have them under the names as they are.
+    """
+    found = {}
+    for name in names:
+        for file in (thumbnail_file(name), f"{name}.jpg"):
+            if (folder / THUMBNAILS / file).is_file():
+                found[name] = (folder / THUMBNAILS / file).read_bytes()
+                break
+    return found

@@ -5,7 +5,6 @@ Legend of shape suffixes: N image, S style, L row, D style width, C channel, H h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from dualstylegan.portrait.config import (
     PortraitConfig,
     check_options,
     read_config,
+    read_thumbnails,
     thumbnail_file,
 )
 from dualstylegan.portrait.face_weights import (
@@ -400,20 +400,6 @@ def channels_last(network: nn.Module) -> nn.Module:
     """Lay the weights out channels last, as convolutions use them; return the network."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
-
-
-def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Read the thumbnails of a model folder by style name.
-
-    Folders made before names were safe have them under the names as they are.
-    """
-    found = {}
-    for name in names:
-        for file in (thumbnail_file(name), f"{name}.jpg"):
-            if (folder / THUMBNAILS / file).is_file():
-                found[name] = (folder / THUMBNAILS / file).read_bytes()
-                break
-    return found
 
 
 def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:

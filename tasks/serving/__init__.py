@@ -1,1 +1,1 @@
-"""Registered models: served by MLflow, and fetched for the command line."""
+"""Registered models: served by MLflow, fetched for the command line."""

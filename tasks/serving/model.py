@@ -1,7 +1,8 @@
-"""The model as MLflow serves it: models from code, so that no pickle is written or read.
+"""Portrait model as MLflow serves it: a model from code, so that no pickle is written or read.
 
-MLflow runs this file to build the model. In: columns `image` (PNG or JPEG in base64) and `style`;
-optional `structure`, `color` (0 to 1), `preserve_color`, `size` (pixels). Out: PNG in base64.
+MLflow runs this file to build the model. Input: columns `image` (PNG or JPEG in base64) and `style`;
+optional `structure`, `color` (0 to 1), `preserve_color`, `size` (pixels), `align`, `fit_steps`.
+Output: PNG in base64.
 """
 
 from __future__ import annotations
@@ -51,15 +52,15 @@ class ServedPortraits(PythonModel):
         for name in ("size", "fit_steps"):
             if name in options:
                 options[name] = int(options[name])
-        picture = self.model.transfer(decode(row["image"]), str(row["style"]), **options)
-        return encode(picture)
+        image = self.model.transfer(decode(row["image"]), str(row["style"]), **options)
+        return encode(image)
 
 
 def decode(text: str) -> Image.Image:
-    """A base64 picture, read with the checks of any file.
+    """Read an image in base64 with the checks of any file.
 
     Raises:
-        ImageError: it is no picture.
+        ImageError: not base64, or not an image.
     """
     import tempfile
 
@@ -75,10 +76,10 @@ def decode(text: str) -> Image.Image:
         return read_image(Path(handle.name))
 
 
-def encode(picture: Image.Image) -> str:
-    """A picture as PNG in base64."""
+def encode(image: Image.Image) -> str:
+    """Return an image as PNG in base64."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -27,14 +27,12 @@ from tasks.shared.tensors import Tensors, Tick, cached_tensors
 
 # Raised by whoever changes how a style is added, so that no older code is taken for a new one.
 VERSION = 1
-# Seconds differ from run to run: they are no output of a stage, and stand beside its times.
-WORKING_NAME = "added"
 
 
 def add_styles(
     model: PortraitModel, portraits: Sequence[Portrait], plan: AddStyleSettings, profile: Profile
 ) -> PortraitModel:
-    """The model with the portraits as styles of their names; each is added once.
+    """Return the model with the portraits as styles of their names; each is added once.
 
     Args:
         model: packaged.
@@ -57,13 +55,13 @@ def add_styles(
         def told(what: str, done: int, total: int) -> None:
             tick(done + (plan.invert_steps if what == "refinement" else 0))
 
-        _, image = portraits[index]
+        name, image = portraits[index]
         styles = add_style(
-            model, WORKING_NAME, image, align=False, settings=plan, progress=told
+            model, name, image, align=False, settings=plan, progress=told
         ).model.styles
         return {
-            "extrinsic": styles.extrinsic_of([WORKING_NAME]),
-            "intrinsic": styles.intrinsic_of([WORKING_NAME]),
+            "extrinsic": styles.extrinsic_of([name]),
+            "intrinsic": styles.intrinsic_of([name]),
             "seconds": torch.tensor([time.monotonic() - start]),
         }
 

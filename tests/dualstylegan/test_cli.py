@@ -1,4 +1,4 @@
-"""The command `dualstylegan`: light to start, whatever it is asked."""
+"""Command `dualstylegan`: start-up cost, and faults of a request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAIN = "from dualstylegan.cli import main; main()"
 
 
 def run_code(code: str) -> tuple[str, float]:
-    """What a fresh interpreter prints, and its CPU-seconds: other work says nothing of ours."""
+    """Run a fresh interpreter; return what it prints and its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -42,7 +42,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
 
 
 def test_importing_the_package_costs_next_to_nothing() -> None:
-    """Beside torch's own import, which it leaves to whoever needs a network."""
+    """Compare with the import of torch, which the package leaves to its first user."""
     python, torch = run_code("pass")[1], run_code("import torch")[1]
     assert run_code("import dualstylegan")[1] - python < 0.1 * (torch - python)
 
@@ -60,7 +60,7 @@ def test_the_package_exports_what_people_use_on_first_use() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a photo and a model of 256 px."""
+    """Folder with a photo and a model of 256 px."""
     root = tmp_path_factory.mktemp("work")
     Image.linear_gradient("L").convert("RGB").save(root / "photo.png")
     tiny_model(resolution=256).save_pretrained(root / "model")
@@ -118,7 +118,7 @@ def test_faults_of_a_request_are_told_before_torch_is_loaded(
 def test_a_result_that_cannot_be_written_is_saved_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a disk that has run full during the work."""
+    """Write to a folder that vanished during the work."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     image = Image.linear_gradient("L").convert("RGB")

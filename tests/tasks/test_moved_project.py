@@ -1,4 +1,4 @@
-"""A project folder that is moved or copied keeps its registry, and leaves the original alone."""
+"""Moved and copied project folders: the registry works, the original is left alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def original(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project of the test's own: moved once already."""
+    """Project of the test's own, a copy."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     root = Path(shutil.copytree(registered, tmp_path / "one"))
     monkeypatch.chdir(root)

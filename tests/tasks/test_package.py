@@ -1,4 +1,4 @@
-"""What goes into the model folder: styles with both codes, a card that names every origin."""
+"""Content of the model folder: styles with both codes, a card that names every origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registering: one version per content, the alias moves only to the better, and it is served."""
+"""Registration: one version per content, the alias on the best, and serving."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def serve_one(folder: Path) -> Image.Image:
-    """Post a picture to `mlflow models serve` and give back its answer."""
+    """Post an image to `mlflow models serve` and return its answer."""
     port = free_port()
     buffer = io.BytesIO()
     Image.linear_gradient("L").convert("RGB").save(buffer, "PNG")

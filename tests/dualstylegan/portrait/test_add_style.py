@@ -1,4 +1,4 @@
-"""A new exemplar without training: it becomes a style, the others stay what they were."""
+"""Add a style without training; the other styles do not change."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_portrait_becomes_a_style(model: PortraitModel, tmp_path: Path) -> Non
 
 
 def test_a_saved_model_takes_its_weights_with_it(model: PortraitModel, tmp_path: Path) -> None:
-    """A style can be added to a folder that was made from a folder, with nothing else there."""
+    """Add a style to a model saved from a saved model, with no other weights at hand."""
     model.save_pretrained(tmp_path / "first")
     first = PortraitModel.from_pretrained(tmp_path / "first")
     first.save_pretrained(tmp_path / "second")

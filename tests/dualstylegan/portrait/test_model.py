@@ -1,4 +1,4 @@
-"""The portrait model: what goes in and out, and that its folder brings back the same bits."""
+"""Portrait model: inputs, outputs, and a folder that restores the same bits."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_transfer_gives_a_picture_of_the_size_asked_for(
 
 
 def test_transfer_that_preserves_colour_takes_the_colour_rows_of_the_photo() -> None:
-    """The rendering of the exemplar's structure rows with the face's own colour rows."""
+    """Expect the rendering of the exemplar's structure rows and the face's own colour rows."""
     small = tiny_model(resolution=64)
     rows = small.generator.structure_rows
     face = small.fit(centre_square(photo()))
@@ -162,7 +162,7 @@ def test_size_beyond_the_generator_is_refused(model: PortraitModel) -> None:
 def test_a_folder_without_weights_says_what_to_do(
     folder: Path, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As folders are that were made before models held their weights."""
+    """Load a folder made before models held their weights."""
     monkeypatch.delenv("DUALSTYLEGAN_WEIGHTS", raising=False)
     loaded = PortraitModel.from_pretrained(folder)
     with pytest.raises(WeightsError, match=r"no faces/.*DUALSTYLEGAN_WEIGHTS"):

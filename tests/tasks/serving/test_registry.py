@@ -1,4 +1,4 @@
-"""Models of a registry reach the command line as folders."""
+"""Registered models as folders for the command line."""
 
 from __future__ import annotations
 

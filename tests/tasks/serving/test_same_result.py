@@ -1,4 +1,4 @@
-"""One photo, one style, one model: every entry point gives the same image, to the bit.
+"""Equality of all entry points to the bit, for one photo, one style and one model.
 
 The model is packaged as the pipeline does it, from the embedded networks with two styles of random
 codes, in a project that lies in a temporary folder. Commands run in processes of their own whose
@@ -52,7 +52,7 @@ print(text)
 
 @dataclass(frozen=True)
 class Built:
-    """A project with a registered model, its settings, a photo and the image that Python makes."""
+    """Project with a registered model, its settings, a photo and the image that Python makes."""
 
     root: Path
     settings: Settings
