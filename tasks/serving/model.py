@@ -1,6 +1,6 @@
 """Portrait model as MLflow serves it: a model from code, so that no pickle is written or read.
 
-MLflow runs this file to build the model. Input: columns `image` (PNG or JPEG in base64) and `style`;
+MLflow runs this file to build the model. Input: columns `image` (PNG or JPEG, base64) and `style`;
 optional `structure`, `color` (0 to 1), `preserve_color`, `size` (pixels), `align`, `fit_steps`.
 Output: PNG in base64.
 """
