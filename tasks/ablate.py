@@ -1,6 +1,6 @@
-"""Stage `ablate`: stage 3 without its parts, one at a time, measured alike and side by side.
+"""Stage `ablate`: stage 3 with one part left out at a time, measured on the same faces and styles.
 
-Nine trainings take nine times as long as one: with `ablate.steps: 0` there are none.
+It runs nine trainings, unless `ablate.steps` is 0.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.training import run_plan
 
-KEPT = Paths.cache / "ablate"
+CACHE = Paths.cache / "ablate"
 
 
 def without(ablation: Ablation, pairs: TrainingPairs) -> TrainingPairs:
-    """The pairs that an ablation learns from."""
+    """Return the training pairs of an ablation."""
     return pairs if ablation.pairs else replace(pairs, intrinsic_NLD=pairs.extrinsic_NLD)
 
 
 def trained(
     ablation: Ablation, settings: Settings, networks: NetworkSet, pairs: TrainingPairs
 ) -> DualStyleGAN:
-    """Stage 3 under an ablation, from data/cache if it was trained before.
+    """Train stage 3 under an ablation, or load it from data/cache.
 
-    All have the settings of the stage `finetune`, `ablate.steps` steps, fixed lambdas and no choice
-    of checkpoints, so that they differ in what is left out and in nothing else.
+    All ablations use the settings of the stage `finetune` with `ablate.steps` steps, fixed lambdas
+    and the last checkpoint, so that they differ only in the part that is left out.
     """
     fixed = {"steps": settings.ablate.steps, "identity_goal": 0.0, "check_steps": 0}
     chosen = settings.finetune.model_copy(update=fixed | dict(ablation.weights))
@@ -60,28 +60,28 @@ def trained(
     )
     own_pairs = without(ablation, pairs)
     training, fingerprint = style_training(profile, chosen, networks, network, own_pairs)
-    kept = KEPT / f"{fingerprint[:16]}.safetensors"
-    if not kept.is_file():
+    cached = CACHE / f"{fingerprint[:16]}.safetensors"
+    if not cached.is_file():
         runtime = settings.runtime
         plan = run_plan(
             profile, chosen, runtime.save_seconds, runtime.picture_steps.finetune, fingerprint
         )
         show = step_progress(ablation.name, plan.steps)
-        state = KEPT / f"{fingerprint[:16]}.state"
+        state = CACHE / f"{fingerprint[:16]}.state"
         trainer = Trainer(training, plan, state, show)
         trainer.run()
-        save_tensors(kept, trainer.averaged_state())
+        save_tensors(cached, trainer.averaged_state())
         state.unlink(missing_ok=True)
-    network.load_state_dict(load_tensors(kept))
+    network.load_state_dict(load_tensors(cached))
     return freeze(network)
 
 
 def refined(
     model: PortraitModel, eval_set: EvalSet, exemplar_SCHW: Tensor, settings: Settings
 ) -> EvalSet:
-    """The eval_set with its extrinsic codes tuned on a model, as the stage `refine` does it."""
+    """Refine the extrinsic codes of an evaluation set on a model, as the stage `refine` does."""
     chosen = settings.refine
-    found = refine(
+    refinement = refine(
         model.network,
         place(load_perceptual(Paths.weights), settings.profile, model.device),
         exemplar_SCHW,
@@ -91,54 +91,56 @@ def refined(
         structure_rate=chosen.structure_rate,
         color_rate=chosen.color_rate,
     )
-    return replace(eval_set, extrinsic_SLD=found.latents[0].detach())
+    return replace(eval_set, extrinsic_SLD=refinement.latents[0].detach())
 
 
-def measured(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
-    """Every ablation with its figures and pictures, the complete method first; and the eval_set."""
+def run_ablations(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
+    """Train and measure every ablation, the complete method first; also return the eval set."""
     plan = evaluate.plan_of(settings)
     packaged, eval_set = open_eval_set(settings.ablate, settings)
     networks = open_networks(settings.profile)
     pairs = TrainingPairs.read(settings.profile, packaged.device)
-    places = [pairs.portraits.names.index(name) for name in eval_set.styles]
+    indices = [pairs.portraits.names.index(name) for name in eval_set.styles]
     extractor = evaluate.open_extractor(plan, packaged.device)
-    entries: list[MethodResult] = []
+    measured: list[MethodResult] = []
 
-    def measure(name: str, model: PortraitModel, shown: EvalSet) -> None:
+    def measure(name: str, model: PortraitModel, ablated_set: EvalSet) -> None:
         method = {name: dualstylegan(model, plan.size)}
-        natural = render_natural(model, shown, plan)
-        entries.extend(measure_methods(method, shown, natural, extractor, plan, progress_by_name()))
+        natural = render_natural(model, ablated_set, plan)
+        measured.extend(
+            measure_methods(method, ablated_set, natural, extractor, plan, progress_by_name())
+        )
 
     for ablation in ABLATIONS:
         own_pairs = without(ablation, pairs)
         network = trained(ablation, settings, networks, pairs)
         network = place(network, settings.profile, packaged.device)
         model = PortraitModel(packaged.config, network, packaged.encoder, packaged.styles)
-        shown = replace(
+        ablated_set = replace(
             eval_set,
-            intrinsic_SLD=own_pairs.intrinsic_NLD[places],
-            extrinsic_SLD=own_pairs.extrinsic_NLD[places],
+            intrinsic_SLD=own_pairs.intrinsic_NLD[indices],
+            extrinsic_SLD=own_pairs.extrinsic_NLD[indices],
         )
-        measure(ablation.name, model, shown)
+        measure(ablation.name, model, ablated_set)
         if ablation is COMPLETE:
-            images = own_pairs.portraits.images(places)
-            measure(REFINED, model, refined(model, shown, images, settings))
-    return entries, eval_set
+            images = own_pairs.portraits.images(indices)
+            measure(REFINED, model, refined(model, ablated_set, images, settings))
+    return measured, eval_set
 
 
 def ablate(settings: Settings) -> None:
-    """Make data/reports/ablations: figures and pictures, none where no steps are set."""
+    """Write data/reports/ablations; it is empty if `ablate.steps` is 0."""
     steps = settings.ablate.steps
     if not steps:
         with atomic_directory(Paths.ablations) as out:
             write_json(out / FACTS, {"lede": "", "pairs": [], "rows": []})
         return
-    entries, eval_set = measured(settings)
+    measured, eval_set = run_ablations(settings)
     lede = (
-        f"Stage 3 for {steps} steps without one part of the method at a time, on the same faces "
-        "and exemplars, with fixed lambdas and without refinement but where it is named."
+        f"Stage 3 trained for {steps} steps with one part of the method left out at a time, on the "
+        "same faces and exemplars, with fixed lambdas and without refinement unless named."
     )
-    write_board(Paths.ablations, entries, eval_set, lede)
+    write_board(Paths.ablations, measured, eval_set, lede)
 
 
 def main() -> None:

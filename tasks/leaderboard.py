@@ -1,6 +1,6 @@
-"""Stage `leaderboard`: the model beside simpler methods, measured alike.
+"""Stage `leaderboard`: comparison of the model with simpler methods.
 
-DualStyleGAN's pictures are those of the stage `evaluate`; the others get the same faces, codes,
+DualStyleGAN's images come from the stage `evaluate`. The other methods use the same faces, codes,
 exemplars and g'.
 """
 
@@ -38,13 +38,13 @@ OURS = "DualStyleGAN"
 def methods(
     model: PortraitModel, ours: Renderings, settings: Settings
 ) -> dict[str, RestyleMethod | Renderings]:
-    """DualStyleGAN and everything it is compared with."""
+    """Return DualStyleGAN's images and the methods it is compared with, by name."""
     profile, chosen, size = settings.profile, settings.leaderboard, settings.evaluate.size
     adapted = place(load_trained_generator(Paths.adapted), profile, model.device)
     perceptual = place(load_perceptual(Paths.weights), profile, model.device)
     place(model.network, profile, model.device)
     swapped = layer_swap(model.generator, adapted)
-    pixels = f"optimised pixels ({chosen.pixel_size} px, {chosen.pixel_steps} steps)"
+    pixels = f"pixel optimisation ({chosen.pixel_size} px, {chosen.pixel_steps} steps)"
     return {
         OURS: ours,
         "colour transfer (stage 1)": style_mixing(model.generator, size),
@@ -55,7 +55,7 @@ def methods(
 
 
 def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]]:
-    """Faces and exemplars of the evaluation that take part, spread evenly."""
+    """Load evenly spaced subsets of the evaluation's faces and exemplars."""
     facts = read_json(Paths.evaluation / "evaluation.json")
     faces = read_aligned(Paths.faces, facts["contents"])
     exemplars = read_aligned(Paths.exemplars, facts["styles"])
@@ -68,7 +68,7 @@ def subset(chosen: Leaderboard | Ablate) -> tuple[list[Portrait], list[Portrait]
 def open_eval_set(
     chosen: Leaderboard | Ablate, settings: Settings
 ) -> tuple[PortraitModel, EvalSet]:
-    """The packaged model, and the faces and exemplars with the codes that it has for them."""
+    """Load the packaged model, and the compared faces and exemplars with their codes."""
     device = prepare(settings.runtime)
     model = PortraitModel.from_pretrained(Paths.portrait, device=device, weights_dir=Paths.weights)
     table = read_codes(Paths.content_codes)
@@ -78,29 +78,29 @@ def open_eval_set(
 
 
 def write_board(
-    folder: Path, entries: Sequence[MethodResult], eval_set: EvalSet, lede: str
+    folder: Path, measured: Sequence[MethodResult], eval_set: EvalSet, lede: str
 ) -> None:
-    """leaderboard.json, leaderboard.html, and the diagonal of each grid for the report.
+    """Write leaderboard.json, leaderboard.html, and one result per method and style.
 
-    `pictures/METHOD/STYLE.png` has the face that `pairs` of leaderboard.json names.
+    `pictures/METHOD/STYLE.png` shows the face that `pairs` in leaderboard.json names.
 
     Args:
-        folder: written whole.
-        entries: the methods, measured; the first is the one to be judged.
-        eval_set: the faces and exemplars that they share.
-        lede: what was compared, in a sentence.
+        folder: replaced as a whole.
+        measured: measured methods; the first one is the subject of the comparison.
+        eval_set: faces and exemplars that all methods share.
+        lede: description of the comparison.
     """
-    rows = rank(entries)
+    rows = rank(measured)
     faces, styles = eval_set.contents, eval_set.styles
     diagonal = [(column % len(faces), column) for column in range(len(styles))]
     with atomic_directory(folder) as out:
-        for number, entry in enumerate(entries):
+        for number, method in enumerate(measured):
             for row, column in diagonal:
-                shown = to_image(entry.results[row, column])
+                shown = to_image(method.results[row, column])
                 write_png(out / "pictures" / str(number) / f"{styles[column]}.png", shown)
         grids = {
-            entry.name: results_grid(eval_set.face_CCHW, eval_set.exemplar_SCHW, entry.results)
-            for entry in entries
+            method.name: results_grid(eval_set.face_CCHW, eval_set.exemplar_SCHW, method.results)
+            for method in measured
         }
         write_text(out / PAGE, render(rows, grids, lede))
         facts = {
@@ -121,13 +121,13 @@ def run(settings: Settings) -> list[MethodResult]:
     compared = methods(model, ours, settings)
     natural = render_natural(model, eval_set, plan)
     extractor = evaluate.open_extractor(plan, model.device)
-    entries = measure_methods(compared, eval_set, natural, extractor, plan, progress_by_name())
+    measured = measure_methods(compared, eval_set, natural, extractor, plan, progress_by_name())
     lede = (
         f"{len(eval_set.contents)} held-out faces in the styles of {len(eval_set.styles)} "
         "exemplars. All methods use the same codes, exemplars and adapted generator."
     )
-    write_board(Paths.leaderboard, entries, eval_set, lede)
-    return entries
+    write_board(Paths.leaderboard, measured, eval_set, lede)
+    return measured
 
 
 def main() -> None:

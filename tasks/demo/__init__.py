@@ -1,1 +1,1 @@
-"""The demo's own exemplars: generated faces, exaggerated by smooth warps, then painted."""
+"""Exemplars of the demo: generated faces, exaggerated by smooth warps, then painted."""

@@ -1,4 +1,4 @@
-"""The demo's portraits: which face becomes which character, in which palette, by which brush."""
+"""Portraits of the demo: combinations of faces, characters, palettes and brushes."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tasks.demo.paint import Brush, Painter, Palette
 from tasks.demo.warp import Character, exaggerate
 
 PIXELS = 512
-# Raised by whoever changes a warp or the painting, so that no older picture is taken for a new one.
+# Increase when warps or painting change, so that cached images are made again.
 VERSION = 3
-# Encoders are trained on seeds from 1,000,000 upwards: these faces are new to every network.
+# Encoders are trained on seeds from 1,000,000 upwards, so these faces are new to every network.
 STYLE_SEEDS = 1000
 CONTENT_SEEDS = 5000
 TRUNCATION = 0.7
-# Faces that are no clean portrait are passed over; so many may be tried for each that is wanted.
-MOST_TRIES = 8
-# Looked at by a person: a hand before the face, or somebody else in the picture.
-PASSED_OVER = frozenset({1032, 1072, 1096, 1097, 1098, 1104})
-# Shares of the exaggeration that are tried until the detector finds the painted face.
-MILDER = (1.0, 0.8, 0.6)
-LEAST_SCORE = 0.88
-LEAST_EYES_SHARE = 0.20
+# Seeds tried per face; faces that are no clean portrait are skipped.
+MAX_TRIES = 8
+# Found by eye: a hand in front of the face, or another person in the image.
+SKIPPED_SEEDS = frozenset({1032, 1072, 1096, 1097, 1098, 1104})
+# Shares of the exaggeration, tried in order until the detector finds the painted face.
+STRENGTH_SHARES = (1.0, 0.8, 0.6)
+MIN_SCORE = 0.88
+MIN_EYES_SHARE = 0.20
 
 CHARACTERS = {
     "sprite": Character(
@@ -77,7 +77,7 @@ BRUSHES = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """One exemplar: a face and what is made of it. The names are keys of the tables above."""
+    """Recipe of an exemplar: a face, a character, a palette and a brush, by their names above."""
 
     seed: int
     character: str
@@ -87,13 +87,13 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """File name without its ending."""
+        """File name without suffix."""
         return f"{self.palette}_{self.character}_{self.brush}"
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A portrait and how it came to be."""
+    """Portrait with its provenance."""
 
     name: str
     image: Image.Image
@@ -101,21 +101,22 @@ class Portrait:
 
 
 def recipes(count: int | None = None) -> list[Recipe]:
-    """The style set: every palette, character and brush once, each on a face of its own.
+    """Return the style set: every combination of palette, character and brush, each on a new face.
 
     Args:
-        count: the first so many; all by default. Palettes vary fastest, so that few are varied too.
+        count: number of recipes; None returns all. Palettes vary fastest, so that small sets are
+            varied, too.
     """
     made = []
     for i, (brush, character, palette) in enumerate(product(BRUSHES, CHARACTERS, PALETTES)):
-        draw = np.random.default_rng(STYLE_SEEDS + i)
-        strength = float(np.round(draw.uniform(0.85, 1.15), 3))
-        made.append(Recipe(STYLE_SEEDS + i * MOST_TRIES, character, palette, brush, strength))
+        rng = np.random.default_rng(STYLE_SEEDS + i)
+        strength = float(np.round(rng.uniform(0.85, 1.15), 3))
+        made.append(Recipe(STYLE_SEEDS + i * MAX_TRIES, character, palette, brush, strength))
     return made if count is None else made[:count]
 
 
 def recipe_key(recipe: Recipe) -> str:
-    """A digest of everything the exemplar depends on but the weights."""
+    """Return a digest of everything that the exemplar depends on, except the weights."""
     tables = (CHARACTERS[recipe.character], PALETTES[recipe.palette], BRUSHES[recipe.brush])
     facts = [VERSION, asdict(recipe), *(asdict(t) for t in tables), *face_facts(recipe.seed)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -125,16 +126,19 @@ def recipe_key(recipe: Recipe) -> str:
 def generated_face(
     generator: Generator, seed: int, weights_dir: Path | str
 ) -> tuple[Image.Image, np.ndarray[Any, np.dtype[np.float64]], int]:
-    """The first clean frontal face from `seed` on, its 68 landmarks and the seed it has.
+    """Generate the first clean frontal face from `seed` on.
+
+    Returns:
+        Image, 68 landmarks (68, 2) in pixels, and the face's seed.
 
     Raises:
-        FaceError: none among `MOST_TRIES` seeds.
+        FaceError: no clean face among `MAX_TRIES` seeds.
     """
-    for tried in range(seed, seed + MOST_TRIES):
-        if tried in PASSED_OVER:
+    for tried in range(seed, seed + MAX_TRIES):
+        if tried in SKIPPED_SEEDS:
             continue
-        draw = torch.Generator().manual_seed(tried)
-        z = torch.randn(1, generator.style_dim, generator=draw)
+        rng = torch.Generator().manual_seed(tried)
+        z = torch.randn(1, generator.style_dim, generator=rng)
         full = tensor_to_image(generator(z, truncation=TRUNCATION)[0])
         image = full.resize((PIXELS, PIXELS), Image.Resampling.LANCZOS)
         try:
@@ -144,22 +148,22 @@ def generated_face(
         points = face.points_K2
         gap = float(points[1, 0] - points[0, 0])
         nose = float(points[2, 0] - points[0, 0]) / max(gap, 1.0)
-        if face.score >= LEAST_SCORE and gap > LEAST_EYES_SHARE * PIXELS and 0.3 < nose < 0.7:
+        if face.score >= MIN_SCORE and gap > MIN_EYES_SHARE * PIXELS and 0.3 < nose < 0.7:
             return image, landmarks68(image, face, weights_dir), tried
-    raise FaceError("no clean face among the generated ones", value=seed, limit=MOST_TRIES)
+    raise FaceError("no clean face among the generated faces", value=seed, limit=MAX_TRIES)
 
 
 def style_portrait(
     generator: Generator, painter: Painter, recipe: Recipe, weights_dir: Path | str
 ) -> Portrait:
-    """Make one exemplar: generate, exaggerate, paint.
+    """Make an exemplar: generate a face, exaggerate it, paint it.
 
     Raises:
-        FaceError: the detector finds no face in the painting, however little is exaggerated.
+        FaceError: the detector finds no face in the painting at any strength.
     """
     image, landmarks_K2, seed = generated_face(generator, recipe.seed, weights_dir)
     palette, brush = PALETTES[recipe.palette], BRUSHES[recipe.brush]
-    for strength in (recipe.strength * share for share in MILDER):
+    for strength in (recipe.strength * share for share in STRENGTH_SHARES):
         character = CHARACTERS[recipe.character].stretched(strength)
         warped_CHW = exaggerate(image_to_tensor(image), landmarks_K2, character)
         picture = tensor_to_image(warped_CHW)
@@ -173,7 +177,9 @@ def style_portrait(
         except FaceError:
             continue
     else:
-        raise FaceError("no face found in an exemplar", value=recipe.name, fix="exaggerate less")
+        raise FaceError(
+            "no face found in a painted exemplar", value=recipe.name, fix="exaggerate less"
+        )
     facts = {
         "kind": "style",
         "origin": "generated, warped, painted",
@@ -187,7 +193,7 @@ def style_portrait(
 
 
 def content_portrait(generator: Generator, index: int, weights_dir: Path | str) -> Portrait:
-    """One generated face, as it is."""
+    """Make a content face: a generated face without changes."""
     image, _, seed = generated_face(generator, content_seed(index), weights_dir)
     facts = {
         "kind": "content",
@@ -199,18 +205,18 @@ def content_portrait(generator: Generator, index: int, weights_dir: Path | str) 
 
 
 def face_facts(seed: int) -> list[Any]:
-    """Everything the face of a seed depends on but the weights."""
-    passed = sorted(PASSED_OVER & set(range(seed, seed + MOST_TRIES)))
-    return [seed, MOST_TRIES, PIXELS, TRUNCATION, LEAST_SCORE, LEAST_EYES_SHARE, passed]
+    """Return everything that the face of a seed depends on, except the weights."""
+    skipped = sorted(SKIPPED_SEEDS & set(range(seed, seed + MAX_TRIES)))
+    return [seed, MAX_TRIES, PIXELS, TRUNCATION, MIN_SCORE, MIN_EYES_SHARE, skipped]
 
 
 def content_seed(index: int) -> int:
-    """The seed of a content face."""
-    return CONTENT_SEEDS + index * MOST_TRIES
+    """Return the first seed of a content face."""
+    return CONTENT_SEEDS + index * MAX_TRIES
 
 
 def full_size_generator(weights_dir: Path | str) -> MobileStyleGAN:
-    """The embedded generator for pictures at full size, which need no heads of smaller ones."""
+    """Load the embedded generator for full-size images, without the RGB heads of smaller sizes."""
     path = Path(weights_dir) / GENERATOR_FILE
     generator = MobileStyleGAN()
     fill(generator, generator.state_dict() | load_tensors(path), path)

@@ -1,10 +1,10 @@
-"""Painting a portrait: two scales of colour, strokes of a brush, eyes and lines kept crisp.
+"""Painting of a portrait: palettes for face and ground, brush strokes, crisp eyes and lines.
 
 Legend of shape suffixes: K landmark, C channel, H height, W width; 1HW one channel.
 
-Pictures are (3, H, W) in [0, 1] here. A palette colours light: one scale from dark to bright for
-the face and another for what is around it. A brush says how flat the forms are, how far strokes run
-along them, how much of a style network's strokes go in, and how much ink.
+Images are (3, H, W) in [0, 1]. A palette maps luminance to colours: one scale for the face, another
+for everything around it. A brush sets the size of flat patches, the length of strokes along edges,
+the share of a style network's strokes, and the amount of ink.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from tasks.demo.brushwork import (
 PAINTER_FILE = "painter_multistyle.onnx"
 STYLES = 26
 LEFT_EYE, RIGHT_EYE, LIPS, CHIN = slice(36, 42), slice(42, 48), slice(48, 60), 8
-# A cheek lies halfway between the middle of two landmarks and a third.
+# A point of a cheek lies halfway between the midpoint of two landmarks and a third one.
 CHEEKS = ((1, 31, 29), (15, 35, 29), (2, 31, 31), (14, 35, 35))
-# Light that a cheek is brought to, how far, and the least and greatest exponents that do so.
-CHEEK_LIGHT, CHEEK_SHARE, LEAST_GAMMA, MOST_GAMMA = 0.62, 0.6, 0.6, 1.12
+# Target luminance of the cheeks, strength of the correction, and limits of its gamma.
+CHEEK_LIGHT, CHEEK_SHARE, MIN_GAMMA, MAX_GAMMA = 0.62, 0.6, 0.6, 1.12
 SKIN_SPREAD = 0.22
 
 Scale = tuple[str, ...]
@@ -48,9 +48,9 @@ class Palette:
     """Colours from dark to bright, as hexadecimal RGB.
 
     Attributes:
-        face: those of skin and all that is like it.
-        ground: those of everything else.
-        own: share of the photo's own colour that shines through.
+        face: of skin and similar areas.
+        ground: of everything else.
+        own: share of the photo's own colour that is kept.
     """
 
     face: Scale
@@ -60,15 +60,15 @@ class Palette:
 
 @dataclass(frozen=True)
 class Brush:
-    """How paint is put on; lengths are shares of the picture's side.
+    """Brush settings; lengths are shares of the image's side.
 
     Attributes:
-        radius: size of the flat patches.
-        flow: how far colour is drawn along the forms.
-        strokes: strength of the style network's strokes.
-        style: number of that style.
-        tones: number of flat tones, 0 for a continuous scale.
-        ink: darkness of the lines, 0 to 1.
+        radius: size of flat patches.
+        flow: length of strokes along edges.
+        strokes: strength of the style network's strokes; 0: none.
+        style: index of the network's style.
+        tones: number of flat tones; 0: a continuous scale.
+        ink: darkness of lines, 0 to 1.
     """
 
     radius: float
@@ -80,36 +80,36 @@ class Brush:
 
 
 def coloured(light_1HW: Tensor, scale: Scale) -> Tensor:
-    """Light as colours (3, H, W) of a scale."""
+    """Map luminance to colours (3, H, W) of a scale."""
     colours = torch.tensor([tuple(bytes.fromhex(colour)) for colour in scale]).div(255)
-    place = light_1HW[0].clamp(0, 1) * (len(scale) - 1)
-    index = place.floor().clamp(max=len(scale) - 2).long()
-    part = (place - index)[..., None]
+    position = light_1HW[0].clamp(0, 1) * (len(scale) - 1)
+    index = position.floor().clamp(max=len(scale) - 2).long()
+    part = (position - index)[..., None]
     part = (part + part.square() * (3 - 2 * part)) / 2
     return torch.lerp(colours[index], colours[index + 1], part).permute(2, 0, 1)
 
 
 def at_cheeks(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
-    """The middle one (C,) of the values at four places of the cheeks."""
-    most = x_CHW.shape[-1] - 1
-    places = [
-        ((landmarks_K2[a] + landmarks_K2[b]) / 4 + landmarks_K2[c] / 2).round().clamp(0, most)
+    """Compute the median (C,) of the values at four points on the cheeks."""
+    limit = x_CHW.shape[-1] - 1
+    points = [
+        ((landmarks_K2[a] + landmarks_K2[b]) / 4 + landmarks_K2[c] / 2).round().clamp(0, limit)
         for a, b, c in CHEEKS
     ]
-    return torch.stack([x_CHW[:, int(p[1]), int(p[0])] for p in places]).median(0).values
+    return torch.stack([x_CHW[:, int(p[1]), int(p[0])] for p in points]).median(0).values
 
 
 def well_lit(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
-    """The picture with the full range of light, and a face that is neither dark nor burnt out."""
+    """Stretch luminance to its full range and correct the exposure of the face."""
     low, high = torch.quantile(luma(x_CHW).flatten(), torch.tensor((0.02, 0.985)))
     x_CHW = ((x_CHW - low) / (high - low).clamp(min=1e-3)).clamp(0, 1)
     cheek = float(at_cheeks(luma(gaussian_blur(x_CHW, 4.0)), landmarks_K2).clamp(0.1, 0.9))
     gamma = 1 + CHEEK_SHARE * (math.log(CHEEK_LIGHT) / math.log(cheek) - 1)
-    return x_CHW ** min(max(gamma, LEAST_GAMMA), MOST_GAMMA)
+    return x_CHW ** min(max(gamma, MIN_GAMMA), MAX_GAMMA)
 
 
 def eye_mask(landmarks_K2: Tensor, size: int) -> Tensor:
-    """A soft mask (1, H, W) over eyes and mouth, whose detail a portrait lives by."""
+    """Return a soft mask (1, H, W) of eyes and mouth, whose detail is kept."""
     x, y = pixel_grid(size, size)
     unit = float((landmarks_K2[RIGHT_EYE].mean(0) - landmarks_K2[LEFT_EYE].mean(0)).norm())
     mask = torch.zeros(size, size)
@@ -125,7 +125,7 @@ def eye_mask(landmarks_K2: Tensor, size: int) -> Tensor:
 
 
 def skin_mask(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
-    """A mask (1, H, W) of the face: near it and of the cheeks' colour, up to the edges of light."""
+    """Return a mask (1, H, W) of skin: close to the face, similar to the cheeks, up to edges."""
     size = x_CHW.shape[-1]
     eyes = (landmarks_K2[LEFT_EYE].mean(0) + landmarks_K2[RIGHT_EYE].mean(0)) / 2
     chin = landmarks_K2[CHIN]
@@ -145,17 +145,17 @@ def skin_mask(x_CHW: Tensor, landmarks_K2: Tensor) -> Tensor:
 
 
 class Painter:
-    """The network whose strokes are used and what is done around it.
+    """Painter of portraits, with the style network that adds strokes.
 
     Args:
-        weights_dir: where the network lies.
+        weights_dir: folder of the network's file.
     """
 
     def __init__(self, weights_dir: Path | str) -> None:
         self.network: Any = onnx_session(Path(weights_dir) / PAINTER_FILE)
 
     def stylised(self, x_CHW: Tensor, style: int) -> Tensor:
-        """The network's picture in one of its styles; sides must be multiples of 4."""
+        """Run the network in one of its styles; sides must be multiples of 4."""
         weights = np.zeros(STYLES, np.float32)
         weights[style] = 1
         feed = {"image": x_CHW[None].numpy(), "style_weights": weights}
@@ -164,7 +164,7 @@ class Painter:
     def painted_light(
         self, lit_CHW: Tensor, flow_CHW: Tensor, detail_1HW: Tensor, brush: Brush
     ) -> Tensor:
-        """Light of the painting (1, H, W): forms, strokes and tones, eyes as they are."""
+        """Compute the painting's luminance (1, H, W): shapes, strokes and tones, crisp eyes."""
         size = lit_CHW.shape[-1]
         light = luma(flow_CHW)
         light = 1.3 * light - 0.3 * gaussian_blur(light, size / 50)
@@ -186,7 +186,8 @@ class Painter:
         Args:
             image_CHW: square photo in [0, 1].
             landmarks_K2: its 68 landmarks in pixels.
-            palette, brush: what with.
+            palette: colours of face and ground.
+            brush: strokes, tones and ink.
         """
         size = image_CHW.shape[-1]
         lit = well_lit(image_CHW, landmarks_K2)

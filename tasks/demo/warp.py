@@ -1,10 +1,10 @@
-"""Exaggeration of a face by a smooth warp that its landmarks drive.
+"""Exaggeration of a face by a smooth warp, driven by its landmarks.
 
 Legend of shape suffixes: N image, C channel, H height, W width, K landmark, 2 x and y.
 
-A character is a few numbers. Each becomes a displacement within a Gaussian window around a part of
-the face; their sum is damped until the map folds nowhere, so that it is a diffeomorphism of the
-picture. Lengths are in units of the distance between the eyes.
+Each number of a character sets a displacement within a Gaussian window around a part of the face.
+Their sum is damped until the map does not fold anywhere, which makes it a diffeomorphism of the
+image. Lengths are in distances between the eyes.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from torch.nn import functional as F
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
 NOSE, MOUTH, CHIN = slice(29, 36), slice(48, 60), 8
 BROWS = slice(17, 27)
-# The least factor by which the warp may shrink an area, and how fast it is damped to reach that.
-LEAST_AREA = 0.25
+# Smallest factor by which the warp may scale an area, and the damping per step to reach it.
+MIN_AREA = 0.25
 DAMPING = 0.9
 
 
 @dataclass(frozen=True)
 class Character:
-    """How a face is exaggerated; 1 and 0 leave it as it is.
+    """Exaggeration of a face; the defaults change nothing.
 
     Attributes:
-        eyes, nose, mouth: size of the part.
-        jaw, cheeks, head: width at the chin, at the cheeks, above the brows.
-        chin: how far the chin moves down.
-        brows: how far the brows move up.
-        smile: how far the corners of the mouth move up.
+        eyes, nose, mouth: scale of the part.
+        jaw, cheeks, head: scale of the width at the chin, at the cheeks, above the brows.
+        chin: downward shift of the chin.
+        brows: upward shift of the brows.
+        smile: upward shift of the corners of the mouth.
     """
 
     eyes: float = 1.0
@@ -48,7 +48,7 @@ class Character:
     smile: float = 0.0
 
     def stretched(self, strength: float) -> Character:
-        """The same character, `strength` times as far from an unchanged face."""
+        """Scale the exaggeration by `strength`."""
         neutral = Character()
         values = {}
         for field in fields(self):
@@ -58,14 +58,14 @@ class Character:
 
 
 def window(x: Tensor, y: Tensor, centre: Tensor, width: float, height: float) -> Tensor:
-    """A Gaussian of 1 at the centre."""
+    """Return a Gaussian window, 1 at its centre."""
     return torch.exp(-(((x - centre[0]) / width) ** 2 + ((y - centre[1]) / height) ** 2) / 2)
 
 
 def displacement(
     character: Character, landmarks_K2: NDArray[np.float64], size: int
 ) -> tuple[Tensor, Tensor]:
-    """Where each pixel looks, relative to itself: two maps (H, W) in pixels."""
+    """Compute the offset from each pixel to its source: x and y (H, W) in pixels."""
     points = torch.from_numpy(np.asarray(landmarks_K2)).float()
     eyes = points[LEFT_EYE].mean(0), points[RIGHT_EYE].mean(0)
     unit = float((eyes[1] - eyes[0]).norm())
@@ -94,7 +94,7 @@ def displacement(
     scale(nose, character.nose, 0.32, 0.32, across=False)
     scale(mouth, character.mouth, 0.46, 0.26, across=False)
     scale(mouth * 0.3 + chin * 0.7, character.jaw, 0.85, 0.55, across=True)
-    # Below the eyes: their distance sets the crop, which would outgrow the picture.
+    # Below the eyes: moving the eyes apart would enlarge the FFHQ crop beyond the image.
     scale((nose + mouth) / 2, character.cheeks, 1.05, 0.45, across=True)
     scale(2 * brows - middle - torch.tensor((0.0, 0.5)), character.head, 1.2, 0.7, across=True)
     move(chin, -character.chin, 0.9, 0.45)
@@ -104,8 +104,8 @@ def displacement(
     return dx * unit, dy * unit
 
 
-def least_area(dx: Tensor, dy: Tensor) -> float:
-    """The smallest determinant of the Jacobian of the map p -> p + d(p)."""
+def smallest_area(dx: Tensor, dy: Tensor) -> float:
+    """Return the smallest determinant of the Jacobian of the map p -> p + d(p)."""
     dxx, dxy = dx.diff(dim=1)[:-1], dx.diff(dim=0)[:, :-1]
     dyx, dyy = dy.diff(dim=1)[:-1], dy.diff(dim=0)[:, :-1]
     return float(((1 + dxx) * (1 + dyy) - dxy * dyx).min())
@@ -114,22 +114,22 @@ def least_area(dx: Tensor, dy: Tensor) -> float:
 def exaggerate(
     image_CHW: Tensor, landmarks_K2: NDArray[np.float64], character: Character
 ) -> Tensor:
-    """A picture (C, H, H) warped into a character; it keeps its size and its border.
+    """Warp a square image (C, H, H) into a character; size and border stay unchanged.
 
     Args:
-        image_CHW: square picture of one face.
+        image_CHW: square image of one face.
         landmarks_K2: its 68 landmarks in pixels.
-        character: what to exaggerate.
+        character: the exaggeration.
     """
     size = image_CHW.shape[-1]
     dx, dy = displacement(character, landmarks_K2, size)
-    # No pixel may look beyond the picture: the warp fades out towards the border.
+    # The warp fades out towards the border, so that no source lies outside the image.
     line = torch.arange(size).float()
     rim = (torch.minimum(line, size - 1 - line) / (0.08 * size)).clamp(0, 1)
     rim = rim * rim * (3 - 2 * rim)
     fade = rim[:, None] * rim[None, :]
     dx, dy = dx * fade, dy * fade
-    while least_area(dx, dy) < LEAST_AREA:
+    while smallest_area(dx, dy) < MIN_AREA:
         dx, dy = dx * DAMPING, dy * DAMPING
     y, x = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack((x + dx, y + dy), -1).mul(2).add(1).div(size).sub(1)

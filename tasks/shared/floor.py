@@ -1,7 +1,7 @@
-"""The device's floor: how fast it multiplies and copies, measured, and how much work something is.
+"""Lower bound of a computation's time: its operations and bytes, and the device's measured rates.
 
-A time is put in proportion by its floor: the floating-point operations over the device's matrix
-rate, or the bytes over its bandwidth, both measured in the same process.
+The bound is the number of floating-point operations over the device's matrix rate, or the number of
+bytes over its bandwidth, both measured in the same process.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def seconds(
     repeats: int = REPEATS,
     clock: Clock = time.perf_counter,
 ) -> float:
-    """Median time of `work` in seconds, after a first run that does not count.
+    """Measure the median time of `work` in seconds, after a warm-up run.
 
     Args:
-        work: what is timed.
-        device: waited for before and after.
-        repeats: runs that count.
-        clock: the wall's; `time.process_time` gives CPU-seconds of all threads, which on a CPU do
-            not depend on who else keeps the machine busy.
+        work: the function to time.
+        device: synchronised before and after.
+        repeats: number of timed runs.
+        clock: wall time; `time.process_time` measures CPU-seconds of all threads, which depend less
+            on other processes.
     """
     times = []
     for _ in range(repeats + 1):
@@ -58,7 +58,7 @@ def _wait(device: torch.device) -> None:
 def matrix_rate(
     device: torch.device, dtype: torch.dtype, clock: Clock = time.perf_counter
 ) -> float:
-    """Floating-point operations a second in the product of two large square matrices."""
+    """Measure floating-point operations per second in the product of two large matrices."""
     side = MATRIX[device.type]
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     return 2 * side**3 / seconds(lambda: a @ b, device, clock=clock)
@@ -66,15 +66,17 @@ def matrix_rate(
 
 @torch.no_grad()
 def bandwidth(device: torch.device, clock: Clock = time.perf_counter) -> float:
-    """Bytes a second read and written by a copy larger than the caches."""
+    """Measure bytes per second, read and written, of a copy larger than the caches."""
     source = torch.ones(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * len(source) / seconds(lambda: target.copy_(source), device, clock=clock)
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up what torch says of each operation; unlike torch's own mode it keeps no module tree,
-    which gradients of gradients do not go with."""
+    """Counter of operations and bytes, by torch's own formulas.
+
+    Torch's own mode also tracks modules, which fails with gradients of gradients.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -93,17 +95,21 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @dataclass(frozen=True)
 class WorkDone:
-    """Matrix products and convolutions of some work: their operations, and the bytes of their
-    operands and results, each once, as if all else were part of them."""
+    """Cost of matrix products and convolutions; all other operations are taken for free.
+
+    Attributes:
+        operations: floating-point operations.
+        bytes: size of operands and results, each counted once.
+    """
 
     operations: int
     bytes: int
 
 
 def work_done(work: Callable[[], object]) -> WorkDone:
-    """Count the matrix products and convolutions in `work`, done once.
+    """Count the matrix products and convolutions of one run of `work`.
 
-    Of convolutions in groups torch counts the gradient by the weights as if there were none.
+    For grouped convolutions, torch counts the gradient of the weights as if there were no groups.
     """
     counter = _Counter()
     with counter:
@@ -112,5 +118,5 @@ def work_done(work: Callable[[], object]) -> WorkDone:
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Floating-point operations of the matrix products and convolutions in `work`, done once."""
+    """Count the floating-point operations of one run of `work`; see `work_done`."""
     return work_done(work).operations

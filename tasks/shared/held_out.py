@@ -1,4 +1,4 @@
-"""Held-out exemplars become styles of the packaged model, as anybody's would, and are kept.
+"""Held-out exemplars, added to the packaged model as styles; their codes are cached.
 
 Legend of shape suffixes: N exemplar, L row, D style width.
 """
@@ -25,26 +25,29 @@ from tasks.shared.paths import Paths
 from tasks.shared.settings import Profile
 from tasks.shared.tensors import Tensors, Tick, cached_tensors
 
-# Raised by whoever changes how a style is added, so that no older code is taken for a new one.
+# Increase when the way styles are added changes, so that cached codes are made again.
 VERSION = 1
 
 
 def add_styles(
-    model: PortraitModel, portraits: Sequence[Portrait], plan: AddStyleSettings, profile: Profile
+    model: PortraitModel,
+    portraits: Sequence[Portrait],
+    settings: AddStyleSettings,
+    profile: Profile,
 ) -> PortraitModel:
-    """Return the model with the portraits as styles of their names; each is added once.
+    """Return the model with portraits added as styles; codes come from data/cache if cached.
 
     Args:
-        model: packaged.
-        portraits: aligned, by name.
-        plan: how long each is optimised.
-        profile: whether the optimisation is in bfloat16.
+        model: packaged model; it does not change.
+        portraits: aligned portraits, by name.
+        settings: of the optimisation.
+        profile: its precision.
     """
     if not portraits:
         return model
     digests = [digest(model.network), digest(model.encoder)]
     keys = [
-        cache_key(VERSION, _digest(image), asdict(plan), profile.bfloat16, digests)
+        cache_key(VERSION, _digest(image), asdict(settings), profile.bfloat16, digests)
         for _, image in portraits
     ]
 
@@ -52,12 +55,12 @@ def add_styles(
         (index,) = indices
         start = time.monotonic()
 
-        def told(what: str, done: int, total: int) -> None:
-            tick(done + (plan.invert_steps if what == "refinement" else 0))
+        def report(what: str, done: int, total: int) -> None:
+            tick(done + (settings.invert_steps if what == "refinement" else 0))
 
         name, image = portraits[index]
         styles = add_style(
-            model, name, image, align=False, settings=plan, progress=told
+            model, name, image, align=False, settings=settings, progress=report
         ).model.styles
         return {
             "extrinsic": styles.extrinsic_of([name]),
@@ -65,9 +68,9 @@ def add_styles(
             "seconds": torch.tensor([time.monotonic() - start]),
         }
 
-    steps = plan.invert_steps + plan.refine_steps
+    steps = settings.invert_steps + settings.refine_steps
     with compute_dtype(model.generator, dtype_of(profile.bfloat16)):
-        found = cached_tensors("enrol", keys, 1, steps, work)
+        found = cached_tensors("add_style", keys, 1, steps, work)
     extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
     for i, (name, image) in enumerate(portraits):
         model = with_style(model, name, extrinsic[i : i + 1], intrinsic[i : i + 1], image)

@@ -33,7 +33,6 @@ def test_each_is_added_once_and_again_only_for_another_budget(
     monkeypatch.setattr(held_out, "add_style", counted)
     model = tiny_model(resolution=64)
     model.weights_dir = weights
-    # a name that a person could not give at run time, but that a file may have
     portraits = [(f"né {name}", image) for name, image in faces(2, 7)]
     first = add_styles(model, portraits, PLAN, shipped().profile)
     assert first.styles.names == (*STYLE_NAMES, "né face-0", "né face-1")

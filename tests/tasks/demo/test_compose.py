@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from tasks.demo.compose import CHARACTERS, recipe_key, recipes
-from tasks.demo.warp import LEAST_AREA, Character, displacement, exaggerate, least_area
-
-SIZE = 96
-
-
-def face_points() -> np.ndarray:
-    """68 landmarks of a schematic face in a square of `SIZE`: jaw, brows, nose, eyes, mouth."""
-    turn = np.linspace(np.pi, 0, 17)
-    jaw = np.stack((0.5 + 0.3 * np.cos(turn), 0.45 + 0.4 * np.sin(turn)), 1)
-    brows = np.stack((np.linspace(0.28, 0.72, 10), np.full(10, 0.36)), 1)
-    bridge = np.stack((np.full(4, 0.5), np.linspace(0.45, 0.57, 4)), 1)
-    nostrils = np.stack((np.linspace(0.45, 0.55, 5), np.full(5, 0.6)), 1)
-    ring = np.linspace(0, 2 * np.pi, 6, endpoint=False)
-    eyes = [
-        np.stack((x - 0.05 * np.cos(ring), 0.45 + 0.02 * np.sin(ring)), 1) for x in (0.38, 0.62)
-    ]
-    lips = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    mouth = np.stack((0.5 - 0.1 * np.cos(lips), 0.7 + 0.03 * np.sin(lips)), 1)
-    return np.concatenate((jaw, brows, bridge, nostrils, *eyes, mouth)) * SIZE
-
-
-def ramps() -> torch.Tensor:
-    line = torch.linspace(-1, 1, SIZE)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    return torch.stack((x, y, x * y))
+from tasks.demo.warp import MIN_AREA, Character, displacement, exaggerate, smallest_area
+from tests.support.schematic_face import SIZE, face_points, ramps
 
 
 def test_a_neutral_character_changes_nothing() -> None:
@@ -53,7 +29,7 @@ def test_characters_never_fold_and_keep_the_border(name: str) -> None:
 def test_a_fold_is_noticed_and_damped() -> None:
     wild = Character(eyes=30.0, jaw=9.0, chin=2.0)
     dx, dy = displacement(wild, face_points(), SIZE)
-    assert least_area(dx, dy) < LEAST_AREA
+    assert smallest_area(dx, dy) < MIN_AREA
     warped = exaggerate(ramps(), face_points(), wild)
     assert bool((warped[0].diff(dim=1) > -1e-2).all())
 

@@ -18,8 +18,8 @@ from tasks.demo.brushwork import (
 )
 from tasks.demo.compose import BRUSHES, CHARACTERS, PALETTES
 from tasks.demo.paint import Painter, coloured, eye_mask, skin_mask
-from tasks.demo.warp import Character, displacement, exaggerate, least_area
-from tests.tasks.demo.test_compose import SIZE, face_points, ramps
+from tasks.demo.warp import Character, displacement, exaggerate, smallest_area
+from tests.support.schematic_face import SIZE, face_points, ramps
 
 
 def noisy_step() -> torch.Tensor:
@@ -74,12 +74,12 @@ def test_no_character_folds_a_face(character: Character) -> None:
     inner = slice(2, -2)
     dx = (warped[0] - x)[inner, inner] * SIZE / 2
     dy = (warped[1] - y)[inner, inner] * SIZE / 2
-    assert least_area(dx, dy) > 0
+    assert smallest_area(dx, dy) > 0
 
 
 @pytest.mark.parametrize("name", CHARACTERS)
 def test_characters_need_hardly_any_damping(name: str) -> None:
-    assert least_area(*displacement(CHARACTERS[name], face_points(), SIZE)) > 0.1
+    assert smallest_area(*displacement(CHARACTERS[name], face_points(), SIZE)) > 0.1
 
 
 @pytest.mark.parametrize("method", ["kuwahara", "smoothed"])
