@@ -11,7 +11,12 @@ knows no orchestrator, no data versioning and no registry, and importing it load
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
+
+# Before torch is imported: MKL, on several threads, sums matrix products in an order that depends
+# on where memory happens to lie, so that two runs part. In this mode same inputs give same bytes.
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.add_style import add_style
