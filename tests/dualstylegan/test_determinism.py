@@ -30,7 +30,7 @@ def test_gradients_are_the_same_each_time_on_two_threads() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "MKL_CBWR"}
     said = subprocess.run(
         [sys.executable, "-c", GRADIENTS],
-        env=environment | {"OMP_NUM_THREADS": "2"},
+        env=environment | {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
         check=True,
