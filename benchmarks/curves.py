@@ -69,7 +69,7 @@ def deviations(fast: Mapping[str, Sequence[float]], plain: Curves) -> dict[str, 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a run is: in which precision, from weights disturbed by which seed (0: by none)."""
+    """Settings of a run: its precision, and the seed that disturbs its weights (0: by none)."""
 
     steps: int
     batch: int

@@ -1,4 +1,4 @@
-"""What a portrait more costs: each per-image stage and stage 3 at 10, 100 and 300 portraits.
+"""Cost of one more portrait: each per-image stage and stage 3 at 10, 100 and 300 portraits.
 
     python -m benchmarks.growth [--counts 10 100 300]
 

@@ -1,4 +1,4 @@
-"""How a row of the table is measured: both sides in turns, the floor, and each side's own peak."""
+"""Measurement of a row of the table: both sides in turns, the floor, and each side's own peak."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def peak_in_child(group: str, index: int, side: str) -> float:
 
 
 def print_peak(group: str, index: str, side: str) -> None:
-    """What `peak_in_child` reads."""
+    """Peak memory of a child process, as `peak_in_child` reads it."""
     row = GROUPS[group]()[int(index)]
     build = row.ours if side == "ours" else row.theirs
     assert build is not None

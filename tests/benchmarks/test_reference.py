@@ -1,4 +1,4 @@
-"""What speed is measured by computes the same: outputs and gradients of both formulations agree."""
+"""The formulations that speed is measured by compute the same: outputs and gradients of both formulations agree."""
 
 from __future__ import annotations
 

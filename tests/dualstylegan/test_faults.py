@@ -128,7 +128,7 @@ def test_losses_do_not_depend_on_batch_mates():
 
 
 def test_the_contextual_loss_keeps_no_square_matrix():
-    """What the backward pass needs grows with the positions, not with their square."""
+    """Memory of the backward pass grows with the positions, not with their square."""
     kept = []
 
     def note(tensor):

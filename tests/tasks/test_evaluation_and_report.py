@@ -42,7 +42,7 @@ def face(seed: int) -> Image.Image:
 
 
 def write_leaderboard() -> None:
-    """What the stage does, on the tiny model and its own evaluation."""
+    """Run the stage on the tiny model and its own evaluation."""
     model = tiny_model()
     faces = read_aligned(Paths.aligned / "content")
     exemplars = read_aligned(Paths.aligned / "style")
@@ -193,7 +193,7 @@ def test_strip_takes_each_exemplar_once_and_faces_evenly(inside: Path) -> None:
 
 
 def test_the_leaderboard_measures_the_pictures_of_the_evaluation(inside: Path) -> None:
-    """What is on disk says of the packaged model what the evaluation said."""
+    """Check that the files on disk repeat the evaluation's figures."""
     shown = report.board(Paths.leaderboard, "leaderboard", "Beside others")
     assert shown is not None
     rows = {row.name: row.figures for row in shown.rows}

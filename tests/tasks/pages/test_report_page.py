@@ -182,7 +182,7 @@ addEventListener("load", () => {
 
 
 def ask(page: str, tmp_path: Path, width: int) -> tuple[dict[str, object], list[str], str]:
-    """What the browser says of a page, what it asked the server for, and what it logs."""
+    """Return a page's text in the browser, the requests it made, and its log."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

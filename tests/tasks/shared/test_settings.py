@@ -161,7 +161,7 @@ def accepted(model: type[BaseModel], name: str, value: object) -> bool:
 def test_bounds_are_those_of_the_model_that_consumes_them(
     consumer: type[BaseModel], name: str
 ) -> None:
-    """What the settings of `package` admit, and no more, the model's config admits."""
+    """The model's config admits exactly what the settings of `package` admit."""
     for value in (-0.01, 0.0, 1.0, 1.01, 1.5, "", "a", "a" * 100, "a" * 101):
         assert accepted(Package, name, value) == accepted(consumer, name, value), value
 
