@@ -1,4 +1,4 @@
-"""The formulations that speed is measured by compute the same: outputs and gradients of both formulations agree."""
+"""Speed is measured against formulations that compute the same outputs and gradients."""
 
 from __future__ import annotations
 
