@@ -77,7 +77,7 @@ def test_a_style_is_added(
     models: dict[int, Path], weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = AddStyleSettings(invert_steps=2, refine_steps=2)  # 100 steps take a minute
-    monkeypatch.setitem(add_style.__kwdefaults__, "settings", few)
+    monkeypatch.setitem(add_style.__kwdefaults__, "settings", few)  # type: ignore[arg-type]
     out = tmp_path / "model"
     run("hello_add_style", monkeypatch, models[64], weights / "astronaut.png", "mine", out)
     assert PortraitModel.from_pretrained(out).styles.names == (*STYLE_NAMES, "mine")

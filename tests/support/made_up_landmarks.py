@@ -47,4 +47,5 @@ def _ring(count: int, across: float, y: float, tall: float) -> Array:
 
 
 def _eye(x: float) -> Array:
-    return _ring(6, 0.15, -0.35, 0.06) + np.array([x, 0, 0])
+    eye: Array = _ring(6, 0.15, -0.35, 0.06) + np.array([x, 0, 0])
+    return eye

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from PIL import Image
@@ -33,7 +35,7 @@ class Features:
     def features(self, x: Tensor) -> list[Tensor]:
         return [torch.nn.functional.conv2d(x, k).relu() for k in self.kernels]
 
-    def distance(self, a: list[Tensor], b: list[Tensor]) -> Tensor:
+    def distance(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
         return sum((x - y).square().mean((1, 2, 3)) for x, y in zip(a, b, strict=True))  # type: ignore[return-value]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 import torch
@@ -31,13 +32,13 @@ def ends(schema: type[BaseModel], names: set[str]) -> Iterator[tuple[str, float]
         inside = 1 if kind is int else 1e-6  # of a bound that is itself outside
         for bound in field.metadata:
             if isinstance(bound, Ge):
-                yield name, kind(bound.ge)
+                yield name, kind(bound.ge)  # type: ignore[arg-type]
             elif isinstance(bound, Gt):
-                yield name, kind(bound.gt + inside)
+                yield name, kind(bound.gt + inside)  # type: ignore[operator]
             elif isinstance(bound, Le):
-                yield name, kind(bound.le)
+                yield name, kind(bound.le)  # type: ignore[arg-type]
             elif isinstance(bound, Lt):
-                yield name, kind(bound.lt - inside)
+                yield name, kind(bound.lt - inside)  # type: ignore[operator]
 
 
 # 64 passes per step take seconds, and show nothing that 2 do not.
@@ -54,7 +55,7 @@ def finite(scalars: dict[str, torch.Tensor]) -> bool:
 def test_adapt_takes_both_ends(name: str, value: float) -> None:
     assert len(ADAPT) > 18
     options = StepOptions(**({name: value} if name in STEP else {}))  # type: ignore[arg-type]
-    changes: dict[str, object] = {} if name in STEP else {name: value}
+    changes: dict[str, Any] = {} if name in STEP else {name: value}
     if name == "anchored":  # `anchored` does not exceed `batch`: `check_together`
         changes["batch"] = max(2, int(value))
     elif name == "batch":
@@ -67,7 +68,7 @@ def test_adapt_takes_both_ends(name: str, value: float) -> None:
 def test_finetune_takes_both_ends(name: str, value: float) -> None:
     assert len(STYLE) > 28
     options = StepOptions(**({name: value} if name in STEP else {}))  # type: ignore[arg-type]
-    changes = {} if name in STEP else {name: value}
+    changes: dict[str, Any] = {} if name in STEP else {name: value}
     weight = changes.pop("identity", 1.0)  # the helper's own argument of that name is a network
     training = style_training(small_network(), step_options=options, **changes)
     training.plan = replace(training.plan, identity=weight)
@@ -97,6 +98,6 @@ def test_the_sampler_takes_both_ends() -> None:
     for name, value in values:
         if (name, value) == ("pool", 1_000_000):  # minutes and gigabytes, and nothing new
             value = 1000
-        plan = replace(usual, **{name: value})
+        plan = replace(usual, **{name: value})  # type: ignore[arg-type]
         _, history = fit_sampler(torch.randn(3, 18, 8), 7, plan)
         assert all(0 <= error < float("inf") for error in history[0].values())

@@ -15,6 +15,8 @@ from PIL import Image
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.baselines import style_mixing
+from dualstylegan.evaluation.descriptions import Renderings
+from dualstylegan.evaluation.eval_set import RestyleMethod
 from dualstylegan.evaluation.leaderboard import measure_methods
 from dualstylegan.evaluation.run import SWEEP_WEIGHTS, build_eval_set, evaluate, render_natural
 from dualstylegan.io.files import write_json
@@ -47,7 +49,7 @@ def write_leaderboard() -> None:
     faces = read_aligned(Paths.aligned / "content")
     exemplars = read_aligned(Paths.aligned / "style")
     eval_set = build_eval_set(model, faces, codes_of(faces), exemplars, PLAN)
-    methods = {
+    methods: dict[str, RestyleMethod | Renderings] = {
         "ours": EvaluationFiles(Paths.evaluation).read_renderings(
             eval_set.contents, eval_set.styles, PLAN.size
         ),
@@ -130,7 +132,8 @@ def test_overview_grid_shows_faces_exemplars_and_results(inside: Path) -> None:
     assert shown.size == (132 * (len(TRAINED) + 1) + 4, 132 * (len(FACES) + 1) + 4)
 
     def mean_colour(image: Image.Image) -> list[float]:
-        return np.asarray(image.convert("RGB"), float).mean((0, 1)).tolist()
+        mean: list[float] = np.asarray(image.convert("RGB"), float).mean((0, 1)).tolist()
+        return mean
 
     def cell(row: int, column: int) -> list[float]:
         x, y = 4 + column * 132, 4 + row * 132

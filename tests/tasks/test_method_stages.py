@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
+from dualstylegan.codes.inversion import fit
 from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import CheckpointError
 from dualstylegan.finetuning.ablations import ABLATIONS
@@ -35,7 +36,7 @@ from tasks.shared.tensors import read_portraits
 from tests.support.settings import ROOT, write_params
 
 SIZE, ROWS, DIM = 64, 10, 8
-SETTINGS = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "profile": {"networks": "data/published", "working_size": SIZE, "bfloat16": False},
     "invert": {"style_steps": 1, "content_steps": 0},
     "adapt": {"steps": 2, "batch": 2, "anchored": 1, "accumulation": 2, "path_weight": 2.0},
@@ -131,7 +132,7 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     network, config = load_trained_dualstylegan(Path("data/models/finetuned"))
     assert (config.generator.resolution, config.encoder) == (SIZE, "psp")
     before = ImportedFolder("data/published", "data/weights").dualstylegan()
-    assert not torch.equal(network.style[1].weight, before.style[1].weight)  # type: ignore[union-attr]
+    assert not torch.equal(network.style[1].weight, before.style[1].weight)  # type: ignore[arg-type]
     curves = pd.read_parquet("data/models/finetuned/curves.parquet")
     assert list(curves["step"]) == [1, 2, 3]
     assert curves["check/score"].notna().tolist() == [False, False, True]
@@ -164,14 +165,14 @@ def test_ablations_leave_out_what_their_names_say(
     )
     networks, pairs = (
         ImportedFolder("data/published", "data/weights"),
-        finetune.TrainingPairs.read(settings.profile, "cpu"),
+        finetune.TrainingPairs.read(settings.profile, "cpu"),  # type: ignore[arg-type]
     )
     named = {ablation.name: ablation for ablation in ABLATIONS}
     alone = ablate.without(named["no destylization"], pairs)
     assert torch.equal(alone.intrinsic_NLD, pairs.extrinsic_NLD)
     assert not torch.equal(pairs.intrinsic_NLD, pairs.extrinsic_NLD)
     seen = []
-    build = ablate.style_training
+    build = finetune.style_training
 
     def watched(
         profile: object, chosen: Any, networks: object, network: Any, own_pairs: object
@@ -225,7 +226,7 @@ def test_one_more_portrait_costs_one_more_code(
     first = read_codes("data/codes/style.parquet")
     write_portrait(Path("data/aligned/style/dan.png"), 9)
     optimised = []
-    work = invert.fit
+    work = fit
 
     def counted(generator: Any, encoder: Any, lpips: Any, image: Tensor, **named: Any) -> object:
         optimised.append(len(image))

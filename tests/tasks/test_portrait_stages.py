@@ -7,12 +7,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from dualstylegan.errors import DataError, ImageError, OutputError, SettingsError
+from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import read_image
 from tasks import align as align_stage
 from tasks import portraits as portrait_stage
@@ -70,7 +72,7 @@ def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.M
     align(size=64, held_out=0, min_exemplars=10)
     before = contents(Path("data/aligned"))
     made: list[str] = []
-    real = align_stage.align_face
+    real = align_face
 
     def counted(photo: Image.Image, *args: object, **kwargs: object) -> object:
         made.append("x")
@@ -91,7 +93,8 @@ def test_a_portrait_without_a_face_is_left_out_by_name(project: Path) -> None:
     portraits(source="mine")
     assert list(align(size=64, held_out=0, min_exemplars=10)) == ["style/sky.png"]
     table = pd.read_parquet("data/aligned/manifest.parquet").set_index(["kind", "name"])
-    assert "no face" in table.loc[("style", "sky"), "refused"]
+    refused: Any = table.loc[("style", "sky"), "refused"]
+    assert "no face" in refused
     assert not Path("data/aligned/style/sky.png").exists()
 
 
@@ -167,7 +170,7 @@ def test_names_are_mapped_once_and_kept_as_labels(project: Path) -> None:
     Path("mine/style/one.jpg").rename("mine/style/Zoë #1.jpg")
     portraits(source="mine")
     table = pd.read_parquet("data/portraits/provenance.parquet").set_index("kind")
-    name = table.loc["style", "name"]
+    name: Any = table.loc["style", "name"]
     assert "#" not in name
     assert table.loc["style", "label"] == "Zoë #1"
     assert Path(f"data/portraits/style/{name}.png").is_file()

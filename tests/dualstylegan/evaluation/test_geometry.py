@@ -25,7 +25,8 @@ from tests.support.made_up_landmarks import made_up_landmarks
 def tilted(shape_K2: Array, degrees: float, scale: float = 1.0, shift: float = 0.0) -> Array:
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return scale * shape_K2 @ turn + shift
+    moved: Array = scale * shape_K2 @ turn + shift
+    return moved
 
 
 def test_each_landmark_has_one_on_the_other_side() -> None:

@@ -26,6 +26,7 @@ from dualstylegan.evaluation.leaderboard import (
     rank,
 )
 from dualstylegan.evaluation.run import build_eval_set, render_natural
+from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from tasks.pages.leaderboard_page import render, sentence
@@ -54,7 +55,7 @@ def test_mixing_keeps_the_faces_rows_and_takes_the_exemplars_colours() -> None:
     assert torch.allclose(style_mixing(g, 32)(face_batch, same, 1.0), plain, atol=1e-5)
 
 
-def maps(generator: StyleGAN2 | MobileStyleGAN, w_NLD: Tensor, size: int) -> list[Tensor]:
+def maps(generator: Generator, w_NLD: Tensor, size: int) -> list[Tensor]:
     seen: list[Tensor] = []
 
     def keep(row: int, x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +28,8 @@ FACES, STYLES = 4, 6
 
 
 def unit(x: np.ndarray) -> np.ndarray:
-    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+    scaled: np.ndarray = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    return scaled
 
 
 def results(style_share: float, identity_share: float) -> ResultDescriptions:
@@ -141,7 +143,7 @@ class Pixels:
         Pixels.looked += len(x)
         return [x] * 5
 
-    def distance(self, a: list[torch.Tensor], b: list[torch.Tensor]) -> torch.Tensor:
+    def distance(self, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> torch.Tensor:
         return (a[0] - b[0]).square().mean((1, 2, 3))
 
 

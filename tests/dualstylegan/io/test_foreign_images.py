@@ -178,7 +178,7 @@ def test_damaged_files_are_refused_and_crash_nothing(tmp_path: Path, kind: str) 
         data = whole.copy()
         places = rng.integers(0, min(len(data), rng.choice([64, len(data)])), rng.integers(1, 8))
         data[places] = rng.integers(0, 256, len(places))
-        path.write_bytes(data[: rng.integers(1, len(data) + 1)] if rng.random() < 0.3 else data)
+        path.write_bytes(data[: rng.integers(1, len(data) + 1)] if rng.random() < 0.3 else data)  # type: ignore[arg-type]
         try:
             assert read_image(path).mode == "RGB"
         except ImageError as error:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from dualstylegan.io.names import MAX_NAME_BYTES, safe_name
 
+FINE: tuple[str, ...]
 FINE = ("amber-fox", "Frida Kahlo", "ex_01.b", "Жанна", "北斎", "Müller (2)", "a&b", "d'Arc")
 FINE = (*FINE, "100 €", "\U0001f469\u200d\U0001f3a8")
 # What browsers, shells and other systems put into file names.
+ODD: tuple[str, ...]
 ODD = ("a#1", "50%", "who?", "a:b", 'the "one"', "a<b>c", "a|b", "a\\b", "a/b", "..", ".", "")
 ODD = (*ODD, " x", "x ", "con", "NUL.txt", "lpt1", "tab\there", "line\nbreak", "left\u202eright")
 ODD = (*ODD, "\udcff", "x" * 300)

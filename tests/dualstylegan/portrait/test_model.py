@@ -150,7 +150,7 @@ def test_a_label_stands_for_its_style(model: PortraitModel) -> None:
 )
 def test_values_out_of_bounds_are_named(model: PortraitModel, option: str, value: float) -> None:
     with pytest.raises(SettingsError, match=rf"{option} is out of bounds.*limit"):
-        model.transfer(photo(), "stone", align=False, **{option: value})
+        model.transfer(photo(), "stone", align=False, **{option: value})  # type: ignore[arg-type]
 
 
 def test_size_beyond_the_generator_is_refused(model: PortraitModel) -> None:

@@ -90,7 +90,7 @@ def test_defaults_of_the_core_are_those_of_the_shipped_settings() -> None:
 
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        shipped().align.size = 64  # type: ignore[misc]
+        shipped().align.size = 64
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -65,7 +65,9 @@ def test_the_second_run_fetches_nothing(tmp_path: Path, wheel: Path, fetched: li
 def test_an_altered_or_missing_file_is_made_again(
     tmp_path: Path, wheel: Path, fetched: list[str]
 ) -> None:
-    for damage in (lambda p: p.write_bytes(b"fir"), lambda p: p.unlink()):
+    damages: tuple[Callable[[Path], object], ...]
+    damages = (lambda p: p.write_bytes(b"fir"), lambda p: p.unlink())
+    for damage in damages:
         fetch_all(tmp_path / "cache", tmp_path / "out", products=products(wheel))
         damage(tmp_path / "out/a.bin")
         fetch_all(tmp_path / "cache", tmp_path / "out", products=products(wheel))
