@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
 from dualstylegan.networks.discriminator import Discriminator
+from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.psp import PublishedEncoder
+from dualstylegan.published.layout import State
 
 SMALL = GeneratorConfig(
     kind="stylegan2", resolution=32, style_dim=16, mapping_layers=3, channels=(8, 8, 8, 8)
@@ -21,11 +27,13 @@ NAMES = ("Cartoons_00007.jpg", "Cartoons_00001.jpg", "Äpfel 2.png")
 ROWS = 8
 
 
-def state_of(module):
+def state_of(module: nn.Module) -> State:
     return {k: v for k, v in module.state_dict().items() if not k.endswith("mean_w")}
 
 
-def generator_file(path, network=None, **extra):
+def generator_file(
+    path: Path, network: DualStyleGAN | None = None, **extra: object
+) -> dict[str, Any]:
     network = network or NETWORK.build()
     discriminator = Discriminator(32, channels=(8, 8, 8, 8))
     content = {
@@ -40,15 +48,21 @@ def generator_file(path, network=None, **extra):
     return content
 
 
-def codes_file(path, names=NAMES, rows=ROWS, width=16, seed=0):
+def codes_file(
+    path: Path,
+    names: Sequence[str | int] = NAMES,
+    rows: int = ROWS,
+    width: int = 16,
+    seed: int = 0,
+) -> dict[str | int, NDArray[np.float32]]:
     rng = np.random.default_rng(seed)
     shape = (1, rows, width)
     codes = {name: rng.standard_normal(shape, dtype=np.float32) for name in names}
-    np.save(path, codes, allow_pickle=True)
+    np.save(path, codes, allow_pickle=True)  # type: ignore[arg-type]
     return codes
 
 
-def equal(found, expected):
+def equal(found: Any, expected: Any) -> bool:
     if isinstance(expected, torch.Tensor | np.ndarray):
         same = type(found) is type(expected) and found.dtype == expected.dtype
         return same and found.shape == expected.shape and bool((found == expected).all())
@@ -56,15 +70,15 @@ def equal(found, expected):
         return isinstance(found, argparse.Namespace) and equal(vars(found), vars(expected))
     if isinstance(expected, dict):
         return list(found) == list(expected) and all(equal(found[k], expected[k]) for k in found)
-    return found == expected
+    return found == expected  # type: ignore[no-any-return]
 
 
-def stylegan2_state(seed=0):
+def stylegan2_state(seed: int = 0) -> State:
     torch.manual_seed(seed)
     return state_of(SMALL.build())
 
 
-def dualstylegan_state(generator):
+def dualstylegan_state(generator: State) -> State:
     """DualStyleGAN on a given generator."""
     torch.manual_seed(1)
     network = NETWORK.build()
@@ -73,14 +87,14 @@ def dualstylegan_state(generator):
 
 
 @cache
-def encoder_state():
+def encoder_state() -> State:
     """Encoder into 8 rows of width 16: heads as small as this fit no image, only their layout."""
     torch.manual_seed(2)
     state = PublishedEncoder(ROWS, style_dim=16).state_dict()
     return {k: v for k, v in state.items() if k != "latent_avg"}
 
 
-def sampler_net(width, seed):
+def sampler_net(width: int, seed: int) -> nn.ModuleDict:
     """One network of sampler.pt, trained a little, as its authors name the layers."""
     torch.manual_seed(seed)
     layers = {
@@ -96,14 +110,14 @@ def sampler_net(width, seed):
     return net.eval()
 
 
-def sample(net, noise):
+def sample(net: nn.ModuleDict, noise: Tensor) -> Tensor:
     """Two layers of linear, batch norm and ReLU, and a linear one."""
     for layer in ("1", "2"):
         noise = torch.relu(net[f"bn{layer}"](net[f"lin{layer}"](noise)))
-    return net["lin_out"](noise)
+    return net["lin_out"](noise)  # type: ignore[no-any-return]
 
 
-def sampler_file(path, rows=ROWS, width=16):
+def sampler_file(path: Path, rows: int = ROWS, width: int = 16) -> dict[str, nn.ModuleDict]:
     """Write sampler.pt; return its two networks."""
     nets = {"color": sampler_net((rows - 7) * width, 3), "structure": sampler_net(7 * width, 4)}
     torch.save({part: net.state_dict() for part, net in nets.items()}, path)

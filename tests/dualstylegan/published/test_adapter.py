@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +29,7 @@ from tests.support.published_files import (
 )
 
 
-def test_round_trip_is_equal_to_the_bit(tmp_path):
+def test_round_trip_is_equal_to_the_bit(tmp_path: Path) -> None:
     generator = generator_file(tmp_path / "generator.pt")
     codes = codes_file(tmp_path / "exstyle_code.npy")
     files = [tmp_path / "generator.pt", tmp_path / "exstyle_code.npy"]
@@ -40,7 +43,7 @@ def test_round_trip_is_equal_to_the_bit(tmp_path):
     assert equal(found, codes)
 
 
-def test_imported_networks_are_the_published_ones(tmp_path):
+def test_imported_networks_are_the_published_ones(tmp_path: Path) -> None:
     content = generator_file(tmp_path / "generator.pt")
     import_published([tmp_path / "generator.pt"], tmp_path / "model")
     tensors = load_tensors(tmp_path / "model/model.safetensors")
@@ -53,7 +56,7 @@ def test_imported_networks_are_the_published_ones(tmp_path):
     discriminator.load_state_dict(load_tensors(tmp_path / "model/discriminator.safetensors"))
 
 
-def test_a_whole_model_can_be_built(tmp_path):
+def test_a_whole_model_can_be_built(tmp_path: Path) -> None:
     """Encoder and codes too. Heads of 16 channels, to be small, do not fit the encoder's pyramid:
     the encoder is read and written here, and runs in test_golden."""
     generator_file(tmp_path / "generator.pt")
@@ -100,7 +103,7 @@ def test_a_whole_model_can_be_built(tmp_path):
     assert equal(kept, codes)
 
 
-def faulty(tmp_path, files, *words):
+def faulty(tmp_path: Path, files: Sequence[Path], *words: str) -> None:
     """Check that the import is refused with a reason and writes nothing."""
     with pytest.raises(CheckpointError) as caught:
         import_published(files, tmp_path / "model")
@@ -109,7 +112,7 @@ def faulty(tmp_path, files, *words):
     assert not list(tmp_path.glob("*model*"))
 
 
-def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path):
+def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path: Path) -> None:
     network = NETWORK.build()
     state = state_of(network)
     missing = ("style.1.bias", "res.5.norm.style.bias", "generator.noises.noise_3")
@@ -127,7 +130,7 @@ def test_missing_unexpected_and_misshapen_keys_are_listed(tmp_path):
     )
 
 
-def test_unknown_parts_and_files_are_refused(tmp_path):
+def test_unknown_parts_and_files_are_refused(tmp_path: Path) -> None:
     generator_file(tmp_path / "generator.pt", surprise=1)
     faulty(tmp_path, [tmp_path / "generator.pt"], "unexpected: surprise")
     torch.save({"a": torch.zeros(1)}, tmp_path / "other.pt")
@@ -137,22 +140,22 @@ def test_unknown_parts_and_files_are_refused(tmp_path):
     faulty(tmp_path, [], "no files")
 
 
-def test_two_files_of_a_kind_are_refused(tmp_path):
+def test_two_files_of_a_kind_are_refused(tmp_path: Path) -> None:
     for name in ("a.pt", "b.pt"):
         generator_file(tmp_path / name)
     faulty(tmp_path, [tmp_path / "a.pt", tmp_path / "b.pt"], "two files of the same kind", "a.pt")
 
 
-def test_codes_that_are_not_finite_or_misshapen_are_refused(tmp_path):
+def test_codes_that_are_not_finite_or_misshapen_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "exstyle_code.npy"
     for code in (np.full((1, 8, 16), np.nan, np.float32), np.zeros((8, 16), np.float32)):
-        np.save(path, {"a.jpg": code}, allow_pickle=True)
+        np.save(path, {"a.jpg": code}, allow_pickle=True)  # type: ignore[arg-type]
         faulty(tmp_path, [path], "a.jpg")
-    np.save(tmp_path / "codes.npy", {"a.jpg": code}, allow_pickle=True)
+    np.save(tmp_path / "codes.npy", {"a.jpg": code}, allow_pickle=True)  # type: ignore[arg-type]
     faulty(tmp_path, [tmp_path / "codes.npy"], "kind is not known")
 
 
-def test_a_folder_that_is_something_else_is_left_alone(tmp_path):
+def test_a_folder_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
     generator_file(tmp_path / "generator.pt")
     (tmp_path / "model").mkdir()
     (tmp_path / "model/precious.txt").write_text("mine")
@@ -161,7 +164,7 @@ def test_a_folder_that_is_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "model/precious.txt").read_text() == "mine"
 
 
-def test_command_line(tmp_path):
+def test_command_line(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
     from dualstylegan.cli import build_app

@@ -10,7 +10,7 @@ import torch
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.networks.vgg19 import VGG19
-from dualstylegan.published.layout import check_state, expected_state, kind_of_state
+from dualstylegan.published.layout import State, check_state, expected_state, kind_of_state
 
 KEYS = Path(__file__).parents[2] / "golden" / "published_keys.txt"
 KINDS = {
@@ -22,8 +22,11 @@ KINDS = {
 }
 
 
-def published_layouts():
-    layouts = {}
+Layout = dict[str, tuple[tuple[int, ...], str]]
+
+
+def published_layouts() -> dict[str, Layout]:
+    layouts: dict[str, Layout] = {}
     for section in KEYS.read_text().split("### ")[1:]:
         head, *lines = section.strip().splitlines()
         title = head.split(":")[0]
@@ -37,7 +40,7 @@ def published_layouts():
 LAYOUTS = published_layouts()
 
 
-def unfilled(layout):
+def unfilled(layout: Layout) -> State:
     """Return a state dict of the layout's shapes on the meta device."""
     state = {}
     for name, (shape, _) in layout.items():
@@ -47,7 +50,7 @@ def unfilled(layout):
 
 
 @pytest.mark.parametrize("title", LAYOUTS)
-def test_keys_and_shapes_are_the_published_ones(title):
+def test_keys_and_shapes_are_the_published_ones(title: str) -> None:
     state = unfilled(LAYOUTS[title])
     kind = kind_of_state(state)
     assert kind == KINDS[title.split(" ")[0]]
@@ -58,12 +61,12 @@ def test_keys_and_shapes_are_the_published_ones(title):
     assert {k: v.dtype for k, v in ours.items()} == {k: v.dtype for k, v in state.items()}
 
 
-def test_every_kind_of_published_file_is_listed():
+def test_every_kind_of_published_file_is_listed() -> None:
     assert len(LAYOUTS) == 13
     assert sum(len(layout) for layout in LAYOUTS.values()) > 2000
 
 
-def vgg19_file():
+def vgg19_file() -> State:
     """Return the keys of torchvision's vgg19 file; unused tensors are small."""
     state = VGG19().state_dict()
     for index in (30, 32, 34):
@@ -75,7 +78,7 @@ def vgg19_file():
     return state
 
 
-def test_torchvisions_vgg19_loads_by_key():
+def test_torchvisions_vgg19_loads_by_key() -> None:
     state = vgg19_file()
     used = check_state("vgg19", state, Path("vgg19.pth"))
     assert set(used) == set(VGG19().state_dict())
@@ -84,7 +87,7 @@ def test_torchvisions_vgg19_loads_by_key():
         check_state("vgg19", {**state, "features.36.weight": torch.zeros(1)}, Path("vgg19.pth"))
 
 
-def test_every_fault_is_listed():
+def test_every_fault_is_listed() -> None:
     state = VGG19().state_dict()
     first, *others = sorted(state)
     for key in others[:3]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualstylegan.errors import DataError
@@ -33,15 +34,15 @@ from dualstylegan.networks.vgg19 import STAGE_2_WEIGHTS, STAGE_3_WEIGHTS, TAPS, 
 DIM = 5
 
 
-def double(*shape, seed=0):
+def double(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def unit_color_transform():
+def unit_color_transform() -> nn.Module:
     return color_transform(DIM)
 
 
-LAYERS = {
+LAYERS: dict[str, tuple[Callable[[], nn.Module], list[tuple[int, ...]]]] = {
     "pixel norm": (PixelNorm, [(3, DIM)]),
     "fused leaky ReLU": (lambda: FusedLeakyReLU(3), [(2, 3, 4, 4)]),
     "equal linear": (lambda: EqualLinear(DIM, 3, lr_mul=0.01, activate=True), [(2, DIM)]),
@@ -67,7 +68,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_gradients_are_those_of_finite_differences(name):
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
     torch.manual_seed(1)
     build, shapes = LAYERS[name]
     layer = build().double()
@@ -76,21 +77,23 @@ def test_gradients_are_those_of_finite_differences(name):
     inputs = [double(*shape, seed=i).requires_grad_() for i, shape in enumerate(shapes)]
     parameters = [p for p in layer.parameters() if p.numel() <= 200]
 
-    def run(*values):
+    def run(*values: Tensor) -> Tensor:
         given, weights = values[: len(inputs)], values[len(inputs) :]
         names = [n for n, p in layer.named_parameters() if p.numel() <= 200]
-        return torch.func.functional_call(layer, dict(zip(names, weights, strict=True)), given)
+        return torch.func.functional_call(  # type: ignore[no-any-return]
+            layer, dict(zip(names, weights, strict=True)), given
+        )
 
     assert torch.autograd.gradcheck(run, (*inputs, *parameters), fast_mode=True)
 
 
-def test_gradients_of_the_minibatch_deviation_and_the_contextual_loss():
+def test_gradients_of_the_minibatch_deviation_and_the_contextual_loss() -> None:
     x, y = double(4, 2, 3, 3).requires_grad_(), double(4, 2, 3, 3, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(minibatch_stddev, x, fast_mode=True)
     assert torch.autograd.gradcheck(lambda a, b: contextual(a, b, block=4), (x, y), fast_mode=True)
 
 
-def test_second_derivatives_of_the_discriminator():
+def test_second_derivatives_of_the_discriminator() -> None:
     """R1 differentiates D's gradient; so must the layers."""
     network = nn.Sequential(
         EqualConv2d(2, 3, 3, padding=1), FusedLeakyReLU(3), Blur((2, 2))
@@ -99,7 +102,7 @@ def test_second_derivatives_of_the_discriminator():
     assert torch.autograd.gradgradcheck(network, x, fast_mode=True)
 
 
-def test_modulated_convolution_is_the_one_with_a_weight_for_each_image():
+def test_modulated_convolution_is_the_one_with_a_weight_for_each_image() -> None:
     """Equations 1 to 3 of StyleGAN2, written out: scale the weight, normalise it, convolve."""
     layer = ModulatedConv2d(3, 4, 3, DIM).double()
     x, w = double(2, 3, 6, 6), double(2, DIM)
@@ -111,7 +114,7 @@ def test_modulated_convolution_is_the_one_with_a_weight_for_each_image():
         torch.testing.assert_close(layer(x, w)[image : image + 1], expected)
 
 
-def test_resampling_is_zero_insertion_and_filtering():
+def test_resampling_is_zero_insertion_and_filtering() -> None:
     x = double(1, 2, 4, 4)
     stuffed = x.new_zeros(1, 2, 8, 8)
     stuffed[:, :, ::2, ::2] = x
@@ -120,7 +123,9 @@ def test_resampling_is_zero_insertion_and_filtering():
     torch.testing.assert_close(FirUpsample().double()(x), expected)
 
 
-def small(resolution=32, channels=None, **options):
+def small(
+    resolution: int = 32, channels: Sequence[int] | None = None, **options: int
+) -> DualStyleGAN:
     torch.manual_seed(0)
     count = {32: 4, 64: 5, 128: 6}[resolution]
     generator = StyleGAN2(
@@ -130,7 +135,7 @@ def small(resolution=32, channels=None, **options):
 
 
 @pytest.mark.parametrize(("resolution", "rows"), [(32, 8), (64, 10), (128, 12)])
-def test_any_power_of_two_and_any_width(resolution, rows):
+def test_any_power_of_two_and_any_width(resolution: int, rows: int) -> None:
     widths = [12, 12, 12, 12, 7, 3][: rows // 2]
     network = small(resolution, widths)
     generator = network.generator
@@ -142,12 +147,12 @@ def test_any_power_of_two_and_any_width(resolution, rows):
 
 
 @pytest.mark.parametrize("resolution", [16, 48, 0, -32])
-def test_other_sizes_are_refused(resolution):
+def test_other_sizes_are_refused(resolution: int) -> None:
     with pytest.raises(DataError, match="power of two"):
         StyleGAN2(resolution)
 
 
-def test_batch_composition_changes_no_row():
+def test_batch_composition_changes_no_row() -> None:
     network = small()
     z, s = torch.randn(3, 8, 16), torch.randn(3, 8, 16)
     together = network(z, s)
@@ -156,20 +161,23 @@ def test_batch_composition_changes_no_row():
         torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-5)
 
 
-def test_noise_is_fixed_unless_given():
+def test_noise_is_fixed_unless_given() -> None:
     generator = small().generator
     for buffer in generator.modules():
         if isinstance(buffer, NoiseInjection):
             buffer.weight.fill_(1.0)
     z = torch.randn(2, 16)
     torch.testing.assert_close(generator(z), generator(z), rtol=0, atol=0)
-    draws = [generator.random_noise(2, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    draws = [
+        generator.random_noise(2, torch.Generator().manual_seed(s))  # type: ignore[operator]
+        for s in (0, 0, 1)
+    ]
     images = [generator(z, noise=draw) for draw in draws]
     torch.testing.assert_close(images[0], images[1], rtol=0, atol=0)
     assert not torch.allclose(images[0], images[2])
 
 
-def test_weight_zero_on_every_row_is_the_generator_alone():
+def test_weight_zero_on_every_row_is_the_generator_alone() -> None:
     network = small()
     z, s = torch.randn(2, 8, 16), torch.randn(2, 8, 16)
     off = network(z, None)
@@ -178,7 +186,7 @@ def test_weight_zero_on_every_row_is_the_generator_alone():
     assert not torch.allclose(network(z, s, [0.0] * 7 + [1.0]), off)
 
 
-def test_truncation_goes_to_the_true_mean():
+def test_truncation_goes_to_the_true_mean() -> None:
     generator = small().generator
     generator.measure_mean_w(8192)
     z = torch.randn(4096, 16, generator=torch.Generator().manual_seed(3))
@@ -186,7 +194,7 @@ def test_truncation_goes_to_the_true_mean():
     torch.testing.assert_close(generator.truncate(generator.map(z), 0.0)[0], generator.mean_w)
 
 
-def test_encoder_and_identity_rows_do_not_depend_on_their_batch():
+def test_encoder_and_identity_rows_do_not_depend_on_their_batch() -> None:
     torch.manual_seed(0)
     identity = IRSE50().eval().requires_grad_(False)
     images = torch.randn(2, 3, 112, 112)
@@ -195,7 +203,7 @@ def test_encoder_and_identity_rows_do_not_depend_on_their_batch():
     torch.testing.assert_close(together.norm(dim=1), torch.ones(2))
 
 
-def test_identity_looks_at_the_face_alone():
+def test_identity_looks_at_the_face_alone() -> None:
     torch.manual_seed(0)
     identity = IRSE50().eval().requires_grad_(False)
     image = torch.randn(1, 3, FACE_PX, FACE_PX)
@@ -208,7 +216,7 @@ def test_identity_looks_at_the_face_alone():
     )
 
 
-def test_vgg19_taps_and_published_weights():
+def test_vgg19_taps_and_published_weights() -> None:
     torch.manual_seed(0)
     network = VGG19().eval().requires_grad_(False)
     x = torch.rand(1, 3, 32, 32) * 2 - 1
@@ -229,7 +237,7 @@ def test_vgg19_taps_and_published_weights():
     assert STAGE_3_WEIGHTS == (0, 0.5, 1, 0, 0)
 
 
-def test_published_encoder_takes_any_size_and_renders_nothing():
+def test_published_encoder_takes_any_size_and_renders_nothing() -> None:
     with torch.device("meta"):
         encoder = PublishedEncoder(18).eval()
         assert encoder(torch.empty(2, 3, 1024, 1024)).shape == (2, 18, 512)
@@ -237,7 +245,7 @@ def test_published_encoder_takes_any_size_and_renders_nothing():
 
 
 @torch.no_grad()
-def test_a_1024_px_forward_on_the_cpu():
+def test_a_1024_px_forward_on_the_cpu() -> None:
     """The published size and widths, random weights, every row of both codes in use."""
     torch.manual_seed(0)
     network = DualStyleGAN(StyleGAN2(1024)).eval()

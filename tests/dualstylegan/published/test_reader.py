@@ -11,29 +11,38 @@ import pickle
 import struct
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.published import archives, reader
 from dualstylegan.published.pickles import Machine, Namespace, Refused, Storage
 from dualstylegan.published.reader import read_published
 
+Entries = list[tuple[str, bytes]]
+
+
+class Write(Protocol):
+    def __call__(self, data: bytes, name: str = ...) -> Path: ...
+
 
 class Call:
     """Object that pickles as a call of any function."""
 
-    def __init__(self, function, *args):
+    def __init__(self, function: Callable[..., object], *args: object) -> None:
         self.function, self.args = function, args
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         return self.function, self.args
 
 
-def checkpoint():
+def checkpoint() -> dict[str, Any]:
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     module(torch.randn(8, 3)).sum().backward()
     optimiser = torch.optim.Adam(module.parameters())
@@ -51,13 +60,13 @@ def checkpoint():
     }
 
 
-def codes():
+def codes() -> dict[str, NDArray[np.float32]]:
     draw = np.random.default_rng(0)
     names = [f"Cartoons_{i:05d}.jpg" for i in (1, 0, 7)]
     return {name: draw.standard_normal((1, 18, 512), dtype=np.float32) for name in names}
 
 
-def equal(found, expected):
+def equal(found: Any, expected: Any) -> bool:
     if isinstance(expected, np.ndarray):
         expected = torch.from_numpy(expected)
     if isinstance(expected, torch.Tensor):
@@ -69,11 +78,11 @@ def equal(found, expected):
     if isinstance(expected, list | tuple):
         same = type(found) is type(expected) and len(found) == len(expected)
         return same and all(map(equal, found, expected))
-    return found == expected or found != found
+    return found == expected or found != found  # type: ignore[no-any-return]
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(tmp_path: Path) -> Iterator[Write]:
     """Write bytes into a folder of their own; check at the end that it holds nothing else."""
     folder = tmp_path / "files"
     folder.mkdir()
@@ -88,19 +97,19 @@ def write(tmp_path):
     assert not list(tmp_path.glob("PWNED*"))
 
 
-def torch_bytes(value, **options):
+def torch_bytes(value: object, **options: bool) -> bytes:
     buffer = io.BytesIO()
     torch.save(value, buffer, **options)
     return buffer.getvalue()
 
 
-def numpy_bytes(value):
+def numpy_bytes(value: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, value, allow_pickle=True)
     return buffer.getvalue()
 
 
-def refused(path, *words):
+def refused(path: Path, *words: str) -> str:
     with pytest.raises(CheckpointError) as caught:
         read_published(path)
     message = str(caught.value)
@@ -111,13 +120,13 @@ def refused(path, *words):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_torch_files_are_read_exactly(write, zipped):
+def test_torch_files_are_read_exactly(write: Write, zipped: bool) -> None:
     value = checkpoint()
     path = write(torch_bytes(value, _use_new_zipfile_serialization=zipped))
     assert equal(read_published(path).tree, value)
 
 
-def test_codes_keep_their_file_names_and_order(write):
+def test_codes_keep_their_file_names_and_order(write: Write) -> None:
     value = codes()
     found = read_published(write(numpy_bytes(value), "exstyle_code.npy")).tree
     assert list(found) == list(value)
@@ -126,7 +135,7 @@ def test_codes_keep_their_file_names_and_order(write):
 
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 @pytest.mark.parametrize("module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_codes_of_older_numpy_and_pickle_versions(protocol, module):
+def test_codes_of_older_numpy_and_pickle_versions(protocol: int, module: bytes) -> None:
     value = codes()
     data = pickle.dumps(value, protocol)
     length = struct.Struct("B")
@@ -139,7 +148,7 @@ def test_codes_of_older_numpy_and_pickle_versions(protocol, module):
     assert list(Machine(io.BytesIO(data)).run()) == list(value)
 
 
-def malicious(target: Path):
+def malicious(target: Path) -> dict[str, Call | Namespace]:
     command = f"touch {target}"
     return {
         "os.system": Call(os.system, command),
@@ -157,7 +166,7 @@ def malicious(target: Path):
 
 @pytest.mark.parametrize("attack", list(malicious(Path("x"))))
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_nothing_that_a_file_names_is_called(tmp_path, attack, protocol):
+def test_nothing_that_a_file_names_is_called(tmp_path: Path, attack: str, protocol: int) -> None:
     """Parsing runs in this process, where a call would show; end to end below."""
     value = malicious(tmp_path / "PWNED")[attack]
     pickled = pickle.dumps({"g_ema": {"a": value}}, protocol)
@@ -167,7 +176,7 @@ def test_nothing_that_a_file_names_is_called(tmp_path, attack, protocol):
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy", "npy", "bare"])
-def test_calls_are_refused_end_to_end(write, tmp_path, form):
+def test_calls_are_refused_end_to_end(write: Write, tmp_path: Path, form: str) -> None:
     value = {"g_ema": {"a": Call(os.system, f"touch {tmp_path / 'PWNED'}")}}
     if form == "npy":
         data = numpy_bytes(value)
@@ -206,12 +215,14 @@ def raw_pickle(*parts: bytes) -> bytes:
     }.items(),
     ids=lambda item: item[0],
 )
-def test_malformed_pickles_are_refused(stream):
+def test_malformed_pickles_are_refused(stream: tuple[str, bytes]) -> None:
     with pytest.raises(Refused):
         Machine(io.BytesIO(stream[1])).run()
 
 
-def rezip(data: bytes, change, method=zipfile.ZIP_STORED) -> bytes:
+def rezip(
+    data: bytes, change: Callable[[Entries], Entries], method: int = zipfile.ZIP_STORED
+) -> bytes:
     """Rewrite an archive's entries; `change` gives the new list of (name, content)."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = [(info.filename, archive.read(info)) for info in archive.infolist()]
@@ -223,7 +234,7 @@ def rezip(data: bytes, change, method=zipfile.ZIP_STORED) -> bytes:
 
 
 SMALL = {"g_ema": OrderedDict(weight=torch.arange(12.0).view(3, 4))}
-ARCHIVE_ATTACKS = {
+ARCHIVE_ATTACKS: dict[str, tuple[Callable[[Entries], Entries], str]] = {
     "short storage": (
         lambda es: [(n, c[:-4] if n.endswith("data/0") else c) for n, c in es],
         "size",
@@ -241,13 +252,13 @@ ARCHIVE_ATTACKS = {
 
 @pytest.mark.parametrize("attack", list(ARCHIVE_ATTACKS))
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_malformed_archives_are_refused(write, attack):
+def test_malformed_archives_are_refused(write: Write, attack: str) -> None:
     change, word = ARCHIVE_ATTACKS[attack]
     refused(write(rezip(torch_bytes(SMALL), change)), word)
 
 
-def test_zip_bombs_are_refused_unopened(write):
-    def bomb(entries):
+def test_zip_bombs_are_refused_unopened(write: Write) -> None:
+    def bomb(entries: Entries) -> Entries:
         return [(n, bytes(1 << 26) if n.endswith("data/0") else c) for n, c in entries]
 
     data = rezip(torch_bytes(SMALL), bomb, zipfile.ZIP_DEFLATED)
@@ -255,15 +266,17 @@ def test_zip_bombs_are_refused_unopened(write):
     refused(write(data), "compressed")
 
 
-def with_size(tensor: torch.Tensor, shape, strides, offset=0) -> bytes:
+def with_size(
+    tensor: torch.Tensor, shape: Sequence[int], strides: Sequence[int], offset: int = 0
+) -> bytes:
     """Write a checkpoint whose tensor claims a false shape, strides or offset."""
     view = torch.as_strided(tensor, (2,), (1,), 0)
     data = torch_bytes({"w": view})
 
-    def integers(*values):
+    def integers(*values: int) -> bytes:
         return b"(" + b"".join(b"J" + struct.pack("<i", v) for v in values) + b"t"
 
-    def change(entries):
+    def change(entries: Entries) -> Entries:
         honest = b"K\x00K\x02\x85q\x06K\x01\x85q\x07"
         false = b"J" + struct.pack("<i", offset) + integers(*shape) + integers(*strides)
         result = []
@@ -291,11 +304,13 @@ def with_size(tensor: torch.Tensor, shape, strides, offset=0) -> bytes:
         ((4, 2), (1,), 0),
     ],
 )
-def test_tensors_outside_their_storage_are_refused(write, shape, strides, offset):
+def test_tensors_outside_their_storage_are_refused(
+    write: Write, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> None:
     refused(write(with_size(torch.arange(8.0), shape, strides, offset)), "tensor")
 
 
-def test_truncated_files_are_refused(write):
+def test_truncated_files_are_refused(write: Write) -> None:
     for data in (torch_bytes(SMALL), torch_bytes(SMALL, _use_new_zipfile_serialization=False)):
         for keep in (1, 40, len(data) // 2, len(data) - 1):
             refused(write(data[:keep]))
@@ -304,7 +319,10 @@ def test_truncated_files_are_refused(write):
     refused(write(b"<html>Quota exceeded</html>"), "neither")
 
 
-def outcome(data: bytes):
+Outcome = str | tuple[list[str], tuple[int, ...], tuple[int, ...], list[float]]
+
+
+def outcome(data: bytes) -> Outcome:
     """Parse a file in this process; return the result or the refusal."""
     with mmap.mmap(-1, len(data)) as memory:
         memory.write(data)
@@ -319,7 +337,7 @@ def outcome(data: bytes):
             return "refused"
 
 
-def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing():
+def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing() -> None:
     data = torch_bytes(SMALL)
     whole = outcome(data)
     assert whole == (["weight"], (3, 4), (4, 1), list(range(12)))
@@ -333,13 +351,13 @@ def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing():
     assert outcomes.count("refused") > len(data) // 4
 
 
-def test_a_file_cut_anywhere_is_refused():
+def test_a_file_cut_anywhere_is_refused() -> None:
     for data in (torch_bytes(SMALL), torch_bytes(SMALL, _use_new_zipfile_serialization=False)):
         assert all(outcome(data[:keep]) == "refused" for keep in range(1, len(data)))
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
-def test_mutated_pickles_are_read_or_refused_and_nothing_else():
+def test_mutated_pickles_are_read_or_refused_and_nothing_else() -> None:
     seed = torch_bytes(checkpoint(), _use_new_zipfile_serialization=False)
     draw = np.random.default_rng(0)
     for _ in range(1000):
@@ -354,37 +372,37 @@ def test_mutated_pickles_are_read_or_refused_and_nothing_else():
             pass
 
 
-def test_flips_in_the_weights_are_refused(write):
+def test_flips_in_the_weights_are_refused(write: Write) -> None:
     data = torch_bytes(SMALL)
     damaged = bytearray(data)
     damaged[data.index(struct.pack("<3f", 1, 2, 3))] ^= 1
     refused(write(bytes(damaged)), "checksum")
 
 
-def test_values_that_contain_themselves_are_refused(write):
-    endless: list = []
+def test_values_that_contain_themselves_are_refused(write: Write) -> None:
+    endless: list[Any] = []
     endless.append(endless)
     refused(write(torch_bytes({"a": endless})), "nested")
 
 
-def test_shared_values_do_not_multiply_without_end(write):
-    laughs: list = ["ha"]
+def test_shared_values_do_not_multiply_without_end(write: Write) -> None:
+    laughs: list[Any] = ["ha"]
     for _ in range(25):
         laughs = [laughs, laughs, laughs]
     refused(write(torch_bytes({"a": laughs})), "too many values")
 
 
-def test_oversized_files_are_refused_unread(write):
+def test_oversized_files_are_refused_unread(write: Write) -> None:
     path = write(torch_bytes(SMALL))
     with pytest.raises(CheckpointError, match="not the size"):
         read_published(path, max_bytes=100)
 
 
-def test_missing_files_are_named(tmp_path):
+def test_missing_files_are_named(tmp_path: Path) -> None:
     refused(tmp_path / "none.pt", "no such file")
 
 
-def test_the_reader_process_cannot_reach_out(tmp_path):
+def test_the_reader_process_cannot_reach_out(tmp_path: Path) -> None:
     """Even if parsing were subverted, the process may not open, start, import or connect."""
     import subprocess
     import sys
@@ -405,10 +423,12 @@ def test_the_reader_process_cannot_reach_out(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_reading_leaves_no_temporary_files(write, tmp_path, monkeypatch):
+def test_reading_leaves_no_temporary_files(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    monkeypatch.setattr(reader.tempfile, "tempdir", str(scratch))
+    monkeypatch.setattr(reader.tempfile, "tempdir", str(scratch))  # type: ignore[attr-defined]
     read_published(write(torch_bytes(SMALL)))
     refused(write(b"\x80\x02."))
     assert not list(scratch.iterdir())

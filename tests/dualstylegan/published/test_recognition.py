@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import load_tensors
@@ -16,7 +20,7 @@ from dualstylegan.portrait.config import read_config
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.published.adapter import import_published
 from dualstylegan.published.exporting import export_published
-from dualstylegan.published.layout import ADAPTED_FILE, GENERATOR_FILE
+from dualstylegan.published.layout import ADAPTED_FILE, GENERATOR_FILE, State
 from tests.support.published_files import (
     ROWS,
     codes_file,
@@ -30,33 +34,33 @@ from tests.support.published_files import (
 )
 
 
-def saved(path, content):
+def saved(path: Path, content: object) -> Path:
     torch.save(content, path)
     return path
 
 
-def imported(tmp_path, *files, **said):
+def imported(tmp_path: Path, *files: Path, **said: Any) -> tuple[list[str], set[str]]:
     """Import files; return the remarks and the names of the network files."""
     lines = import_published(files, tmp_path / "model", **said)
     return lines, {path.name for path in (tmp_path / "model").glob("*.safetensors")}
 
 
-def discriminator_state():
+def discriminator_state() -> State:
     return state_of(Discriminator(32, channels=(8, 8, 8, 8)))
 
 
 @pytest.fixture(scope="module")
-def g():
+def g() -> State:
     return stylegan2_state()
 
 
 @pytest.fixture(scope="module")
-def adapted(g):
+def adapted(g: State) -> State:
     """Weights of g', which differ from g in one layer."""
     return {k: v + 0.01 if k == "to_rgb1.bias" else v for k, v in g.items()}
 
 
-REFERENCES = {
+REFERENCES: dict[str, Callable[[State], dict[str, State]]] = {
     "DualStyleGAN": lambda g: {"g_ema": dualstylegan_state(g)},
     "decoder of an encoder": lambda g: {
         "state_dict": {**encoder_state(), **{f"decoder.{k}": v for k, v in g.items()}}
@@ -67,8 +71,8 @@ REFERENCES = {
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_weights_and_not_the_keys_tell_g_from_its_adaptation(
-    tmp_path, g, adapted, reference, order
-):
+    tmp_path: Path, g: State, adapted: State, reference: str, order: int
+) -> None:
     """g_ema alone may be g; a training checkpoint with g and d may be g'."""
     other = saved(tmp_path / "other.pt", REFERENCES[reference](g))
     source = saved(tmp_path / "stylegan2.pt", {"g_ema": g})
@@ -84,7 +88,9 @@ def test_the_weights_and_not_the_keys_tell_g_from_its_adaptation(
         assert torch.equal(found["to_rgb1.bias"], state["to_rgb1.bias"])
 
 
-def test_the_published_pair_is_told_apart_without_others(tmp_path, g, adapted):
+def test_the_published_pair_is_told_apart_without_others(
+    tmp_path: Path, g: State, adapted: State
+) -> None:
     """stylegan2-ffhq-config-f.pt holds a discriminator, finetune-000600.pt does not."""
     ffhq = saved(tmp_path / "ffhq.pt", {"g": g, "d": discriminator_state(), "g_ema": g})
     tuned = saved(tmp_path / "finetune.pt", {"g_ema": adapted})
@@ -94,7 +100,7 @@ def test_the_published_pair_is_told_apart_without_others(tmp_path, g, adapted):
 
 
 @pytest.mark.parametrize("bare", [True, False])
-def test_a_lone_generator_is_what_the_user_says(tmp_path, g, bare):
+def test_a_lone_generator_is_what_the_user_says(tmp_path: Path, g: State, bare: bool) -> None:
     file = saved(tmp_path / "stylegan2.pt", g if bare else {"g_ema": g})
     with pytest.raises(CheckpointError, match=r"--source stylegan2\.pt or --adapted") as caught:
         imported(tmp_path, file)
@@ -104,7 +110,9 @@ def test_a_lone_generator_is_what_the_user_says(tmp_path, g, bare):
     assert imported(tmp_path, adapted=file)[1] == {ADAPTED_FILE}
 
 
-def test_what_the_user_says_counts_more_than_the_weights(tmp_path, g, adapted):
+def test_what_the_user_says_counts_more_than_the_weights(
+    tmp_path: Path, g: State, adapted: State
+) -> None:
     other = saved(tmp_path / "generator.pt", {"g_ema": dualstylegan_state(g)})
     file = saved(tmp_path / "tuned.pt", {"g_ema": adapted})
     assert GENERATOR_FILE in imported(tmp_path, other, file, source=file)[1]
@@ -112,7 +120,7 @@ def test_what_the_user_says_counts_more_than_the_weights(tmp_path, g, adapted):
         imported(tmp_path, file, other, source=other)
 
 
-def test_one_role_decides_the_other(tmp_path, g, adapted):
+def test_one_role_decides_the_other(tmp_path: Path, g: State, adapted: State) -> None:
     files = [saved(tmp_path / f"{n}.pt", {"g_ema": s}) for n, s in (("a", g), ("b", adapted))]
     lines, _ = imported(tmp_path, *files, adapted=files[1])
     assert "a.pt: StyleGAN2" in lines
@@ -122,23 +130,26 @@ def test_one_role_decides_the_other(tmp_path, g, adapted):
         imported(tmp_path, files[0], saved(tmp_path / "c.pt", {"g_ema": g}), source=files[0])
 
 
-def parallel(state):
+Wrap = Callable[[State], State]
+
+
+def parallel(state: State) -> State:
     return {f"module.{k}": v for k, v in state.items()}
 
 
-def both(content, wrap):
+def both(content: dict[str, Any], wrap: Wrap) -> dict[str, Any]:
     """Wrap every state dict of a content."""
     if all(isinstance(value, torch.Tensor) for value in content.values()):
         return wrap(content)
     return {k: both(v, wrap) if isinstance(v, dict) else v for k, v in content.items()}
 
 
-CONTENTS = {
+CONTENTS: dict[str, Callable[[State], dict[str, Any]]] = {
     "generator": lambda g: {"g_ema": dualstylegan_state(g), "d": discriminator_state()},
     "discriminator": lambda g: discriminator_state(),
     "encoder": lambda g: {"state_dict": encoder_state(), "opts": {}},
 }
-WRAPS = {
+WRAPS: dict[str, Wrap] = {
     "parallel twice": lambda state: parallel(parallel(state)),
     "another prefix": lambda state: {f"net.{k}": v for k, v in state.items()},
 }
@@ -148,7 +159,9 @@ WRAPS = {
     ("name", "wrap"),
     [*((name, "parallel") for name in CONTENTS), *(("discriminator", wrap) for wrap in WRAPS)],
 )
-def test_prefixes_of_wrappers_are_understood_and_come_back(tmp_path, g, name, wrap):
+def test_prefixes_of_wrappers_are_understood_and_come_back(
+    tmp_path: Path, g: State, name: str, wrap: str
+) -> None:
     content = CONTENTS[name](g)
     wrapped = both(content, WRAPS.get(wrap, parallel))
     plain, other = tmp_path / "plain", tmp_path / "wrapped"
@@ -169,7 +182,9 @@ def test_prefixes_of_wrappers_are_understood_and_come_back(tmp_path, g, name, wr
         ("state_dict", "encoder alone"),
     ],
 )
-def test_bare_state_dicts_and_outer_keys_are_understood(tmp_path, g, outer, name):
+def test_bare_state_dicts_and_outer_keys_are_understood(
+    tmp_path: Path, g: State, outer: str, name: str
+) -> None:
     encoder = encoder_state()
     state = {
         "DualStyleGAN": lambda: dualstylegan_state(g),
@@ -187,7 +202,7 @@ def test_bare_state_dicts_and_outer_keys_are_understood(tmp_path, g, outer, name
     assert equal(torch.load(tmp_path / "back/file.pt", weights_only=True), content)
 
 
-def test_an_unknown_file_says_what_it_holds_and_what_is_understood(tmp_path):
+def test_an_unknown_file_says_what_it_holds_and_what_is_understood(tmp_path: Path) -> None:
     file = saved(tmp_path / "x.pt", {"net": {"layer.weight": torch.zeros(1)}, "a\ud800\x1b": 1})
     with pytest.raises(CheckpointError) as caught:
         imported(tmp_path, file)
@@ -197,7 +212,9 @@ def test_an_unknown_file_says_what_it_holds_and_what_is_understood(tmp_path):
     message.encode()
 
 
-def whole_model(tmp_path, g, **changes):
+def whole_model(
+    tmp_path: Path, g: State, **changes: int
+) -> tuple[dict[str, nn.ModuleDict], list[Path]]:
     """Write the files of a complete model with a sampler."""
     nets = sampler_file(tmp_path / "sampler.pt", **changes)
     codes_file(tmp_path / "exstyle_code.npy")
@@ -207,7 +224,7 @@ def whole_model(tmp_path, g, **changes):
     return nets, [tmp_path / name for name in names]
 
 
-def test_the_sampler_draws_the_styles_that_its_networks_describe(tmp_path, g):
+def test_the_sampler_draws_the_styles_that_its_networks_describe(tmp_path: Path, g: State) -> None:
     nets, files = whole_model(tmp_path, g)
     import_published(files, tmp_path / "model")
     assert read_config(tmp_path / "model").has_sampler
@@ -233,7 +250,7 @@ def test_the_sampler_draws_the_styles_that_its_networks_describe(tmp_path, g):
 
 
 @pytest.mark.parametrize("names", ["main.{}", "module.net.{}", "{}"])
-def test_a_sampler_is_known_by_its_layers_and_not_their_names(tmp_path, names):
+def test_a_sampler_is_known_by_its_layers_and_not_their_names(tmp_path: Path, names: str) -> None:
     """nn.Sequential counts its ReLUs too."""
     nets = sampler_file(tmp_path / "plain.pt")
     numbers = {"lin1": 0, "bn1": 1, "lin2": 3, "bn2": 4, "lin_out": 6}
@@ -253,7 +270,7 @@ def test_a_sampler_is_known_by_its_layers_and_not_their_names(tmp_path, names):
     assert equal(found[0], found[1])
 
 
-def test_a_sampler_of_another_layout_or_size_is_refused(tmp_path, g):
+def test_a_sampler_of_another_layout_or_size_is_refused(tmp_path: Path, g: State) -> None:
     nets, files = whole_model(tmp_path, g, rows=ROWS + 2)
     with pytest.raises(CheckpointError, match=r"the sampler does not fit .* \(10, 16\)"):
         imported(tmp_path, *files)
@@ -267,7 +284,7 @@ def test_a_sampler_of_another_layout_or_size_is_refused(tmp_path, g):
         broken = {name: dict(state) for name, state in states.items()}
         value = broken[part].pop(key)
         if change is not None:
-            broken[part][key] = change(value)
+            broken[part][key] = change(value)  # type: ignore[no-untyped-call]
         with pytest.raises(CheckpointError, match="sampler"):
             imported(tmp_path, saved(tmp_path / "sampler.pt", broken))
 
@@ -275,7 +292,7 @@ def test_a_sampler_of_another_layout_or_size_is_refused(tmp_path, g):
 ODD = ("../up.jpg", "a/b.jpg", ".hidden", "", "a\x00b", "c:d", "50 %", "x#1", "\ud800", "con", 5)
 
 
-def test_odd_names_of_styles_are_mapped_and_come_back(tmp_path, g):
+def test_odd_names_of_styles_are_mapped_and_come_back(tmp_path: Path, g: State) -> None:
     names = ("fine.jpg", *ODD)
     _, files = whole_model(tmp_path, g)
     codes = codes_file(tmp_path / "exstyle_code.npy", names=names)
@@ -297,20 +314,20 @@ def test_odd_names_of_styles_are_mapped_and_come_back(tmp_path, g):
     assert equal(back, codes)
 
 
-def test_two_names_for_one_style_are_refused(tmp_path):
+def test_two_names_for_one_style_are_refused(tmp_path: Path) -> None:
     codes_file(tmp_path / "exstyle_code.npy", names=("M\u00fcller", "Mu\u0308ller"))
     with pytest.raises(CheckpointError, match="two styles of the same name"):
         imported(tmp_path, tmp_path / "exstyle_code.npy")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101])
-def test_a_models_name_is_checked(tmp_path, g, name):
+def test_a_models_name_is_checked(tmp_path: Path, g: State, name: str) -> None:
     _, files = whole_model(tmp_path, g)
     with pytest.raises(SettingsError, match="name"):
         imported(tmp_path, *files, name=name)
 
 
-def mutated(value, rng):
+def mutated(value: Any, rng: random.Random) -> Any:
     """Return a content with one value replaced by an unsuitable one."""
     if isinstance(value, dict) and value and (len(value) < 4 or rng.random() < 0.5):
         key = rng.choice(list(value))
@@ -321,14 +338,14 @@ def mutated(value, rng):
         key = rng.choice([k for k in tensors if value[k].ndim > 1] or list(value))
         return {k: mutated(v, rng) if k == key else v for k, v in value.items()}
     shapes = [(), (0,), (0, 3), (7,), (1, 0, 4, 4), (3, 5, 1, 1), (2, 2, 3, 3), (1, 9, 9, 3, 3)]
-    others = [None, -1, "x", [], {}, (1, 2), {"a": torch.zeros(2)}, 2**70 % 2**63]
+    others: list[Any] = [None, -1, "x", [], {}, (1, 2), {"a": torch.zeros(2)}, 2**70 % 2**63]
     wide = torch.zeros(0).expand(0).reshape(0, 1 << 40) if rng.random() < 0.2 else torch.zeros(())
     choices = [torch.zeros(rng.choice(shapes)), torch.zeros(2, dtype=torch.int64), wide]
     return rng.choice([*choices, *choices, rng.choice(others)])
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_whatever_a_file_holds_the_error_is_typed(tmp_path, g, seed):
+def test_whatever_a_file_holds_the_error_is_typed(tmp_path: Path, g: State, seed: int) -> None:
     rng = random.Random(seed)
     sampler_file(tmp_path / "sampler.pt")
     small = [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from dualstylegan.codes.destylization import destylize
 from dualstylegan.codes.refinement import refine
@@ -20,6 +22,7 @@ from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg19 import VGG19
 from dualstylegan.published import schedule
 from dualstylegan.published.adapter import import_published
+from dualstylegan.published.layout import State
 from dualstylegan.published.networks import ImportedFolder
 from tests.support.settings import with_profile
 
@@ -27,17 +30,17 @@ DIM, ROWS, SIZE = 8, 8, 32
 
 
 class Encoder(torch.nn.Module):
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x.mean((1, 2, 3))[:, None, None].expand(-1, ROWS, DIM)
 
 
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory):
+def imported(tmp_path_factory: pytest.TempPathFactory) -> ImportedFolder:
     """A folder imported from files in the published formats."""
     folder = tmp_path_factory.mktemp("published")
     torch.manual_seed(0)
 
-    def state(module):
+    def state(module: nn.Module) -> State:
         return {k: v for k, v in module.state_dict().items() if not k.endswith("mean_w")}
 
     generator = StyleGAN2(SIZE, style_dim=DIM, mapping_layers=2, channels=[8] * 4)
@@ -51,7 +54,7 @@ def imported(tmp_path_factory):
     return ImportedFolder(folder / "model", folder)
 
 
-def test_published_numbers():
+def test_published_numbers() -> None:
     plan = schedule.structure_plan()
     assert [plan.crossover(step) for step in (0, 299, 300, 599, 600, 3599)] == [7, 7, 6, 6, 5, 5]
     assert schedule.STRUCTURE_STEPS == 300 + 300 + 3000
@@ -71,7 +74,7 @@ def test_published_numbers():
         schedule.style_plan("impasto")
 
 
-def test_the_profile_holds_the_published_numbers(tmp_path):
+def test_the_profile_holds_the_published_numbers(tmp_path: Path) -> None:
     settings = with_profile("paper-1024", tmp_path)
     adapt, finetune, refinement = settings.adapt, settings.finetune, settings.refine
     assert (adapt.steps, adapt.batch * adapt.accumulation) == (schedule.ADAPT_STEPS, 32)
@@ -89,12 +92,12 @@ def test_the_profile_holds_the_published_numbers(tmp_path):
         assert section.average_decay == pytest.approx(schedule.AVERAGE_DECAY, abs=1e-5)
 
 
-def test_missing_networks_are_named(imported):
+def test_missing_networks_are_named(imported: ImportedFolder) -> None:
     with pytest.raises(CheckpointError, match=r"encoder\.safetensors"):
         imported.encoder()
 
 
-def test_stage_2_on_imported_networks(imported):
+def test_stage_2_on_imported_networks(imported: ImportedFolder) -> None:
     training = StructureTraining(
         imported.dualstylegan(),
         Encoder(),
@@ -108,7 +111,7 @@ def test_stage_2_on_imported_networks(imported):
         assert all(bool(value.isfinite()) for value in scalars.values())
 
 
-def test_stage_3_on_imported_networks(imported):
+def test_stage_3_on_imported_networks(imported: ImportedFolder) -> None:
     torch.manual_seed(0)
     portraits = torch.randn(3, 3, SIZE, SIZE)
     training = StyleTraining(
@@ -127,12 +130,12 @@ def test_stage_3_on_imported_networks(imported):
         assert all(bool(value.isfinite()) for value in scalars.values())
 
 
-def test_destylization_and_refinement_on_imported_networks(imported):
+def test_destylization_and_refinement_on_imported_networks(imported: ImportedFolder) -> None:
     torch.manual_seed(0)
     generator, network = imported.generator(), imported.dualstylegan()
     perceptual = imported.perceptual()
     portraits, codes = torch.randn(1, 3, SIZE, SIZE), torch.randn(1, ROWS, DIM)
-    plan = schedule.OptimizationSchedule(steps=2)
+    plan = schedule.OptimizationSchedule(steps=2)  # type: ignore[attr-defined]
     found = destylize(
         generator, generator, Encoder(), perceptual, imported.identity(), portraits, codes, plan,
         size=SIZE, rate=schedule.DESTYLIZATION_RATE,
