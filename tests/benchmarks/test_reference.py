@@ -80,7 +80,7 @@ def test_operations_are_those_that_torch_counts() -> None:
 
     def work() -> None:
         code = torch.ones(2, generator.rows, 8, requires_grad=True)
-        generator.synthesise(code).sum().backward()
+        generator.synthesise(code).sum().backward()  # type: ignore[no-untyped-call]
 
     with FlopCounterMode(display=False) as counter:
         work()

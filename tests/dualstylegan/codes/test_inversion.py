@@ -19,6 +19,7 @@ from dualstylegan.codes.inversion import (
     nearest_random_code,
     optimize_latents,
 )
+from dualstylegan.networks.generator import Space
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from tests.support.trainings import Encoder, Pyramid
 
@@ -35,16 +36,16 @@ def generator() -> StyleGAN2:
 def images(generator: StyleGAN2, count: int) -> Tensor:
     z = torch.randn(count, DIM, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return generator(z)
+        return generator(z)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("space", ["z_plus", "w_plus"])
-def test_codes_are_found_that_render_the_images(generator: StyleGAN2, space: str) -> None:
+def test_codes_are_found_that_render_the_images(generator: StyleGAN2, space: Space) -> None:
     wanted = images(generator, 2)
     start = torch.zeros(2, generator.rows, DIM) + 0.1
     found = invert(
-        generator, Pyramid(), wanted, start, OptimizationSchedule(60), space=space, rate=0.1,
-        pixel_weight=1.0,
+        generator, Pyramid(), wanted, start,  # type: ignore[arg-type]
+        OptimizationSchedule(60), space=space, rate=0.1, pixel_weight=1.0,
     )  # fmt: skip
     assert found.latents[0].shape == start.shape
     assert bool((found.loss_N < 0.7 * found.initial_loss_N).all())
@@ -58,8 +59,8 @@ def test_the_best_code_is_kept_whatever_comes_after(generator: StyleGAN2) -> Non
     wanted = images(generator, 1)
     start = torch.randn(1, generator.rows, DIM)
     found = invert(
-        generator, Pyramid(), wanted, start, OptimizationSchedule(5), space="w_plus", rate=1e4,
-        pixel_weight=1.0,
+        generator, Pyramid(), wanted, start,  # type: ignore[arg-type]
+        OptimizationSchedule(5), space="w_plus", rate=1e4, pixel_weight=1.0,
     )  # fmt: skip
     assert bool((found.loss_N <= found.initial_loss_N).all())
 
@@ -68,7 +69,10 @@ def test_the_closest_of_random_faces_is_a_good_start(generator: StyleGAN2) -> No
     z = torch.randn(4, DIM, generator=torch.Generator().manual_seed(7))
     with torch.no_grad():
         wanted = generator(z, truncation=0.7)[2:3]
-    start = nearest_random_code(generator, Pyramid(), wanted, candidates=4, seed=7)
+    start = nearest_random_code(
+        generator, Pyramid(), wanted,  # type: ignore[arg-type]
+        candidates=4, seed=7,
+    )  # fmt: skip
     assert torch.equal(start, z[2].expand(1, generator.rows, -1))
 
 
@@ -105,7 +109,7 @@ def test_steps_are_those_of_torchs_adam() -> None:
     for step in range(plan.steps):
         adam.param_groups[0]["lr"] = 0.1 * plan.rate(step)
         adam.zero_grad()
-        objective([code]).sum().backward()
+        objective([code]).sum().backward()  # type: ignore[no-untyped-call]
         adam.step()
     found = optimize_latents([start], [0.1], objective, plan)
     assert torch.allclose(found.latents[0], code.detach(), atol=1e-6)
@@ -119,7 +123,8 @@ def test_a_step_has_fixed_shapes_and_waits_for_no_number(generator: StyleGAN2) -
         start = mode.from_tensor(torch.zeros(2, generator.rows, DIM))
 
         def objective(latents: Sequence[Tensor]) -> Tensor:
-            return (generator(latents[0], "z_plus") - wanted).abs().mean((1, 2, 3))
+            loss: Tensor = (generator(latents[0], "z_plus") - wanted).abs().mean((1, 2, 3))
+            return loss
 
         state = LatentOptimizer(
             [start], [0.1], objective, OptimizationSchedule(steps=4, patience=2)

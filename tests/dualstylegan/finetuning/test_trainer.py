@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from PIL import Image
 
 from dualstylegan.finetuning.adapt import relative_adam
 from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
+from dualstylegan.networks.dualstylegan import DualStyleGAN
 from tests.support.trainings import (
     adapt_training,
     small_network,
@@ -16,11 +20,13 @@ from tests.support.trainings import (
 
 
 @pytest.fixture
-def network():
+def network() -> DualStyleGAN:
     return small_network()
 
 
-def test_codes_keep_their_meaning_while_g_becomes_the_styles(network, tmp_path):
+def test_codes_keep_their_meaning_while_g_becomes_the_styles(
+    network: DualStyleGAN, tmp_path: Path
+) -> None:
     """The mapping network stays as it was; the synthesis network learns the exemplars."""
     before = {k: v.clone() for k, v in network.generator.state_dict().items()}
     trainer = trained(adapt_training(network), tmp_path, steps=12)
@@ -32,7 +38,7 @@ def test_codes_keep_their_meaning_while_g_becomes_the_styles(network, tmp_path):
     assert sum(anchors[-3:]) < sum(anchors[:3])
 
 
-def test_the_published_adaptation_is_adversarial_alone(network):
+def test_the_published_adaptation_is_adversarial_alone(network: DualStyleGAN) -> None:
     training = adapt_training(
         network, anchored=0, step_options=StepOptions(accumulation=2, path_weight=2.0)
     )
@@ -41,18 +47,18 @@ def test_the_published_adaptation_is_adversarial_alone(network):
     assert float(training.path_mean) > 0
 
 
-def test_steps_are_relative_to_each_weight_where_scales_are_folded_in():
+def test_steps_are_relative_to_each_weight_where_scales_are_folded_in() -> None:
     """A rate of one per cent moves a weight of any size by one per cent."""
     parameters = [torch.nn.Parameter(torch.full((3,), size)) for size in (0.1, 1.0, 50.0)]
     before = [p.detach().clone() for p in parameters]
     optimiser = relative_adam(parameters, 0.01)
-    sum(p.sum() for p in parameters).backward()
+    sum(p.sum() for p in parameters).backward()  # type: ignore[union-attr]
     optimiser.step()
     for p, was in zip(parameters, before, strict=True):
         assert torch.allclose((was - p.detach()) / was, torch.full((3,), 0.01), rtol=1e-3)
 
 
-def test_pictures_show_the_averages_and_leave_training_as_it_was(tmp_path):
+def test_pictures_show_the_averages_and_leave_training_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(0)
     plain = adapt_training(small_network())
     trained(plain, tmp_path / "plain", steps=3)
@@ -62,7 +68,7 @@ def test_pictures_show_the_averages_and_leave_training_as_it_was(tmp_path):
     seen = []
     trainer = Trainer(shown, plan, tmp_path / "state.safetensors")
 
-    def note(step, picture):
+    def note(step: int, picture: Image.Image) -> None:
         weights = dict(shown.modules[shown.averaged].named_parameters())
         seen.append(all(torch.equal(weights[k], v) for k, v in trainer.average.items()))
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from torch import Tensor
 
 from dualstylegan.finetuning.discriminator import (
     MAX_AUGMENT_PROBABILITY,
@@ -13,6 +18,7 @@ from dualstylegan.finetuning.discriminator import (
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
 from dualstylegan.finetuning.validation import Panel, Validation, f_measure
 from dualstylegan.networks.discriminator import Discriminator
+from dualstylegan.networks.generator import Generator
 from tests.support.trainings import (
     SIZE,
     Identity,
@@ -21,31 +27,35 @@ from tests.support.trainings import (
     style_training,
 )
 
+Drawn = tuple[Generator, Tensor, Tensor]
+
 
 class Killed(Exception):
     pass
 
 
-def scored(training, scores):
+def scored(training: Any, scores: Sequence[float]) -> Any:
     """Replace a training's validation by given scores, one after the other."""
     waiting = iter(scores)
     training.check = lambda: {"score": torch.tensor(next(waiting))}
     return training
 
 
-def trainer_of(training, folder, *, steps, check_steps=1, patience=0):
+def trainer_of(
+    training: Any, folder: Path, *, steps: int, check_steps: int = 1, patience: int = 0
+) -> Trainer:
     plan = RunPlan(steps, 3, 0.9, 0, 0, "x", check_steps, patience)
     return Trainer(training, plan, folder / "state.safetensors")
 
 
-def weights_after(step, tmp_path):
+def weights_after(step: int, tmp_path: Path) -> dict[str, Tensor]:
     """Return the averages of a training without validation that ends at a step."""
     trainer = trainer_of(style_training(small_network()), tmp_path / "x", steps=step, check_steps=0)
     trainer.run()
     return trainer.averaged_state()
 
 
-def test_the_result_is_the_best_check_and_not_the_last(tmp_path):
+def test_the_result_is_the_best_check_and_not_the_last(tmp_path: Path) -> None:
     training = scored(style_training(small_network()), [0.1, 0.5, 0.3])
     trainer = trainer_of(training, tmp_path, steps=3)
     trainer.run()
@@ -55,21 +65,21 @@ def test_the_result_is_the_best_check_and_not_the_last(tmp_path):
     assert all(torch.equal(value, expected[key]) for key, value in trainer.averaged_state().items())
 
 
-def test_the_last_step_is_checked_too(tmp_path):
+def test_the_last_step_is_checked_too(tmp_path: Path) -> None:
     training = scored(style_training(small_network()), [0.1, 0.2])
     trainer = trainer_of(training, tmp_path, steps=3, check_steps=2)
     trainer.run()
     assert trainer.best.step == 3
 
 
-def test_training_ends_when_the_score_stalls(tmp_path):
+def test_training_ends_when_the_score_stalls(tmp_path: Path) -> None:
     training = scored(style_training(small_network()), [0.3, 0.2, 0.1, 0.9])
     trainer = trainer_of(training, tmp_path, steps=6, patience=2)
     trainer.run()
     assert (trainer.step, trainer.best.step) == (3, 1)
 
 
-def test_a_slow_start_does_not_end_the_training(tmp_path):
+def test_a_slow_start_does_not_end_the_training(tmp_path: Path) -> None:
     """Scores of zero keep the latest averages and do not exhaust the patience."""
     training = scored(style_training(small_network()), [0.0, 0.0, 0.0, 0.0])
     trainer = trainer_of(training, tmp_path, steps=4, patience=1)
@@ -77,16 +87,16 @@ def test_a_slow_start_does_not_end_the_training(tmp_path):
     assert (trainer.step, trainer.best.step) == (4, 4)
 
 
-def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
+def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path: Path) -> None:
     """The saved state holds the best averages, p and the factor of lambda_ID."""
 
-    def run(folder, killed_at):
+    def run(folder: Path, killed_at: int | None) -> Any:
         training = style_training(small_network(), identity_goal=0.01)
         plan = DiscriminatorPlan(augment=0.5, augment_target=0.6, augment_images=10)
         training.discriminator.plan = plan
         trainer = trainer_of(training, folder, steps=5, check_steps=2)
 
-        def watch(step, scalars):
+        def watch(step: int, scalars: dict[str, float]) -> None:
             if step == killed_at:
                 raise Killed
 
@@ -108,7 +118,9 @@ def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path):
 
 
 @pytest.mark.parametrize(("goal", "grows"), [(0.001, True), (10.0, False), (0.0, None)])
-def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
+def test_identity_weighs_more_while_people_are_not_themselves(
+    goal: float, grows: bool | None
+) -> None:
     training = style_training(small_network(), identity_goal=goal)
     for step in range(4):
         training.step(step, torch.Generator().manual_seed(step))
@@ -116,7 +128,7 @@ def test_identity_weighs_more_while_people_are_not_themselves(goal, grows):
     assert weight == 1 if grows is None else (weight > 1) is grows
 
 
-def test_what_is_steered_is_the_identity_alone():
+def test_what_is_steered_is_the_identity_alone() -> None:
     """L_reg under the factor would remove all exaggeration before identity recovers."""
     training = style_training(small_network(), identity_goal=0.5)
     weighed = []
@@ -129,11 +141,13 @@ def test_what_is_steered_is_the_identity_alone():
 
 
 @pytest.mark.parametrize(("style", "person", "after"), [(0.1, 0.5, 0.53), (0.5, 0.1, 0.5)])
-def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
+def test_a_style_that_falls_behind_gets_more_freedom(
+    style: float, person: float, after: float
+) -> None:
     training = style_training(small_network(), identity_goal=0.5)
 
     class Measured:
-        def measure(self):
+        def measure(self) -> dict[str, Tensor]:
             found = {"style": style, "person": person, "score": 0.1}
             return {name: torch.tensor(value) for name, value in found.items()}
 
@@ -147,16 +161,18 @@ def test_a_style_that_falls_behind_gets_more_freedom(style, person, after):
 class Certain(Discriminator):
     """Discriminator with a constant output."""
 
-    def __init__(self, logit):
+    def __init__(self, logit: float) -> None:
         super().__init__(SIZE, channels=[8] * 4)
         self.logit = logit
 
-    def forward(self, image):
+    def forward(self, image: Tensor) -> Tensor:
         return super().forward(image) * 0 + self.logit
 
 
 @pytest.mark.parametrize(("logit", "target", "after"), [(1.0, 0.6, 0.52), (-1.0, 0.6, 0.48)])
-def test_augmentation_follows_how_often_the_discriminator_is_right(logit, target, after):
+def test_augmentation_follows_how_often_the_discriminator_is_right(
+    logit: float, target: float, after: float
+) -> None:
     trainer = DiscriminatorTrainer(
         Certain(logit), DiscriminatorPlan(augment=0.5, augment_target=target, augment_images=100)
     )
@@ -171,17 +187,17 @@ def test_augmentation_follows_how_often_the_discriminator_is_right(logit, target
 class Painter(torch.nn.Module):
     """Network that renders what a function returns."""
 
-    def __init__(self, generator, paint):
+    def __init__(self, generator: Generator, paint: Any) -> None:
         super().__init__()
         self.generator = generator
         self.paint = paint
 
-    def forward(self, w_NLD, styles_NLD, *, space, size):
+    def forward(self, w_NLD: Tensor, styles_NLD: Tensor, *, space: str, size: int) -> Any:
         return self.paint(w_NLD, size)
 
 
 @pytest.fixture
-def panel():
+def panel() -> Drawn:
     """Generator, three exemplars and their codes."""
     network = small_network()
     torch.manual_seed(5)
@@ -193,30 +209,33 @@ def panel():
     ("paint", "style", "person"),
     [("exemplars", 1.0, None), ("faces", 0.0, 1.0)],
 )
-def test_neither_a_copy_of_the_exemplar_nor_the_face_itself_scores(panel, paint, style, person):
+def test_neither_a_copy_of_the_exemplar_nor_the_face_itself_scores(
+    panel: Drawn, paint: str, style: float, person: float | None
+) -> None:
     generator, exemplars, codes = panel
     painted = {
         "exemplars": lambda w, size: exemplars,
         "faces": lambda w, size: generator.synthesise(w, size=size),
     }
-    network = Painter(generator, painted[paint])
+    network: Any = Painter(generator, painted[paint])
     found = Validation(
-        network, Pyramid(), Identity(), exemplars, codes, SIZE, Panel(3, 3, 0.7)
-    ).measure()
+        network, Pyramid(), Identity(),  # type: ignore[arg-type]
+        exemplars, codes, SIZE, Panel(3, 3, 0.7),
+    ).measure()  # fmt: skip
     assert float(found["style"]) == pytest.approx(style, abs=1e-6)
     if person is not None:
         assert float(found["person"]) == pytest.approx(person, abs=1e-6)
     assert float(found["score"]) == pytest.approx(0.0, abs=0.05)
 
 
-def test_the_score_wants_both_and_style_more():
+def test_the_score_wants_both_and_style_more() -> None:
     assert f_measure(0.5, 0.5) == pytest.approx(0.5)
     assert f_measure(0.9, 0.05) < f_measure(0.4, 0.4)
     assert f_measure(0.6, 0.4) > f_measure(0.4, 0.6)
     assert f_measure(1.0, -0.2) == 0
 
 
-def test_a_panel_takes_exemplars_from_the_whole_set():
+def test_a_panel_takes_exemplars_from_the_whole_set() -> None:
     """At most `panel_styles` of them, evenly spaced."""
     training = style_training(small_network(), panel_styles=2)
     training.check()

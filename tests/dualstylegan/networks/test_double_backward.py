@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +60,11 @@ def test_convolutions_have_the_gradients_of_finite_differences(
 @pytest.mark.parametrize("size", [6, 7])
 def test_convolutions_are_those_of_torch(geometry: ConvGeometry, size: int) -> None:
     x, w = drawn(2, 4, size, size), drawn(4, 4 // geometry.groups, 3, 3)
-    options = {"stride": geometry.stride, "padding": geometry.padding, "groups": geometry.groups}
+    options: dict[str, Any] = {
+        "stride": geometry.stride,
+        "padding": geometry.padding,
+        "groups": geometry.groups,
+    }
     assert torch.allclose(conv2d(x, w, geometry=geometry), nn.functional.conv2d(x, w, **options))
     wanted = nn.functional.conv_transpose2d(x, w, **options)
     assert torch.allclose(conv_transpose2d(x, w, geometry), wanted)
@@ -77,7 +82,7 @@ def test_the_activation_works_in_place_and_twice() -> None:
 def slopes(network: nn.Module, penalty: Callable[[], Tensor]) -> dict[str, Tensor]:
     """Gradients of a penalty by all trained weights, zeros where there is none."""
     network.zero_grad(set_to_none=True)
-    penalty().backward()
+    penalty().backward()  # type: ignore[no-untyped-call]
     return {
         name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
         for name, p in network.named_parameters()
@@ -127,7 +132,7 @@ def test_r1_of_an_image_costs_four_passes() -> None:
             network(real)
 
     def penalise() -> None:
-        r1_penalty(network, real).sum().backward()
+        r1_penalty(network, real).sum().backward()  # type: ignore[no-untyped-call]
 
     ours = operations(penalise) / operations(judge)
     with published_formulation():

@@ -52,7 +52,7 @@ def test_a_picture_does_not_depend_on_its_batch(generator: MobileStyleGAN, w: Te
 def test_rows_that_no_block_and_no_head_reads_change_nothing(
     generator: MobileStyleGAN, w: Tensor
 ) -> None:
-    read = {*range(9), *generator.heads["64"].rows}
+    read = {*range(9), *generator.heads["64"].rows}  # type: ignore[misc]
     assert read == {*range(10), 11, 13, 15}
     changed = w.clone()
     changed[:, [row for row in range(generator.rows) if row not in read]] += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def encoder_training(plan: EncoderPlan = PLAN) -> EncoderTraining:
     generator = small_generator()
     torch.manual_seed(1)
     encoder = PortraitEncoder(generator.rows, generator.structure_rows, DIM)
-    pictures = PictureLosses(Pyramid(), Identity())
+    pictures = PictureLosses(Pyramid(), Identity())  # type: ignore[arg-type]
     return EncoderTraining(encoder, generator, pictures, SampleRing(generator, 8, 2), plan)
 
 
@@ -59,6 +60,7 @@ def test_heads_trained_on_pixels_meet_faces_that_they_never_saw(weights: Path) -
     samples, codes = sample_pixels(generator, 8, 256, 10**6, lambda done: None)
     plan = HeadPlan(steps=60, rate=0.002, faces=4, pixels=128, held_out=2)
     torch.manual_seed(2)
+    head: Any
     for head in generator.heads.values():
         fresh = RgbHead(head.linear.in_channels, head.output.in_channels, head.rows)
         head.load_state_dict(fresh.state_dict())
@@ -83,7 +85,7 @@ def test_codes_come_first_and_pictures_later() -> None:
 def test_pictures_are_compared_with_the_face_before_its_changes() -> None:
     training = encoder_training(replace(PLAN, pictures_from=0))
     training.step(0, rng())
-    seen: list[Tensor] = training.pictures.identity.seen
+    seen: list[Tensor] = training.pictures.identity.seen  # type: ignore[assignment]
     ring = torch.cat([part.image_NCHW for part in training.ring.parts]).float() / 127.5 - 1
     wanted = seen[0]
     assert all(any(torch.equal(face, kept) for kept in ring) for face in wanted)
