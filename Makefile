@@ -34,7 +34,7 @@ lint: $(STAMP)
 	ruff format --check .
 
 types: $(STAMP)
-	mypy --strict dualstylegan tasks flows docs examples benchmarks
+	mypy --strict dualstylegan tasks flows docs examples benchmarks tests
 
 install: $(STAMP)
 
