@@ -66,6 +66,30 @@ def build_app() -> typer.Typer:
         """Restyle portraits after an exemplar (DualStyleGAN)."""
         keep_freed_memory()
 
+    add_transfer_command(app)
+
+    @app.command()
+    def styles(
+        model: Annotated[
+            str | None, typer.Argument(help="Folder, or models:/NAME@champion.")
+        ] = None,
+    ) -> None:
+        """List the styles of a model, one per line: name, and label where it differs."""
+        with reported():
+            from dualstylegan.portrait.config import read_config
+
+            config = read_config(find_model(model))
+            for name in config.styles:
+                print("\t".join([name, config.labels[name]] if name in config.labels else [name]))
+
+    add_style_command(app)
+    add_commands(app, reported)
+    return app
+
+
+def add_transfer_command(app: typer.Typer) -> None:
+    """Add the command `transfer`."""
+
     @app.command()
     def transfer(
         photo: Annotated[Path, typer.Argument(help="The photo to restyle.")],
@@ -136,24 +160,6 @@ def build_app() -> typer.Typer:
             print(
                 f"{output}  {result.width} x {result.height}  {time.perf_counter() - started:.1f} s"
             )
-
-    @app.command()
-    def styles(
-        model: Annotated[
-            str | None, typer.Argument(help="Folder, or models:/NAME@champion.")
-        ] = None,
-    ) -> None:
-        """List the styles of a model, one per line: name, and label where it differs."""
-        with reported():
-            from dualstylegan.portrait.config import read_config
-
-            config = read_config(find_model(model))
-            for name in config.styles:
-                print("\t".join([name, config.labels[name]] if name in config.labels else [name]))
-
-    add_style_command(app)
-    add_commands(app, reported)
-    return app
 
 
 def add_style_command(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dualstylegan.codes.tables import evenly_spaced
-from dualstylegan.evaluation.extractor import from_bytes, to_bytes
+from dualstylegan.io.images import dequantize, quantize
 from dualstylegan.portrait.model import PortraitModel
 
 Item = TypeVar("Item")
@@ -93,10 +93,10 @@ class EvalSet:
         parts = []
         for start in range(0, len(self.styles), self.batch):
             part = slice(start, start + self.batch)
-            faces = FaceBatch(code_SLD[part], from_bytes(face_SCHW[part].to(device)))
-            images = from_bytes(self.exemplar_SCHW[part].to(device))
+            faces = FaceBatch(code_SLD[part], dequantize(face_SCHW[part].to(device)))
+            images = dequantize(self.exemplar_SCHW[part].to(device))
             exemplars = ExemplarBatch(self.extrinsic_SLD[part], images)
-            parts.append(to_bytes(method(faces, exemplars, truncation)))
+            parts.append(quantize(method(faces, exemplars, truncation)).cpu())
         return torch.cat(parts)
 
 

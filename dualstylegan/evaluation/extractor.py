@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualstylegan.evaluation.bootstrap import Array
+from dualstylegan.io.images import dequantize
 from dualstylegan.networks.style_embedding import Description, describe, join
 
 
@@ -63,7 +64,7 @@ class FeatureExtractor:
     def batches(self, images: Tensor) -> Iterator[Tensor]:
         """Yield uint8 images (N, 3, H, W) as float batches in [-1, 1] on the device."""
         for start in range(0, len(images), self.batch):
-            yield from_bytes(images[start : start + self.batch].to(self.device))
+            yield dequantize(images[start : start + self.batch].to(self.device))
 
     def resize(self, x_NCHW: Tensor) -> Tensor:
         """Resize images to the working size."""
@@ -110,16 +111,6 @@ class FeatureExtractor:
             features_b = self.perceptual.features(self.resize(b))
             distances.append(self.perceptual.distance(features_a, features_b))
         return _array(torch.cat(distances))
-
-
-def to_bytes(x_NCHW: Tensor) -> Tensor:
-    """Convert images in [-1, 1] to uint8, clipped, on the CPU."""
-    return (x_NCHW.float() * 127.5 + 128).clamp(0, 255).to(torch.uint8).cpu()
-
-
-def from_bytes(images: Tensor) -> Tensor:
-    """Convert uint8 images to float in [-1, 1]."""
-    return images.float() / 127.5 - 1
 
 
 def _array(x: Tensor) -> Array:

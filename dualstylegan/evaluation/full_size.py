@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from dualstylegan.codes.inversion import resize_images
 from dualstylegan.evaluation.bootstrap import Interval, mean_interval
 from dualstylegan.evaluation.eval_set import EvalSet
-from dualstylegan.evaluation.extractor import FeatureExtractor, from_bytes, to_bytes
+from dualstylegan.evaluation.extractor import FeatureExtractor
+from dualstylegan.io.images import dequantize, quantize
 from dualstylegan.portrait.model import PortraitModel
 
 
@@ -44,7 +45,7 @@ def render_pairs(
         face = eval_set.code_CLD[index % len(eval_set.contents)][None]
         style = eval_set.extrinsic_SLD[index % len(eval_set.styles)][None] if styled else None
         rendered = model.render(face, style, truncation=eval_set.truncation, size=size)
-        images.append(to_bytes(rendered))
+        images.append(quantize(rendered).cpu())
     return torch.cat(images)
 
 
@@ -77,9 +78,9 @@ def measure_full_size(
         return {}
     large, small = (render_pairs(model, eval_set, pairs, px) for px in (largest, size))
     unstyled = render_pairs(model, eval_set, pairs, largest, styled=False)
-    reduced = torch.cat([to_bytes(resize_images(from_bytes(x[None]), size)) for x in large])
+    reduced = torch.cat([quantize(resize_images(dequantize(x[None]), size)).cpu() for x in large])
     shares = [
-        float(fine_detail(from_bytes(a[None]), size) / fine_detail(from_bytes(b[None]), size))
+        float(fine_detail(dequantize(a[None]), size) / fine_detail(dequantize(b[None]), size))
         for a, b in zip(large, unstyled, strict=True)
     ]
 

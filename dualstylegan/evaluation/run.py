@@ -29,11 +29,11 @@ from dualstylegan.evaluation.eval_set import (
     evenly_spaced_subset,
     ring_pairs,
 )
-from dualstylegan.evaluation.extractor import FeatureExtractor, to_bytes
+from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.full_size import measure_full_size
 from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
-from dualstylegan.io.images import image_to_tensor
+from dualstylegan.io.images import image_to_tensor, quantize
 from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.model import PortraitModel
 
@@ -115,7 +115,7 @@ class Evaluation:
 
 def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
     """Stack aligned portraits as uint8 (N, 3, size, size)."""
-    return to_bytes(torch.stack([image_to_tensor(image, size) for _, image in portraits]))
+    return quantize(torch.stack([image_to_tensor(image, size) for _, image in portraits])).cpu()
 
 
 def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
@@ -127,7 +127,7 @@ def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -
             model.render(code_LD[None], extrinsic, structure=structure, color=color, size=size)
             for color in SWEEP_WEIGHTS
         ]
-        rows.append(to_bytes(torch.cat(images)))
+        rows.append(quantize(torch.cat(images)).cpu())
     return torch.stack(rows)
 
 
@@ -240,7 +240,7 @@ def build_eval_set(
 def render_natural(model: PortraitModel, eval_set: EvalSet, plan: EvaluationPlan) -> Tensor:
     """Render g(z_i+) of every exemplar, uint8 (S, 3, H, W)."""
     parts = [
-        to_bytes(model.render(codes, None, truncation=1.0, size=plan.size))
+        quantize(model.render(codes, None, truncation=1.0, size=plan.size)).cpu()
         for codes in torch.split(eval_set.intrinsic_SLD, plan.batch)
     ]
     return torch.cat(parts)
@@ -253,7 +253,7 @@ def render_random_faces(model: PortraitModel, plan: EvaluationPlan) -> Tensor:
     z_ND = torch.randn(plan.natural_faces, generator.style_dim, generator=rng).to(model.device)
     z_NLD = z_ND[:, None].expand(-1, generator.rows, -1)
     parts = [
-        to_bytes(model.render(codes, None, truncation=RANDOM_FACE_TRUNCATION, size=plan.size))
+        quantize(model.render(codes, None, truncation=RANDOM_FACE_TRUNCATION, size=plan.size)).cpu()
         for codes in torch.split(z_NLD, plan.batch)
     ]
     return torch.cat(parts)

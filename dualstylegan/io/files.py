@@ -132,6 +132,21 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
+def _swap(new: Path, path: Path) -> None:
+    """Give the folder `new` the name `path`; what had it is removed, or back if that fails."""
+    if not path.exists():
+        os.replace(new, path)
+        return
+    old = _sibling(path)
+    os.replace(path, old)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 @contextmanager
 def atomic_directory(path: Path | str) -> Iterator[Path]:
     """Yield an empty folder that replaces the folder `path` once the block ends without error.
@@ -147,12 +162,8 @@ def atomic_directory(path: Path | str) -> Iterator[Path]:
             temporary.mkdir()
         with _typed(path):
             yield temporary
-            old = _sibling(path)
-            if path.exists():
-                os.replace(path, old)
-            os.replace(temporary, path)
+            _swap(temporary, path)
             _sync_folder(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

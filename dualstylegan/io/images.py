@@ -92,6 +92,8 @@ def read_image(path: Path | str) -> Image.Image:
         ) from error
     except UnidentifiedImageError as error:
         raise _unidentified(path) from error
+    except MemoryError as error:
+        raise ImageError("not enough memory to decode", file=path, fix="scale it down") from error
     # Decoders of damaged files raise whatever they stumble over: struct.error, TypeError, ...
     except Exception as error:
         raise ImageError(
@@ -120,7 +122,7 @@ def _unidentified(path: Path) -> ImageError:
     if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS and HEIC not in _formats():
         return ImageError("HEIC is not read here", file=path, fix=HEIC_FIX)
     return ImageError(
-        "not an image, whatever its name says",
+        "not an image in a format that is read",
         file=path,
         limit=", ".join(_formats()),
         fix="convert it to PNG or JPEG",

@@ -25,7 +25,8 @@ def safe_name(label: str) -> str:
 
     A label that is a safe name already is returned as it is, in Unicode's composed form (NFC), so
     that the function is idempotent. Any other label keeps what it can and ends in a digest of the
-    whole, so that two labels share a name only if they are canonically equivalent.
+    whole: two labels share a name only if they are canonically equivalent, or if one is written
+    like the other's name.
 
     Args:
         label: any text, such as the stem of a file name.

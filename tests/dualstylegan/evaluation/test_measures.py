@@ -12,7 +12,7 @@ import torch
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.descriptions import References, ResultDescriptions
 from dualstylegan.evaluation.eval_set import ring_pairs
-from dualstylegan.evaluation.extractor import FeatureExtractor, from_bytes, to_bytes
+from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.measures import (
     measure,
@@ -20,6 +20,7 @@ from dualstylegan.evaluation.measures import (
     pair_table,
     similarities,
 )
+from dualstylegan.io.images import dequantize, quantize
 from dualstylegan.networks.style_embedding import Description, describe, style_distances, to_lab
 from tests.support.made_up_landmarks import made_up_landmarks
 from tests.support.measuring_networks import landmarks_of
@@ -151,7 +152,7 @@ def test_probe_looks_at_each_picture_once() -> None:
     extractor = FeatureExtractor(
         Pixels(), lambda x: x.flatten(1), landmarks_of, 16, 2, torch.device("cpu")
     )
-    pictures = to_bytes(torch.rand(5, 3, 32, 32) * 2 - 1)
+    pictures = quantize(torch.rand(5, 3, 32, 32) * 2 - 1).cpu()
     Pixels.looked = 0
     pairs = [(0, 1), (1, 4), (2, 3)]
     description, spread = extractor.describe(pictures, pairs)
@@ -164,7 +165,7 @@ def test_probe_looks_at_each_picture_once() -> None:
 
 def test_bytes_round_trip() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert torch.equal(to_bytes(from_bytes(every)), every)
+    assert torch.equal(quantize(dequantize(every)).cpu(), every)
 
 
 def test_ring_pairs_use_every_exemplar_equally() -> None:
