@@ -148,3 +148,12 @@ def test_hooks_need_no_network() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
     assert [repo["repo"] for repo in hooks["repos"]] == ["local"]
     assert {hook["language"] for hook in hooks["repos"][0]["hooks"]} == {"system"}
+
+
+def test_modules_and_pages_named_in_the_docs_are_there() -> None:
+    """Paths of the project in backticks, as they stand in README and docs."""
+    named = re.compile(r"`((?:dualstylegan|tasks|flows|benchmarks|docs|profiles|tests)/[\w./-]+)`")
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    paths = {(page.name, path) for page in pages for path in named.findall(page.read_text())}
+    assert len(paths) > 50
+    assert {(page, path) for page, path in paths if not (ROOT / path).exists()} == set()
