@@ -1,8 +1,8 @@
 """Conversion of third-party weight files into the project's safetensors layouts.
 
-Three formats: OpenVINO IR (an XML graph beside a file of constants), dlib's serialised network, and
-a numpy pickle. Nothing is executed: the first two are parsed here, the pickle is interpreted
-without looking up any name. Shapes are checked against the networks that the result is for.
+Four formats: OpenVINO IR (an XML graph beside a file of constants), dlib's serialised network, a
+numpy pickle, and Keras' HDF5. Nothing is executed: the first two are parsed here, the pickle is
+interpreted without looking up any name, and of the last the arrays alone are read. Shapes are checked against the networks that the result is for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from dualstylegan.errors import DualStyleGANError, WeightsError
 from dualstylegan.io.checkpoints import fill
+from dualstylegan.networks.facenet import ConvReLU, FaceNet
 from dualstylegan.networks.identity import DlibFaceRecognition
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.vgg import LPIPS, VGG16_STAGES
@@ -231,6 +232,73 @@ def _dlib_tensor_at(data: bytes, position: int) -> NDArray[np.float32] | None:
     # Two chance bytes can look like a start; real weights are finite, moderate and rarely zero.
     plausible = np.isfinite(array).all() and np.abs(array).max() < 1e4
     return array if plausible and (np.abs(array) > 1e-30).mean() > 0.3 else None
+
+
+# Stages of FaceNet in Keras' names, in the order of computation.
+FACENET_STAGES = ("Conv2d", "Block35", "Mixed_6a", "Block17", "Mixed_7a", "Block8", "Bottleneck")
+KERAS_EPSILON = 1e-3  # of batch normalisation, which has no scale here
+
+
+def convert_facenet(h5: Path) -> dict[str, Tensor]:
+    """Convert FaceNet from Keras' HDF5; layers absorb the batch normalisation after them.
+
+    The arrays alone are read: the model's own description holds bytecode.
+
+    Raises:
+        WeightsError: the file does not hold the expected tensors.
+    """
+    try:
+        layers = _keras_layers(h5)
+        network = FaceNet()
+        targets = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        result = {}
+        kernels = [name for name in layers if "kernel" in layers[name]]
+        for target, name in zip(targets, sorted(kernels, key=_facenet_order), strict=True):
+            weight, bias = _folded(layers[name], layers.get(f"{name}_BatchNorm"))
+            result[f"{target}.weight"] = torch.from_numpy(weight).float().contiguous()
+            result[f"{target}.bias"] = torch.from_numpy(bias).float()
+    except (KeyError, ValueError, OSError) as error:
+        raise WeightsError(
+            "not the expected FaceNet", file=h5, value=error, fix="download again"
+        ) from error
+    return _checked(network, result, h5)
+
+
+def _keras_layers(h5: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Read the arrays of each layer, by the layer's and the array's name."""
+    import h5py
+
+    layers: dict[str, dict[str, NDArray[np.float64]]] = {}
+
+    def keep(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            layer, array = path.split("/")[-2:]
+            values = np.asarray(item[()], np.float64)
+            layers.setdefault(layer, {})[array.removesuffix(":0")] = values
+
+    with h5py.File(h5, "r") as file:
+        file["model_weights"].visititems(keep)
+    return layers
+
+
+def _facenet_order(name: str) -> tuple[int, int, str]:
+    """Return the place of a layer in `FaceNet`: stage, block, then branches before the rest."""
+    stage = next(i for i, stem in enumerate(FACENET_STAGES) if name.startswith(stem))
+    block = re.match(r"Block\d+_(\d+)_", name)
+    return stage, int(block[1]) if block else 0, name
+
+
+def _folded(
+    layer: Mapping[str, NDArray[np.float64]], norm: Mapping[str, NDArray[np.float64]] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight (outputs first) and bias of a layer and its batch normalisation."""
+    kernel = layer["kernel"]
+    weight = kernel.transpose(3, 2, 0, 1) if kernel.ndim == 4 else kernel.T
+    if norm is None:
+        return weight, layer["bias"]
+    deviation = np.sqrt(norm["moving_variance"] + KERAS_EPSILON)
+    bias = norm["beta"] - norm["moving_mean"] / deviation
+    return weight / deviation.reshape(-1, *[1] * (weight.ndim - 1)), bias
 
 
 def _checked(network: nn.Module, tensors: dict[str, Tensor], source: Any) -> dict[str, Tensor]:
