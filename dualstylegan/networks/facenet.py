@@ -114,9 +114,7 @@ class FaceNet(nn.Module):
         )
         self.blocks = nn.Sequential(
             *block_35(5),
-            Reduction(
-                256, ((384, 3, 3, 2),), ((192, 1, 1, 1), (192, 3, 3, 1), (256, 3, 3, 2))
-            ),
+            Reduction(256, ((384, 3, 3, 2),), ((192, 1, 1, 1), (192, 3, 3, 1), (256, 3, 3, 2))),
             *block_17(10),
             Reduction(
                 896,

@@ -2,7 +2,8 @@
 
 Four formats: OpenVINO IR (an XML graph beside a file of constants), dlib's serialised network, a
 numpy pickle, and Keras' HDF5. Nothing is executed: the first two are parsed here, the pickle is
-interpreted without looking up any name, and of the last the arrays alone are read. Shapes are checked against the networks that the result is for.
+interpreted without looking up any name, and of the last the arrays alone are read. Shapes are
+checked against the networks that the result is for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from dualstylegan.errors import DualStyleGANError, WeightsError
 from dualstylegan.io.checkpoints import fill
-from dualstylegan.networks.facenet import ConvReLU, FaceNet
+from dualstylegan.networks.facenet import FaceNet
 from dualstylegan.networks.identity import DlibFaceRecognition
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.vgg import LPIPS, VGG16_STAGES
