@@ -5,26 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from dualstylegan.codes.tables import read_codes
+from dualstylegan.evaluation.baselines import pixel_optimisation
 from dualstylegan.evaluation.bootstrap import Interval
-from dualstylegan.evaluation.eval_set import Progress
+from dualstylegan.evaluation.eval_set import Progress, RestyleMethod
 from dualstylegan.evaluation.extractor import FeatureExtractor
+from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
 from dualstylegan.evaluation.landmarks import PlausibleLandmarks
-from dualstylegan.evaluation.run import SWEEP_WEIGHTS, Evaluation, EvaluationPlan, evaluate
+from dualstylegan.evaluation.measures import IDENTITY_MEASURE
+from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json
-from dualstylegan.networks.loading import load_identity, load_perceptual
+from dualstylegan.networks.loading import load_facenet, load_identity, load_perceptual
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.aligned import read_aligned
 from tasks.shared.held_out import add_styles
+from tasks.shared.networks import place
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles
 from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Values that tell at a glance whether a model is good; see docs/evaluation.md for each.
 HEADLINE = (
@@ -40,7 +48,7 @@ HEADLINE = (
 
 
 def write_tables(evaluation: Evaluation, out: Path) -> None:
-    """Write pairs.parquet with one row per result, and styles.csv and ranks.csv for `dvc plots`."""
+    """Write pairs.parquet with one row per result, faces.csv, and three tables for `dvc plots`."""
     import pandas as pd
 
     index = pd.MultiIndex.from_product(
@@ -55,17 +63,41 @@ def write_tables(evaluation: Evaluation, out: Path) -> None:
     styles["reconstruction_lpips"] = pd.Series(
         evaluation.reconstruction_S, index=list(evaluation.styles)
     )
-    with atomic_write(out / "styles.csv") as handle:
-        handle.write(styles.round(5).reset_index().to_csv(index=False).encode())
+    _write_csv(out / "styles.csv", styles.reset_index())
     count = len(evaluation.styles)
     reached = [(pairs["rank"] <= rank).mean() for rank in range(1, count + 1)]
     ranks = pd.DataFrame({"rank": range(1, len(reached) + 1), "share": reached})
-    with atomic_write(out / "ranks.csv") as handle:
-        handle.write(ranks.round(5).to_csv(index=False).encode())
+    _write_csv(out / "ranks.csv", ranks)
+    faces = pd.DataFrame(
+        {
+            "content": evaluation.contents,
+            "identity_code": evaluation.lines.rendered_C,
+            "identity_results": evaluation.table.identity.mean(1),
+        }
+    )
+    _write_csv(out / "faces.csv", faces)
+    columns_of_curve = ["structure", "color", "identity", "identity_low", "identity_high"]
+    columns_of_curve += ["style_distance", "style_nearest"]
+    curve = [
+        (
+            point.structure,
+            point.color,
+            *(point.identity.value, point.identity.low, point.identity.high),
+            point.style_distance.value,
+            point.style_nearest.value,
+        )
+        for point in evaluation.lines.curve
+    ]
+    _write_csv(out / "structure_curve.csv", pd.DataFrame(curve, columns=columns_of_curve))
+
+
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    with atomic_write(path) as handle:
+        handle.write(table.round(5).to_csv(index=False).encode())
 
 
 def write_images(evaluation: Evaluation, files: EvaluationFiles) -> None:
-    """Write results, reconstructions, the weight sweep and the overview grid.
+    """Write results, reconstructions, g(code) of each face, the weight sweep and the overview grid.
 
     Results and reconstructions include those of the held-out exemplars.
     """
@@ -74,6 +106,7 @@ def write_images(evaluation: Evaluation, files: EvaluationFiles) -> None:
         files.write_renderings(
             evaluation.held_out_renderings, evaluation.contents, evaluation.held_out
         )
+    files.write_rendered_codes(evaluation.lines.rendered_CCHW, evaluation.contents)
     files.write_sweep(evaluation.sweep)
     files.write_grid(evaluation.eval_set, evaluation.renderings)
 
@@ -92,6 +125,7 @@ def write_evaluation(evaluation: Evaluation) -> None:
             "contents": evaluation.contents,
             "styles": evaluation.styles,
             "held_out": evaluation.held_out,
+            "identity_measure": IDENTITY_MEASURE,
             "sweep": {
                 "content": evaluation.contents[0],
                 "style": evaluation.styles[0],
@@ -109,12 +143,23 @@ def open_extractor(plan: EvaluationPlan, device: torch.device | str) -> FeatureE
     """Load the measuring networks."""
     return FeatureExtractor(
         load_perceptual(Paths.weights).to(device),
+        load_facenet(Paths.weights).to(device),
         load_identity(Paths.weights).to(device),
         PlausibleLandmarks(Paths.weights),
         plan.measure_size,
         plan.batch,
         torch.device(device),
     )
+
+
+def pixel_painter(settings: Settings, device: torch.device | str) -> RestyleMethod:
+    """Return pixel optimisation, which paints a face and warps nothing, at the leaderboard's size.
+
+    It computes in the profile's precision, about four times as fast in bfloat16.
+    """
+    chosen = settings.leaderboard
+    perceptual = place(load_perceptual(Paths.weights), settings.profile, device)
+    return pixel_optimisation(perceptual, chosen.pixel_steps, chosen.pixel_size)
 
 
 def run(settings: Settings, progress: Progress) -> Evaluation:
@@ -136,6 +181,7 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
         open_extractor(plan, device),
         plan,
         progress,
+        pixel_painter(settings, device),
     )
     write_evaluation(evaluation)
     return evaluation

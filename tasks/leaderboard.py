@@ -11,14 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from dualstylegan.codes.tables import read_codes
-from dualstylegan.evaluation.baselines import layer_swap, pixel_optimisation, style_mixing
+from dualstylegan.evaluation.baselines import layer_swap, style_mixing
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod, evenly_spaced_subset
 from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods, rank
 from dualstylegan.evaluation.run import Portrait, build_eval_set, render_natural
 from dualstylegan.io.files import atomic_directory, read_json, write_json, write_text
 from dualstylegan.io.images import write_png
-from dualstylegan.networks.loading import load_perceptual, load_trained_generator
+from dualstylegan.networks.loading import load_trained_generator
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.pages.leaderboard_page import render
@@ -41,7 +41,6 @@ def methods(
     """Return DualStyleGAN's images and the methods it is compared with, by name."""
     profile, chosen, size = settings.profile, settings.leaderboard, settings.evaluate.size
     adapted = place(load_trained_generator(Paths.adapted), profile, model.device)
-    perceptual = place(load_perceptual(Paths.weights), profile, model.device)
     place(model.network, profile, model.device)
     swapped = layer_swap(model.generator, adapted)
     pixels = f"pixel optimisation ({chosen.pixel_size} px, {chosen.pixel_steps} steps)"
@@ -50,7 +49,7 @@ def methods(
         "colour transfer (stage 1)": style_mixing(model.generator, size),
         "g' with style mixing": style_mixing(adapted, size),
         "layer swap of g and g'": style_mixing(swapped, size),
-        pixels: pixel_optimisation(perceptual, chosen.pixel_steps, chosen.pixel_size),
+        pixels: evaluate.pixel_painter(settings, model.device),
     }
 
 

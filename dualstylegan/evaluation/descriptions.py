@@ -33,7 +33,7 @@ class References:
         contents, styles: names of the C held-out faces and of the S exemplars.
         faces, exemplars, natural: style descriptors of the C faces, of the S exemplars and of
             their natural faces g(z_i+).
-        face_identities: identity descriptors of the faces (C, E).
+        face_identities, face_dlib: descriptors of the faces (C, E) by FaceNet and by dlib.
         faces_CK2, exemplars_SK2: landmarks in pixels; NaN without a plausible face.
         intrinsic_S: LPIPS of g(z_i+), before any style, to its exemplar.
         pairs: P pairs of exemplars, by index.
@@ -46,6 +46,7 @@ class References:
     exemplars: Description
     natural: Description
     face_identities: Array
+    face_dlib: Array
     faces_CK2: Array
     exemplars_SK2: Array
     intrinsic_S: Array
@@ -60,7 +61,7 @@ class ResultDescriptions:
     Attributes:
         references: the faces and exemplars that the results were made from.
         results: style descriptors of the N results.
-        identities: their identity descriptors (N, E).
+        identities, dlib: their descriptors (N, E) by FaceNet and by dlib.
         landmarks_NK2: their landmarks in pixels; NaN without a plausible face.
         reconstruction_S: LPIPS of G(z_i+, z_e+, 1) to its exemplar.
         spread_CP: LPIPS between two results of one face, for P pairs of exemplars.
@@ -69,6 +70,7 @@ class ResultDescriptions:
     references: References
     results: Description
     identities: Array
+    dlib: Array
     landmarks_NK2: Array
     reconstruction_S: Array
     spread_CP: Array
@@ -96,6 +98,7 @@ def describe_references(
         exemplars=exemplars,
         natural=extractor.describe(natural_SCHW)[0],
         face_identities=extractor.identities(eval_set.face_CCHW),
+        face_dlib=extractor.dlib_identities(eval_set.face_CCHW),
         faces_CK2=extractor.landmark_tables(eval_set.face_CCHW),
         exemplars_SK2=extractor.landmark_tables(eval_set.exemplar_SCHW),
         intrinsic_S=extractor.lpips(natural_SCHW, eval_set.exemplar_SCHW),
@@ -115,14 +118,17 @@ def describe_results(
     parts = []
     for done, row in enumerate(renderings.results):
         description, spread_P = extractor.describe(row, references.pairs)
-        identities, landmarks = extractor.identities(row), extractor.landmark_tables(row)
-        parts.append((description, spread_P, identities, landmarks))
+        identities, dlib = extractor.identities(row), extractor.dlib_identities(row)
+        parts.append((description, spread_P, identities, dlib, extractor.landmark_tables(row)))
         progress("faces measured", done + 1, len(renderings.results))
-    descriptions, spreads, identities_by_face, landmarks_by_face = zip(*parts, strict=True)
+    descriptions, spreads, identities_by_face, dlib_by_face, landmarks_by_face = zip(
+        *parts, strict=True
+    )
     return ResultDescriptions(
         references=references,
         results=join(list(descriptions)),
         identities=np.concatenate(identities_by_face),
+        dlib=np.concatenate(dlib_by_face),
         landmarks_NK2=np.concatenate(landmarks_by_face),
         reconstruction_S=extractor.lpips(renderings.reconstructions, eval_set.exemplar_SCHW),
         spread_CP=np.stack(spreads),

@@ -6,6 +6,7 @@ D style width, H, W.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -70,13 +71,25 @@ class EvalSet:
     def restyle(self, method: RestyleMethod, progress: Progress) -> Tensor:
         """Render every face in every style, uint8 (C, S, 3, H, W)."""
         rows = []
-        for done, (code_LD, face_CHW) in enumerate(zip(self.code_CLD, self.face_CCHW, strict=True)):
-            count = len(self.styles)
-            code_SLD = code_LD.expand(count, *code_LD.shape)
-            face_SCHW = face_CHW.expand(count, *face_CHW.shape)
-            rows.append(self._all_styles(method, code_SLD, face_SCHW, self.truncation))
+        for done in range(len(self.contents)):
+            pairs = [(done, column) for column in range(len(self.styles))]
+            rows.append(self.restyle_pairs(method, pairs))
             progress("faces restyled", done + 1, len(self.contents))
         return torch.stack(rows)
+
+    def restyle_pairs(
+        self,
+        method: RestyleMethod,
+        pairs: Sequence[tuple[int, int]],
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Tensor:
+        """Render P pairs of a face and an exemplar, by index, uint8 (P, 3, H, W).
+
+        `progress` is called with the number of pairs done after each forward pass.
+        """
+        rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
+        codes, faces = self.code_CLD[rows], self.face_CCHW[rows]
+        return self._render(method, codes, faces, columns, self.truncation, progress)
 
     def reconstruct(self, method: RestyleMethod, natural_SCHW: Tensor) -> Tensor:
         """Render each exemplar from its own intrinsic and extrinsic codes, uint8 (S, 3, H, W).
@@ -84,19 +97,29 @@ class EvalSet:
         Args:
             natural_SCHW: uint8 images of g(z_i+), for methods that start from an image.
         """
-        return self._all_styles(method, self.intrinsic_SLD, natural_SCHW, 1.0)
+        every = list(range(len(self.styles)))
+        return self._render(method, self.intrinsic_SLD, natural_SCHW, every, 1.0)
 
-    def _all_styles(
-        self, method: RestyleMethod, code_SLD: Tensor, face_SCHW: Tensor, truncation: float
+    def _render(
+        self,
+        method: RestyleMethod,
+        code_NLD: Tensor,
+        face_NCHW: Tensor,
+        styles: Sequence[int],
+        truncation: float,
+        progress: Callable[[int], None] = lambda done: None,
     ) -> Tensor:
-        device = code_SLD.device
+        """Render N faces, each in the style of the exemplar of an index."""
+        device = code_NLD.device
         parts = []
-        for start in range(0, len(self.styles), self.batch):
+        for start in range(0, len(styles), self.batch):
             part = slice(start, start + self.batch)
-            faces = FaceBatch(code_SLD[part], dequantize(face_SCHW[part].to(device)))
-            images = dequantize(self.exemplar_SCHW[part].to(device))
-            exemplars = ExemplarBatch(self.extrinsic_SLD[part], images)
+            columns = list(styles[part])
+            faces = FaceBatch(code_NLD[part], dequantize(face_NCHW[part].to(device)))
+            images = dequantize(self.exemplar_SCHW[columns].to(device))
+            exemplars = ExemplarBatch(self.extrinsic_SLD[columns], images)
             parts.append(quantize(method(faces, exemplars, truncation)).cpu())
+            progress(min(start + self.batch, len(styles)))
         return torch.cat(parts)
 
 
@@ -124,10 +147,37 @@ def dualstylegan(
     return restyle
 
 
+def render_faces(
+    model: PortraitModel, code_NLD: Tensor, *, truncation: float, size: int, batch: int
+) -> Tensor:
+    """Render faces of Z+ codes (N, L, D) with g, without a style, uint8 (N, 3, size, size)."""
+    parts = [
+        quantize(model.render(codes, None, truncation=truncation, size=size)).cpu()
+        for codes in torch.split(code_NLD, batch)
+    ]
+    return torch.cat(parts)
+
+
 def evenly_spaced_subset(items: Sequence[Item], limit: int | None) -> list[Item]:
     """Choose at most `limit` items, evenly spaced over the sequence; None takes all."""
     wanted = len(items) if limit is None else limit
     return [items[index] for index in evenly_spaced(len(items), wanted)]
+
+
+def spread_pairs(faces: int, styles: int, wanted: int) -> list[tuple[int, int]]:
+    """Choose `wanted` different pairs of a face and a style, evenly spaced over both.
+
+    Args:
+        faces, styles: their numbers, at least 1.
+        wanted: number of pairs; fewer are returned if there are no more.
+    """
+    wanted = min(wanted, faces * styles)
+    if not wanted:
+        return []
+    rows, columns = evenly_spaced(faces, wanted), evenly_spaced(styles, wanted)
+    # After this many diagonal steps the pairs would repeat; the next round starts a style later.
+    round_ = math.lcm(len(rows), len(columns))
+    return [(rows[i % len(rows)], columns[(i + i // round_) % len(columns)]) for i in range(wanted)]
 
 
 def ring_pairs(count: int, wanted: int, seed: int) -> list[tuple[int, int]]:

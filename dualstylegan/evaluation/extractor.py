@@ -29,7 +29,7 @@ class PerceptualMetric(Protocol):
 
 
 class IdentityNetwork(Protocol):
-    """Interface of the identity network: aligned faces (N, 3, H, W) to descriptors (N, E)."""
+    """Interface of an identity network: aligned faces (N, 3, H, W) to descriptors (N, E)."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
@@ -48,14 +48,17 @@ class FeatureExtractor:
     """Measuring networks with their working size.
 
     Attributes:
+        identity: FaceNet, which no training uses; its descriptors have unit length.
+        dlib: dlib's recognition network, which training optimises.
         size: pixels to which images are resized for VGG16; a quarter of the pixels takes a
-            quarter of the time. The identity network and the landmark model see the full image.
+            quarter of the time. Identity networks and the landmark model see the full image.
         batch: images per forward pass.
         device: of the networks.
     """
 
     perceptual: PerceptualMetric
     identity: IdentityNetwork
+    dlib: IdentityNetwork
     landmarks: LandmarkModel
     size: int
     batch: int
@@ -92,8 +95,15 @@ class FeatureExtractor:
         return join(parts), _array(torch.cat(distances)) if distances else np.zeros(0)
 
     def identities(self, images: Tensor) -> Array:
-        """Compute identity descriptors (N, E) of uint8 images (N, 3, H, W) at full size."""
-        return _array(torch.cat([self.identity(x) for x in self.batches(images)]))
+        """Compute FaceNet's descriptors (N, E) of uint8 images (N, 3, H, W) at full size."""
+        return self._descriptors(self.identity, images)
+
+    def dlib_identities(self, images: Tensor) -> Array:
+        """Compute dlib's descriptors (N, E) of uint8 images (N, 3, H, W) at full size."""
+        return self._descriptors(self.dlib, images)
+
+    def _descriptors(self, network: IdentityNetwork, images: Tensor) -> Array:
+        return _array(torch.cat([network(x) for x in self.batches(images)]))
 
     def landmark_tables(self, images: Tensor) -> Array:
         """Detect landmarks (N, K, 2) in pixels in uint8 images (N, 3, H, W) at full size.

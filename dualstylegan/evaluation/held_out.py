@@ -9,7 +9,7 @@ import numpy as np
 
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
 from dualstylegan.evaluation.descriptions import ResultDescriptions
-from dualstylegan.evaluation.measures import exemplar_distances, similarities
+from dualstylegan.evaluation.measures import exemplar_distances, similarities, to_own_face
 from dualstylegan.evaluation.shape_measures import face_missing
 from dualstylegan.networks.style_embedding import Description, join
 
@@ -47,15 +47,12 @@ def _tables(results: ResultDescriptions, exemplars: Description, own: range) -> 
     """Tables (C, S) or (S,) that the measures are means of, by the measure's name."""
     count = len(results.references.contents)
     near, other, rank = exemplar_distances(results.results, exemplars, count, own)
-    similar_CSC = similarities(results.identities, results.references.face_identities).reshape(
-        count, len(own), count
-    )
-    faces = np.arange(count)
+    similar_NC = similarities(results.identities, results.references.face_identities)
     return {
         "style_nearest": (rank == 1).astype(np.float64),
         "style_nearer_than_mean": (near < other).astype(np.float64),
         "style_distance": near,
-        "identity_same": similar_CSC[faces, :, faces],
+        "identity_same": to_own_face(similar_NC),
         "reconstruction_lpips": results.reconstruction_S,
         "artefact_rate": face_missing(results.landmarks_NK2).reshape(count, len(own)),
     }

@@ -17,6 +17,7 @@ from dualstylegan.evaluation.descriptions import References, ResultDescriptions
 from dualstylegan.evaluation.kid import kid_of_halves, kid_of_results, kid_of_sets
 from dualstylegan.evaluation.limits import check_counts
 from dualstylegan.evaluation.shape_measures import LandmarkTables, measure_shapes
+from dualstylegan.networks.facenet import SAME_PERSON_COSINE
 from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
 from dualstylegan.networks.style_embedding import (
     Description,
@@ -24,7 +25,9 @@ from dualstylegan.networks.style_embedding import (
     style_distances,
 )
 
-ACCEPTANCE_SIMILARITY = 0.5  # similarity at dlib's threshold for "same person"
+# Name of the measure behind all figures of identity but `identity_dlib`. Figures of two models can
+# be compared only if it is the same; change it when the network or its similarity changes.
+IDENTITY_MEASURE = "facenet-cosine"
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,10 @@ class PairTable:
     """Values of each result, from which figures are averaged. Each field is a (C, S) table.
 
     Attributes:
-        identity: identity similarity to the result's own face.
+        identity: identity similarity (FaceNet) to the result's own face.
         impostor: mean identity similarity to all other faces.
         recognised: 1 if the result's own face is the most similar one, else 0.
+        identity_dlib: similarity to the result's own face by dlib's network.
         own_distance: style distance to the result's own exemplar.
         other_distance: mean style distance to all other exemplars.
         face_distance: style distance of the untouched face to the exemplar.
@@ -44,6 +48,7 @@ class PairTable:
     identity: Array
     impostor: Array
     recognised: Array
+    identity_dlib: Array
     own_distance: Array
     other_distance: Array
     face_distance: Array
@@ -63,10 +68,9 @@ def pair_table(results: ResultDescriptions) -> PairTable:
     references = results.references
     shape = (len(references.contents), len(references.styles))
     check_counts(*shape)
-    similar = similarities(results.identities, references.face_identities)
-    similar_CSC = similar.reshape(*shape, shape[0])
-    own_face = np.arange(shape[0])
-    identity = similar_CSC[own_face, :, own_face]
+    similar_NC = similarities(results.identities, references.face_identities)
+    identity = to_own_face(similar_NC)
+    similar_CSC = similar_NC.reshape(*shape, shape[0])
     impostor = (similar_CSC.sum(2) - identity) / (shape[0] - 1)
     own, other, rank = exemplar_distances(
         results.results, references.exemplars, shape[0], range(shape[1])
@@ -74,7 +78,8 @@ def pair_table(results: ResultDescriptions) -> PairTable:
     return PairTable(
         identity=identity,
         impostor=impostor,
-        recognised=(similar_CSC.argmax(2) == own_face[:, None]).astype(np.float64),
+        recognised=(similar_CSC.argmax(2) == np.arange(shape[0])[:, None]).astype(np.float64),
+        identity_dlib=to_own_face(dlib_similarities(results.dlib, references.face_dlib)),
         own_distance=own,
         other_distance=other,
         face_distance=style_distances(references.faces, references.exemplars),
@@ -104,7 +109,16 @@ def exemplar_distances(
 
 
 def similarities(first_NE: Array, second_ME: Array) -> Array:
-    """Compute the identity similarity of each pair of descriptors, (N, M).
+    """Compute the identity similarity of each pair of FaceNet's descriptors, (N, M): the cosine.
+
+    1 for equal descriptors, about 0.05 for two people, above SAME_PERSON_COSINE for one.
+    """
+    similar: Array = first_NE @ second_ME.T
+    return similar
+
+
+def dlib_similarities(first_NE: Array, second_ME: Array) -> Array:
+    """Compute the similarity of each pair of dlib's descriptors, (N, M).
 
     1 for equal descriptors, 0.5 at dlib's threshold for "same person"; see `networks.identity`.
     """
@@ -113,11 +127,16 @@ def similarities(first_NE: Array, second_ME: Array) -> Array:
     return similar
 
 
-def face_similarities(face_identities: Array) -> Array:
-    """Compute the similarity of each face to every other, (C, C), NaN on the diagonal."""
-    similar = similarities(face_identities, face_identities)
-    np.fill_diagonal(similar, np.nan)
+def to_own_face(similar_NC: Array) -> Array:
+    """Select the similarity of each result to its own face, (C, S), from those to all C faces."""
+    own = np.arange(similar_NC.shape[1])
+    similar: Array = similar_NC.reshape(len(own), -1, len(own))[own, :, own]
     return similar
+
+
+def between_faces(similar_CC: Array) -> Array:
+    """Return the similarities of the faces to each other, (C, C), with NaN on the diagonal."""
+    return np.where(np.eye(len(similar_CC), dtype=bool), np.nan, similar_CC)
 
 
 def measure(
@@ -140,24 +159,23 @@ def measure(
         return mean(holds.astype(np.float64))
 
     references = results.references
+    people = between_faces(similarities(references.face_identities, references.face_identities))
+    people_dlib = between_faces(dlib_similarities(references.face_dlib, references.face_dlib))
     pooled, exemplars = results.results.pooled_NF, references.exemplars.pooled_NF
     count = len(references.contents)
-    between_faces = face_similarities(references.face_identities)
-    accepted = np.where(
-        np.isnan(between_faces),
-        np.nan,
-        (between_faces > ACCEPTANCE_SIMILARITY).astype(np.float64),
-    )
+    accepted = between_faces((people > SAME_PERSON_COSINE).astype(np.float64))
     faces = references.faces.pooled_NF
     figures = {
         "kid_results": kid_of_results(pooled, exemplars, count, seed=seed, resamples=resamples),
         "kid_faces_line": kid_of_sets(faces, exemplars, seed=seed, resamples=resamples),
         "identity_same": mean(table.identity),
         "identity_impostor_line": mean(table.impostor),
-        "identity_people_line": mean(between_faces, same_units=True),
+        "identity_people_line": mean(people, same_units=True),
         "identity_recognised": mean(table.recognised),
-        "identity_accepted": share(table.identity > ACCEPTANCE_SIMILARITY),
+        "identity_accepted": share(table.identity > SAME_PERSON_COSINE),
         "identity_accepted_people_line": mean(accepted, same_units=True),
+        "identity_dlib": mean(table.identity_dlib),
+        "identity_dlib_people_line": mean(people_dlib, same_units=True),
         "reconstruction_lpips": mean(results.reconstruction_S),
         "reconstruction_intrinsic_line": mean(references.intrinsic_S),
         "style_nearer_than_mean": share(table.own_distance < table.other_distance),

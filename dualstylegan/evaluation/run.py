@@ -25,13 +25,21 @@ from dualstylegan.evaluation.descriptions import (
 from dualstylegan.evaluation.eval_set import (
     EvalSet,
     Progress,
+    RestyleMethod,
     dualstylegan,
     evenly_spaced_subset,
+    render_faces,
     ring_pairs,
+    spread_pairs,
 )
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.full_size import measure_full_size
 from dualstylegan.evaluation.held_out import measure_added_styles
+from dualstylegan.evaluation.identity_lines import (
+    SWEEP_WEIGHTS,
+    IdentityLines,
+    measure_identity_lines,
+)
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
 from dualstylegan.io.images import image_to_tensor, quantize
 from dualstylegan.networks.precision import compute_dtype, dtype_of
@@ -39,7 +47,6 @@ from dualstylegan.portrait.model import PortraitModel
 
 Portrait = tuple[str, Image.Image]
 
-SWEEP_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
 
 
@@ -59,6 +66,8 @@ class EvaluationPlan:
         resamples: of the bootstrap.
         natural_faces: number of faces from random codes that g(z_i+) is compared with.
         large_pairs: pairs rendered at the model's full size; 0 turns these measures off.
+        painted_pairs: pairs for the painted faces and the curve of structure weights; 0 turns both
+            off.
         bfloat16: render in bfloat16, twice as fast on CPUs that support it; results differ by half
             a grey level. The measuring networks stay in float32.
     """
@@ -75,6 +84,7 @@ class EvaluationPlan:
     resamples: int = 1000
     natural_faces: int = 32
     large_pairs: int = 4
+    painted_pairs: int = 12
     bfloat16: bool = True
 
 
@@ -90,6 +100,7 @@ class Evaluation:
         renderings: images of the exemplars' styles.
         held_out_renderings: images of the held-out exemplars' styles; None without any.
         sweep: uint8 (structure, color, 3, H, W) over SWEEP_WEIGHTS, for the first pair.
+        lines: g(code) of each face with its identity, and the curve of structure weights.
         reconstruction_S: LPIPS of each reconstruction.
     """
 
@@ -100,6 +111,7 @@ class Evaluation:
     renderings: Renderings
     held_out_renderings: Renderings | None
     sweep: Tensor
+    lines: IdentityLines
     reconstruction_S: Array = field(repr=False)
 
     @property
@@ -141,6 +153,7 @@ def evaluate(
     extractor: FeatureExtractor,
     plan: EvaluationPlan,
     progress: Progress = lambda what, done, total: None,
+    painter: RestyleMethod | None = None,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
@@ -153,6 +166,7 @@ def evaluate(
         extractor: the measuring networks.
         plan: settings of the evaluation.
         progress: called with a description, the steps done and their total.
+        painter: restyles a photo without a warp, for `identity_painted_line`; None: no such line.
 
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
@@ -178,6 +192,18 @@ def evaluate(
     figures = measure(results, table, **bootstrap)
     figures |= measure_realism(references, extractor.describe(random_faces)[0], **bootstrap)
     figures |= full_size
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
+        lines = measure_identity_lines(
+            model,
+            eval_set,
+            extractor,
+            references,
+            progress,
+            painter=painter,
+            pairs=spread_pairs(len(contents), len(exemplars), plan.painted_pairs),
+            **bootstrap,
+        )
+    figures |= lines.figures
     if added and added_images:
         added_references = describe_references(extractor, added, added_images[1], [])
         added_results = describe_results(
@@ -192,6 +218,7 @@ def evaluate(
         renderings=renderings,
         held_out_renderings=added_images[0] if added_images else None,
         sweep=sweep,
+        lines=lines,
         reconstruction_S=results.reconstruction_S,
     )
 
@@ -239,11 +266,9 @@ def build_eval_set(
 
 def render_natural(model: PortraitModel, eval_set: EvalSet, plan: EvaluationPlan) -> Tensor:
     """Render g(z_i+) of every exemplar, uint8 (S, 3, H, W)."""
-    parts = [
-        quantize(model.render(codes, None, truncation=1.0, size=plan.size)).cpu()
-        for codes in torch.split(eval_set.intrinsic_SLD, plan.batch)
-    ]
-    return torch.cat(parts)
+    return render_faces(
+        model, eval_set.intrinsic_SLD, truncation=1.0, size=plan.size, batch=plan.batch
+    )
 
 
 def render_random_faces(model: PortraitModel, plan: EvaluationPlan) -> Tensor:
@@ -252,11 +277,9 @@ def render_random_faces(model: PortraitModel, plan: EvaluationPlan) -> Tensor:
     generator = model.generator
     z_ND = torch.randn(plan.natural_faces, generator.style_dim, generator=rng).to(model.device)
     z_NLD = z_ND[:, None].expand(-1, generator.rows, -1)
-    parts = [
-        quantize(model.render(codes, None, truncation=RANDOM_FACE_TRUNCATION, size=plan.size)).cpu()
-        for codes in torch.split(z_NLD, plan.batch)
-    ]
-    return torch.cat(parts)
+    return render_faces(
+        model, z_NLD, truncation=RANDOM_FACE_TRUNCATION, size=plan.size, batch=plan.batch
+    )
 
 
 def render(

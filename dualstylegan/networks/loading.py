@@ -24,6 +24,7 @@ from dualstylegan.networks.config import (
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder
+from dualstylegan.networks.facenet import FaceNet
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import DlibFaceRecognition, FaceRecognition
 from dualstylegan.networks.mobilestylegan import CHANNELS, MobileStyleGAN
@@ -32,6 +33,7 @@ from dualstylegan.networks.vgg import LPIPS, PerceptualNetwork
 GENERATOR_FILE = "generator.safetensors"
 PERCEPTUAL_FILE = "lpips_vgg16.safetensors"
 IDENTITY_FILE = "identity.safetensors"
+FACENET_FILE = "facenet.safetensors"
 HEADS_FILE = "heads.safetensors"
 ENCODER_FILE = "encoder.safetensors"
 EXTRINSIC_FILE = "extrinsic.safetensors"
@@ -170,6 +172,13 @@ def load_identity(weights: Path) -> DlibFaceRecognition:
     identity = DlibFaceRecognition()
     fill(identity, load_tensors(weights / IDENTITY_FILE), weights / IDENTITY_FILE)
     return freeze(identity)
+
+
+def load_facenet(weights: Path) -> FaceNet:
+    """Load FaceNet, the identity network of the evaluation (CheckpointError)."""
+    facenet = FaceNet()
+    fill(facenet, load_tensors(weights / FACENET_FILE), weights / FACENET_FILE)
+    return freeze(facenet)
 
 
 def load_trained_generator(folder: Path) -> Generator:

@@ -14,7 +14,8 @@ from torch import Tensor
 from dualstylegan.codes.tables import evenly_spaced
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import EvalSet
-from dualstylegan.evaluation.run import SWEEP_WEIGHTS, stack
+from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
+from dualstylegan.evaluation.run import stack
 from dualstylegan.io.files import write_bytes
 from dualstylegan.io.images import BACKGROUND, make_grid, read_image, write_png
 
@@ -45,6 +46,10 @@ class EvaluationFiles:
         """Path of an exemplar's reconstruction."""
         return self.root / "reconstructions" / f"{style}.png"
 
+    def rendered_code(self, content: str) -> Path:
+        """Path of g(code) of a face."""
+        return self.root / "codes" / f"{content}.png"
+
     def sweep(self, structure: float, color: float) -> Path:
         """Path of the weight sweep's image at two style weights; its name has them in percent."""
         return self.root / "sweep" / f"{100 * structure:03.0f}_{100 * color:03.0f}.png"
@@ -72,6 +77,11 @@ class EvaluationFiles:
         ]
         own = stack([(s, read_image(self.reconstruction(s))) for s in styles], size)
         return Renderings(torch.stack(results), own)
+
+    def write_rendered_codes(self, image_CCHW: Tensor, contents: Sequence[str]) -> None:
+        """Write g(code) of each face as PNG."""
+        for content, pixels in zip(contents, image_CCHW, strict=True):
+            write_png(self.rendered_code(content), to_image(pixels))
 
     def write_sweep(self, sweep: Tensor) -> None:
         """Write the weight sweep, uint8 (structure, color, 3, H, W) over SWEEP_WEIGHTS, as PNG."""

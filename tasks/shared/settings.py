@@ -299,6 +299,12 @@ class Evaluate(Section):
     large_pairs: int = Field(
         ge=0, le=1000, description="pairs rendered at the model's largest size; 0: none"
     )
+    painted_pairs: int = Field(
+        ge=0,
+        le=1000,
+        description="pairs of face and exemplar for the painted faces and the curve of structure "
+        "weights; 0: neither",
+    )
     held_out_invert_steps: LatentSteps = Field(
         description="inversion steps per held-out exemplar added to the model"
     )

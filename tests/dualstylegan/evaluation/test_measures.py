@@ -11,10 +11,11 @@ import torch
 
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.descriptions import References, ResultDescriptions
-from dualstylegan.evaluation.eval_set import ring_pairs
+from dualstylegan.evaluation.eval_set import ring_pairs, spread_pairs
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.measures import (
+    dlib_similarities,
     measure,
     measure_realism,
     pair_table,
@@ -52,6 +53,7 @@ def results(style_share: float, identity_share: float) -> ResultDescriptions:
         exemplars=description(styles),
         natural=description(draw.normal(0, 1, (STYLES, 12))),
         face_identities=people,
+        face_dlib=0.6 * people,
         faces_CK2=np.stack([made_up_landmarks(1 + 0.01 * i) for i in range(FACES)]),
         exemplars_SK2=np.stack([made_up_landmarks(1, 1.1 + 0.05 * i) for i in range(STYLES)]),
         intrinsic_S=np.full(STYLES, 0.5),
@@ -62,6 +64,7 @@ def results(style_share: float, identity_share: float) -> ResultDescriptions:
         references=references,
         results=description(mixed.reshape(-1, 12)),
         identities=unit(own),
+        dlib=0.6 * unit(own),
         landmarks_NK2=np.stack([made_up_landmarks()] * (FACES * STYLES)),
         reconstruction_S=np.full(STYLES, 0.2),
         spread_CP=np.full((FACES, 5), 0.3),
@@ -91,10 +94,30 @@ def test_a_model_that_ignores_the_exemplar_is_found_out() -> None:
     )
 
 
-def test_similarity_is_one_for_the_same_descriptor_and_a_half_at_the_limit() -> None:
-    here, there = np.zeros((1, 128)), np.full((1, 128), 0.6 / np.sqrt(128))
+def test_similarity_is_the_cosine_of_facenets_descriptors() -> None:
+    here, there = np.eye(2, 128)[:1], unit(np.array([[0.64, np.sqrt(1 - 0.64**2)]]))
     assert similarities(here, here)[0, 0] == 1
-    assert similarities(here, there)[0, 0] == pytest.approx(0.5)
+    assert similarities(here[:, :2], there)[0, 0] == pytest.approx(0.64)
+
+
+def test_similarity_by_dlib_is_one_for_the_same_descriptor_and_a_half_at_the_limit() -> None:
+    here, there = np.zeros((1, 128)), np.full((1, 128), 0.6 / np.sqrt(128))
+    assert dlib_similarities(here, here)[0, 0] == 1
+    assert dlib_similarities(here, there)[0, 0] == pytest.approx(0.5)
+
+
+def test_a_model_that_only_pleases_the_network_of_training_is_found_out() -> None:
+    """Results are their persons to dlib's network, and strangers to FaceNet."""
+    given = results(style_share=0.9, identity_share=0.8)
+    stranger = results(style_share=0.9, identity_share=0.0)
+    fooled = replace(stranger, dlib=given.dlib)
+    found = measure(fooled, pair_table(fooled), seed=0, resamples=100)
+    assert found["identity_dlib"].low > found["identity_dlib_people_line"].high
+    assert found["identity_same"].value < 0.2
+    assert found["identity_accepted"].value == 0
+    honest = measure(given, pair_table(given), seed=0, resamples=100)
+    assert honest["identity_dlib"] == found["identity_dlib"]
+    assert honest["identity_accepted"].value == 1
 
 
 def test_rank_counts_the_exemplars_that_are_nearer() -> None:
@@ -150,7 +173,13 @@ class Pixels:
 
 def test_probe_looks_at_each_picture_once() -> None:
     extractor = FeatureExtractor(
-        Pixels(), lambda x: x.flatten(1), landmarks_of, 16, 2, torch.device("cpu")
+        Pixels(),
+        lambda x: x.flatten(1),
+        lambda x: x.mean((2, 3)),
+        landmarks_of,
+        16,
+        2,
+        torch.device("cpu"),
     )
     pictures = quantize(torch.rand(5, 3, 32, 32) * 2 - 1).cpu()
     Pixels.looked = 0
@@ -161,6 +190,7 @@ def test_probe_looks_at_each_picture_once() -> None:
     first, second = pictures[[a for a, _ in pairs]], pictures[[b for _, b in pairs]]
     assert spread == pytest.approx(extractor.lpips(first, second))
     assert extractor.identities(pictures).shape == (5, 3 * 32 * 32)
+    assert extractor.dlib_identities(pictures).shape == (5, 3)
 
 
 def test_bytes_round_trip() -> None:
@@ -173,6 +203,19 @@ def test_ring_pairs_use_every_exemplar_equally() -> None:
     pairs = ring_pairs(12, 24, 0)
     assert len(set(pairs)) == 24
     assert set(np.bincount(np.array(pairs).ravel())) == {4}
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (3, 7), (11, 21), (6, 4), (1, 5)])
+@pytest.mark.parametrize("wanted", [0, 1, 3, 8, 12, 500])
+def test_pairs_are_different_and_spread_evenly_over_faces_and_styles(
+    sizes: tuple[int, int], wanted: int
+) -> None:
+    pairs = spread_pairs(*sizes, wanted)
+    assert len(set(pairs)) == len(pairs) == min(wanted, sizes[0] * sizes[1])
+    for side, count in enumerate(sizes):
+        used = np.bincount([pair[side] for pair in pairs], minlength=count)
+        assert used.max() - used.min() <= 1, used
+    assert spread_pairs(100, 100, 4) == [(0, 0), (25, 25), (50, 50), (75, 75)]
 
 
 def test_share_of_a_line_that_is_none_is_left_out() -> None:

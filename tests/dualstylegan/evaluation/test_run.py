@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from dualstylegan.errors import DataError
-from dualstylegan.evaluation.eval_set import evenly_spaced_subset
-from dualstylegan.evaluation.run import (
-    SWEEP_WEIGHTS,
-    Evaluation,
-    EvaluationPlan,
-    evaluate,
+from dualstylegan.evaluation.eval_set import (
+    ExemplarBatch,
+    FaceBatch,
+    RestyleMethod,
+    evenly_spaced_subset,
 )
+from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
+from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
+from dualstylegan.io.images import quantize
 from tests.support.measuring_networks import PLAN, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
 
-def run(plan: EvaluationPlan = PLAN) -> Evaluation:
+def run(plan: EvaluationPlan = PLAN, painter: RestyleMethod | None = None) -> Evaluation:
     exemplars = [(n, i) for n, (_, i) in zip(STYLE_NAMES, faces(4, 1), strict=True)]
     seen: list[tuple[str, int, int]] = []
     found = evaluate(
@@ -32,6 +34,7 @@ def run(plan: EvaluationPlan = PLAN) -> Evaluation:
         extractor(plan),
         plan,
         lambda *step: seen.append(step),
+        painter,
     )
     assert seen[-1][1] == seen[-1][2]
     return found
@@ -47,6 +50,49 @@ def test_evaluation_covers_every_face_in_every_style() -> None:
     for name, figure in found.figures.items():
         assert all(math.isfinite(v) for v in figure.as_dict().values()), name
     assert not torch.equal(found.sweep[0, 0], found.sweep[-1, -1])
+
+
+def test_identity_of_the_rendered_codes_is_measured_against_the_own_photo() -> None:
+    found = run()
+    model, measuring = tiny_model(), extractor()
+    assert found.lines.rendered_CCHW.shape == (3, 3, 32, 32)
+    codes = found.eval_set.code_CLD
+    for image, code_LD in zip(found.lines.rendered_CCHW, codes, strict=True):
+        assert torch.equal(image, quantize(model.render(code_LD[None], None, size=32))[0])
+    photos = measuring.identities(found.eval_set.face_CCHW)
+    similar = (measuring.identities(found.lines.rendered_CCHW) * photos).sum(1)
+    assert found.lines.rendered_C == pytest.approx(similar)
+    assert found.figures["identity_code_line"].value == pytest.approx(similar.mean())
+
+
+def test_a_painter_gives_the_line_of_painted_faces() -> None:
+    def photo(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> torch.Tensor:
+        return faces.image_NCHW
+
+    def exemplar(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> torch.Tensor:
+        return exemplars.image_NCHW
+
+    assert "identity_painted_line" not in run().figures
+    assert run(painter=photo).figures["identity_painted_line"].value == pytest.approx(1)
+    assert run(painter=exemplar).figures["identity_painted_line"].value < 0.99
+    none = run(replace(PLAN, painted_pairs=0), photo)
+    assert "identity_painted_line" not in none.figures
+    assert none.lines.curve == ()
+
+
+def test_the_curve_of_structure_weights_measures_the_same_pairs_at_every_weight() -> None:
+    found = run(replace(PLAN, painted_pairs=12))  # all pairs
+    curve = {(point.structure, point.color): point for point in found.lines.curve}
+    assert list(curve) == [(0, 1), (0.25, 1), (0.5, 1), (0.75, 1), (1, 1), (1, 0)]
+    # the model's defaults are full weights
+    for name, figure in (
+        ("identity_same", curve[1, 1].identity),
+        ("style_distance", curve[1, 1].style_distance),
+        ("style_nearest", curve[1, 1].style_nearest),
+    ):
+        assert figure.value == pytest.approx(found.figures[name].value), name
+    assert curve[0, 1].identity.value != pytest.approx(curve[1, 1].identity.value)
+    assert curve[1, 0].style_distance.value != pytest.approx(curve[1, 1].style_distance.value)
 
 
 def test_evaluation_is_repeatable_and_does_not_depend_on_the_batch() -> None:
