@@ -33,6 +33,10 @@ CORE = Path(__file__).parents[1] / "dualstylegan"
 CHAMPION = "champion"
 EXAMPLE_PX = 256
 DIGEST = "content_sha256"
+# Tag of a run: the measure behind its figures of identity, as evaluation.json names it.
+IDENTITY_MEASURE = "identity_measure"
+# Measure of runs and evaluations that name none: they were made before there was another.
+FIRST_IDENTITY_MEASURE = "dlib-distance"
 # Listed here: the versions that pip reports (`torch==2.13.0+cpu`) are not available everywhere.
 REQUIREMENTS = (
     "dlib-bin",
@@ -82,6 +86,25 @@ def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register
     return True
 
 
+def comparable(held: Mapping[str, float], theirs: str, ours: str) -> dict[str, float]:
+    """Return the champion's figures that the new ones can be compared with.
+
+    Figures of identity are left out if another network or similarity made them.
+
+    Args:
+        held: figures of the champion.
+        theirs, ours: measures of identity of the champion and of the new version.
+    """
+    return {key: value for key, value in held.items() if theirs == ours or "identity" not in key}
+
+
+def identity_measure() -> str:
+    """Return the name of the measure behind the evaluation's figures of identity."""
+    facts = Paths.evaluation / "evaluation.json"
+    named = read_json(facts).get(IDENTITY_MEASURE) if facts.is_file() else None
+    return str(named or FIRST_IDENTITY_MEASURE)
+
+
 def measures() -> dict[str, float]:
     """Return metrics.json as flat numbers: NAME, NAME.low, NAME.high."""
     found: dict[str, float] = {}
@@ -100,7 +123,8 @@ def requirements() -> list[str]:
 
 def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: str) -> str:
     """Log a run with parameters and measures, parent of its trainings' runs; return its id."""
-    run = client.create_run(experiment, run_name=digest[:12], tags={DIGEST: digest})
+    tags = {DIGEST: digest, IDENTITY_MEASURE: identity_measure()}
+    run = client.create_run(experiment, run_name=digest[:12], tags=tags)
     name = str(run.info.run_id)
     log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
     for stage, folder in Paths.trained.items():
@@ -219,7 +243,7 @@ def register(settings: Settings) -> dict[str, Any]:
         run = log_run(client, experiment, settings, digest)
         version = log_version(client, run, rule, digest)
     holder = champion(client, rule.model)
-    held = {} if holder is None else dict(client.get_run(holder.run_id).data.metrics)
+    held, left_out = ({}, "") if holder is None else champion_figures(client, holder, rule)
     promoted = holder is None or (str(holder.version) != version and better(new, held, rule))
     if promoted:
         client.set_registered_model_alias(rule.model, CHAMPION, version)
@@ -232,7 +256,29 @@ def register(settings: Settings) -> dict[str, Any]:
         "value": new.get(rule.measure),
         "champion": version if promoted or holder is None else str(holder.version),
         "promoted": promoted,
+        "left_out": left_out,
     }
+
+
+def champion_figures(
+    client: MlflowClient, holder: Any, rule: Register
+) -> tuple[dict[str, float], str]:
+    """Return the champion's figures that count, and a note on the rule's measures that do not.
+
+    The note is printed as well; it is empty if both measures of the rule can be compared.
+    """
+    data = client.get_run(holder.run_id).data
+    theirs, ours = data.tags.get(IDENTITY_MEASURE, FIRST_IDENTITY_MEASURE), identity_measure()
+    held = comparable(data.metrics, theirs, ours)
+    dropped = [key for key in (rule.measure, rule.guard) if key in data.metrics and key not in held]
+    if not dropped:
+        return held, ""
+    note = (
+        f"{' and '.join(dropped)} of {CHAMPION} version {holder.version} not compared: measured by "
+        f"{theirs}, now {ours}"
+    )
+    print(f"register: {note}")
+    return held, note
 
 
 def ensure(settings: Settings) -> None:

@@ -18,7 +18,14 @@ from PIL import Image
 
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, write_json
-from tasks.register import better, ensure, register
+from tasks.register import (
+    FIRST_IDENTITY_MEASURE,
+    IDENTITY_MEASURE,
+    better,
+    comparable,
+    ensure,
+    register,
+)
 from tasks.shared.paths import Paths
 from tasks.shared.tracking import connect, find_run
 from tests.flows.test_doors import wait_for
@@ -48,13 +55,26 @@ def test_who_is_better(new: dict[str, float], old: dict[str, float], wins: bool)
     assert better(new, old, RULE) is wins
 
 
+def test_figures_of_another_identity_measure_are_not_compared() -> None:
+    """A champion of 0.5 by dlib's measure would hold off a better model of 0.3 by FaceNet's."""
+    new = figures(0.1, 0.3)
+    champion = {**figures(0.2, 0.5), "identity_same.low": 0.4, "enrolled_identity_same": 0.5}
+    assert not better(new, comparable(champion, "a", "a"), RULE)
+    assert comparable(champion, "a", "b") == {"kid_results": 0.2}
+    assert better(new, comparable(champion, "a", "b"), RULE)
+    worse = figures(0.3, 0.9)
+    assert not better(worse, comparable(champion, "a", "b"), RULE)
+    by_identity = RULE.model_copy(update={"measure": "identity_same", "lower_is_better": False})
+    assert better(new, comparable(champion, "a", "b"), by_identity)
+
+
 def test_a_measure_that_was_not_taken_is_named() -> None:
     with pytest.raises(DataError, match=r"kid_results.*identity_same.*register\.measure"):
         better({"identity_same": 0.5}, {}, RULE)
 
 
-def measured(kid: float) -> None:
-    values = figures(kid, 0.5)
+def measured(kid: float, identity: float = 0.5) -> None:
+    values = figures(kid, identity)
     write_json(Paths.metrics, {k: {"value": v, "low": v, "high": v} for k, v in values.items()})
 
 
@@ -83,10 +103,22 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     measured(0.1)
     best = register(shipped())
     assert (best["version"], best["champion"]) == ("3", "3")
+    # the network of identity changes: the guard does not compare its scale with the former one
+    write_json(Paths.evaluation / "evaluation.json", {IDENTITY_MEASURE: "another"})
+    measured(0.09, identity=0.3)
+    other = register(shipped())
+    assert (other["version"], other["champion"]) == ("4", "4")
+    assert "identity_same of champion version 3 not compared" in str(other["left_out"])
+    assert FIRST_IDENTITY_MEASURE in str(other["left_out"])
+    tags = client.get_run(str(other["run_id"])).data.tags
+    assert tags[IDENTITY_MEASURE] == "another"
+    measured(0.08, identity=0.2)
+    guarded = register(shipped())
+    assert (guarded["champion"], guarded["left_out"]) == ("4", "")
     ensure(shipped())
     assert not Paths.registration.exists()
-    write_json(Paths.registration, best)
-    assert read_json(Paths.registration)["value"] == 0.1
+    write_json(Paths.registration, other)
+    assert read_json(Paths.registration)["value"] == 0.09
     picture = serve_one(tmp_path)
     assert picture.size == (64, 64)
 
