@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.io.files import atomic_write, read_json, write_text
 from dualstylegan.io.images import read_image
 from tasks.pages.comparison import AddedStyles, Board
+from tasks.pages.likeness import CurveRow, FaceFit
 from tasks.pages.page import (
     Curves,
     Grid,
@@ -144,6 +146,30 @@ def sweep(facts: Mapping[str, Any]) -> Sweep:
     return Sweep(facts["content"], facts["style"], steps, rows)
 
 
+def fits() -> list[FaceFit]:
+    """Load each content face and g(code) with their figures."""
+    import pandas as pd
+
+    table = pd.read_csv(
+        Paths.evaluation / "faces.csv", dtype={"content": str}, keep_default_na=False
+    )
+    faces = read_aligned(Paths.faces, list(table["content"]))
+    figures = zip(table["identity_code"], table["identity_results"], strict=True)
+    return [
+        FaceFit(name, face, read_image(IMAGES.rendered_code(name)), float(own), float(results))
+        for (name, face), (own, results) in zip(faces, figures, strict=True)
+    ]
+
+
+def structure_curve() -> list[CurveRow]:
+    """Load the curve of structure weights."""
+    import pandas as pd
+
+    table = pd.read_csv(Paths.evaluation / "structure_curve.csv")
+    wanted = [field.name for field in fields(CurveRow)]
+    return [CurveRow(*map(float, row)) for row in table[wanted].itertuples(index=False)]
+
+
 def curves(stage: str, folder: Path, samples: int) -> Curves | None:
     """Load losses and samples of a training stage; write its losses as CSV for `dvc plots`."""
     import pandas as pd
@@ -218,7 +244,9 @@ def collect(chosen: ReportSettings, settings: Mapping[str, object]) -> Report:
         hero=hero(pairs, chosen.hero),
         grid=grid(facts["contents"], evenly_spaced_subset(facts["styles"], chosen.grid_styles)),
         triples=triples(chosen.triples),
+        fits=fits(),
         sweep=sweep(facts["sweep"]),
+        curve=structure_curve(),
         curves=[stage for stage in trained if stage is not None],
         figures=figures,
         board=board(Paths.leaderboard, "leaderboard", "Comparison with simpler methods"),

@@ -46,11 +46,16 @@ def _polyline(xs: Sequence[float], ys: Sequence[float], class_: str) -> str:
 
 
 def curve(
-    title: str, steps: Sequence[float], values: Sequence[float], smoothing: float = _SMOOTHING
+    title: str,
+    steps: Sequence[float],
+    values: Sequence[float],
+    smoothing: float = _SMOOTHING,
+    axis: str = "step",
 ) -> str:
     """Draw a loss over the steps: raw values as a faint line, their moving average on top.
 
     Non-finite values are left out. With a `smoothing` of 1 the average equals the raw values.
+    `axis` names what runs across.
     """
     finite = [(float(s), float(v)) for s, v in zip(steps, values, strict=True) if math.isfinite(v)]
     if len(finite) < 2:
@@ -74,10 +79,10 @@ def curve(
         tag("path", d=f"M0 {height}H{width}", class_="axis"),
         _polyline(across_xs, [down(v) for v in raw], "raw"),
         _polyline(across_xs, [down(v) for v in averaged], "curve"),
-        tag("text", f"{xs[0]:.0f}", x=0, y=height + 16),
-        tag("text", f"step {xs[-1]:.0f}", x=width, y=height + 16, text_anchor="end"),
+        tag("text", f"{xs[0]:g}", x=0, y=height + 16),
+        tag("text", f"{axis} {xs[-1]:g}", x=width, y=height + 16, text_anchor="end"),
     ]
-    label = f"{title}: from {number(averaged[0])} to {number(averaged[-1])} over the steps"
+    label = f"{title}: from {number(averaged[0])} to {number(averaged[-1])} over the {axis}s"
     return _svg(width, height + 20, label, parts)
 
 

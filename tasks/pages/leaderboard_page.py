@@ -18,7 +18,7 @@ LINES = {
     "kid_faces_line": "KID of untouched faces",
     "kid_halves_line": "KID between halves of the exemplars",
     "style_nearest_chance_line": "own exemplar nearest by chance",
-    "identity_people_line": "identity similarity of two different people",
+    "identity_people_line": "identity (FaceNet's cosine) of two different people",
     "pose_people_line": "difference of pose between two faces",
     "expression_people_line": "difference of expression between two faces",
     "artefact_exemplars_line": "exemplars in which no face is found",

@@ -12,6 +12,7 @@ from dualstylegan.evaluation.bootstrap import Interval
 from tasks.pages import charts
 from tasks.pages.charts import number
 from tasks.pages.comparison import AddedStyles, Board, added_section, board_section
+from tasks.pages.likeness import CurveRow, FaceFit, curve_charts, fits_section
 from tasks.pages.markup import document, picture, section, table, tag, text
 from tasks.pages.measures import HEADLINES, MEASURES, Measure
 
@@ -87,7 +88,9 @@ class Report:
     hero: Sequence[Transfer] = ()
     grid: Grid | None = None
     triples: Sequence[Triple] = ()
+    fits: Sequence[FaceFit] = ()
     sweep: Sweep | None = None
+    curve: Sequence[CurveRow] = ()
     curves: Sequence[Curves] = ()
     figures: Mapping[str, Interval] = field(default_factory=dict)
     board: Board | None = None
@@ -189,7 +192,12 @@ def _sweep(report: Report) -> str:
         "exemplar's shapes is taken over, the other how much of its colours. With both at 0 the "
         "result is the face as the generator embeds it.",
         table(header, rows, class_="pictures sweep"),
+        curve_charts(report.curve),
     )
+
+
+def _fits(report: Report) -> str:
+    return fits_section(report.fits) if report.fits else ""
 
 
 def _measure(measure: Measure, figures: Mapping[str, Interval]) -> str:
@@ -314,6 +322,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("leaderboard", "Leaderboard", _board),
     ("ablations", "Ablations", _ablations),
     ("measures", "Measures", _measures),
+    ("fits", "Faces and codes", _fits),
     ("held-out", "New exemplars", _added),
     ("weights", "Weights", _sweep),
     ("destylization", "Destylization", _triples),

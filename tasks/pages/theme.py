@@ -81,6 +81,11 @@ section > p.small + .scroll { margin-top: 28px; }
 .triples { display: grid; gap: 24px; grid-template-columns: repeat(auto-fill,
   minmax(min(100%, 330px), 1fr)); }
 .triples div { display: grid; grid-template-columns: repeat(3, 1fr); gap: 3px; }
+.fits { display: grid; gap: 22px; grid-template-columns: repeat(auto-fill,
+  minmax(min(100%, 230px), 1fr)); }
+.fits div { display: grid; grid-template-columns: repeat(2, 1fr); gap: 3px; }
+.fits b { display: block; color: var(--ink); font-weight: 600; }
+.fits b.lost { color: var(--accent); }
 .strip { display: grid; gap: 8px; margin-top: 28px; grid-template-columns: repeat(auto-fill,
   minmax(min(100%, 250px), 1fr)); }
 .measure { display: grid; gap: 6px 32px; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);

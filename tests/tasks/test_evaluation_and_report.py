@@ -17,8 +17,9 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.baselines import style_mixing
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import RestyleMethod
-from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
+from dualstylegan.evaluation.identity_lines import CURVE_WEIGHTS, SWEEP_WEIGHTS
 from dualstylegan.evaluation.leaderboard import measure_methods
+from dualstylegan.evaluation.measures import IDENTITY_MEASURE
 from dualstylegan.evaluation.run import build_eval_set, evaluate, render_natural
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import read_image, write_png
@@ -162,6 +163,26 @@ def test_every_result_is_on_disk(inside: Path) -> None:
     assert ranks["share"].iloc[-1] == 1
 
 
+def test_faces_are_listed_with_the_identity_of_code_and_results(inside: Path) -> None:
+    faces = pd.read_csv(Paths.evaluation / "faces.csv")
+    assert tuple(faces["content"]) == FACES
+    metrics = json.loads(Paths.metrics.read_text())
+    code, same = metrics["identity_code_line"]["value"], metrics["identity_same"]["value"]
+    assert faces["identity_code"].mean() == pytest.approx(code, abs=1e-5)
+    assert faces["identity_results"].mean() == pytest.approx(same, abs=1e-5)
+    files = EvaluationFiles(Paths.evaluation)
+    assert all(files.rendered_code(name).is_file() for name in FACES)
+    facts = json.loads((Paths.evaluation / "evaluation.json").read_text())
+    assert facts["identity_measure"] == IDENTITY_MEASURE
+
+
+def test_the_curve_of_structure_weights_is_a_table(inside: Path) -> None:
+    curve = pd.read_csv(Paths.evaluation / "structure_curve.csv")
+    assert list(zip(curve["structure"], curve["color"], strict=True)) == list(CURVE_WEIGHTS)
+    assert (curve["identity_low"] <= curve["identity"]).all()
+    assert (curve["identity"] <= curve["identity_high"]).all()
+
+
 def test_page_shows_it_all(inside: Path) -> None:
     page = render(report.collect(SHOWN, {"seed": 0}))
     for words in (
@@ -180,10 +201,14 @@ def test_page_shows_it_all(inside: Path) -> None:
         "Do the shapes follow",
         "Can an exemplar added later be redrawn",
         "Ablation study",
+        "What the codes keep of each face",
+        "Does the network that training optimises agree",
+        "structure weight 1<",
     ):
         assert words in page, words
     boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3
-    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added
+    fits = 2 * 3
+    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added + fits
     assert page == render(report.collect(SHOWN, {"seed": 0}))
     assert list(pd.read_csv(Paths.plots / "finetune.csv")) == ["step", "finetune_loss"]
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from html.parser import HTMLParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ from dualstylegan.evaluation.leaderboard import Comparison, Row
 from tasks.pages import base_page, charts, diagnosis_page, leaderboard_page
 from tasks.pages.comparison import AddedStyles, Board
 from tasks.pages.diagnosis import Diagnosis, Finding, Verdict
+from tasks.pages.likeness import CurveRow, FaceFit
 from tasks.pages.markup import data_uri, tag
 from tasks.pages.page import (
     Curves,
@@ -48,7 +50,13 @@ def example() -> Report:
         hero=[Transfer("ada", "style-1", patch(0), patch(30), patch(15))] * 3,
         grid=Grid(names, styles, [[patch(i + 9 * j) for j in range(4)] for i in range(2)]),
         triples=[Triple(name, image, patch(99), patch(130)) for name, image in styles],
+        fits=[
+            FaceFit("ada", patch(0), patch(5), 0.82, 0.31),
+            FaceFit("bo <b>", patch(40), patch(60), 0.4, 0.1),
+        ],
         sweep=Sweep("ada", "style-1", (0.0, 1.0), [[patch(1), patch(2)], [patch(3), patch(4)]]),
+        curve=[CurveRow(w, 1.0, 0.5 - 0.2 * w, 1.2 - 0.3 * w, 0.5 * w) for w in (0, 0.5, 1)]
+        + [CurveRow(1.0, 0.0, 0.5, 1.3, 0.2)],
         curves=[
             Curves(
                 "finetune",
@@ -92,13 +100,30 @@ def test_page_refers_to_nothing_outside_and_every_picture_has_words() -> None:
     page = render(example())
     seen = Pictures()
     seen.feed(page)
-    assert len(seen.images) == 3 * 3 + 2 + 4 + 8 + 12 + 4 + 1
+    assert len(seen.images) == 3 * 3 + 2 + 4 + 8 + 12 + 4 + 1 + 4
     assert all(image["alt"] and image["width"] and image["height"] for image in seen.images)
     for link in seen.links:
         assert link.startswith(("data:", "#")), link[:80]
         assert not link.startswith("#") or link[1:] in seen.anchors
     assert "script" not in seen.tags
     assert not re.search(r"url\(|@import|https?://", page)
+
+
+def test_faces_stand_beside_their_codes_the_least_similar_first_and_marked_in_words() -> None:
+    page = render(example())
+    lost, kept = page.index("0.400, under the line"), page.index("0.820, above the line")
+    assert lost < kept
+    assert "Under that line: 1 of 2 faces. What helps: a sharper photo" in page
+    good = replace(example(), fits=example().fits[:1])
+    assert "What helps" not in render(good)
+
+
+def test_the_curve_shows_full_colour_and_the_table_every_weight() -> None:
+    page = render(example())
+    curve = page[page.index("charts curves") :]
+    assert "identity: from 0.500 to 0.300 over the structure weights" in curve
+    row = '<th scope="row">1</th><td>0</td><td>0.500</td><td>1.30</td><td>0.200</td>'
+    assert row in curve
 
 
 def test_names_are_escaped() -> None:
@@ -220,7 +245,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary
 def test_page_in_chromium(tmp_path: Path, width: int) -> None:
     page = render(example()).replace("</body>", PROBE + "</body>")
     answers, asked, log = ask(page, tmp_path, width)
-    assert answers == {"images": 40, "broken": 0, "fetched": [], "overflow": 0}
+    assert answers == {"images": 44, "broken": 0, "fetched": [], "overflow": 0}
     assert asked == ["/report"]
     assert "CONSOLE" not in log
 
@@ -251,6 +276,7 @@ def hostile_pages() -> dict[str, str]:
         hero=[Transfer(name, name, image, image, image)],
         grid=Grid(named, named, [[image, image]] * 2),
         triples=[Triple(name, image, image, image)],
+        fits=[FaceFit(name, image, image, 0.1, 0.1)] * 2,
         sweep=Sweep(name, name, (0.0, 1.0), [[image, image]] * 2),
         curves=[Curves(name, {name: ([0, 1], [1.0, 0.5])}, [(name, image)])],
         board=board,
