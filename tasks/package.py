@@ -8,20 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from PIL import Image
+
 from dualstylegan.codes.sampling import SAMPLER_FILE
 from dualstylegan.codes.tables import CodeTable, read_codes
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json
-from dualstylegan.io.images import read_image, thumbnail
-from dualstylegan.networks.loading import load_trained_dualstylegan
+from dualstylegan.io.images import (
+    image_to_tensor,
+    make_grid,
+    read_image,
+    tensor_to_image,
+    thumbnail,
+)
+from dualstylegan.networks.facenet import cosine
+from dualstylegan.networks.loading import load_facenet, load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
+from tasks.shared.aligned import read_aligned
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Settings
+
+# Content faces in the card, the worst fitted ones, and the side of their images in pixels.
+CARD_FACES, CARD_PX = 12, 128
 
 
 def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
@@ -92,6 +106,33 @@ def transfer_defaults(settings: Settings) -> TransferDefaults:
     )
 
 
+def worst_fits(model: PortraitModel) -> tuple[list[tuple[str, float]], bytes, int]:
+    """Compare content faces with the generator's images of their codes.
+
+    Returns:
+        Names and FaceNet's cosines of the faces that are least alike, the worst first; a JPEG strip
+        with their photos above and the images of their codes below; and the number of all faces.
+    """
+    table = read_codes(Paths.content_codes)
+    faces = read_aligned(Paths.faces, table.names)
+    facenet = load_facenet(Paths.weights)
+    size = min(model.config.defaults.crop_px, max(model.generator.output_sizes))
+    measured = []
+    for (name, photo), code_LD in zip(faces, table.codes_NLD, strict=True):
+        rendered = tensor_to_image(model.render(code_LD[None], None, size=size)[0])
+        images = [image_to_tensor(image, size)[None] for image in (photo, rendered)]
+        with torch.no_grad():
+            identity = float(cosine(*(facenet(image) for image in images)))
+        measured.append((name, identity, photo, rendered))
+    worst = sorted(measured, key=lambda fit: fit[1])[:CARD_FACES]
+    first = worst[0][2].resize((CARD_PX, CARD_PX), Image.Resampling.LANCZOS)  # sets all sizes
+    cells = [first, *(photo for *_, photo, _ in worst[1:]), *(image for *_, image in worst)]
+    fits = [(name, identity) for name, identity, *_ in worst]
+    labels = [*(name for name, _ in fits), *(f"{identity:.2f}" for _, identity in fits)]
+    strip = make_grid(cells, len(worst), labels)
+    return fits, thumbnail(strip, max(strip.size)), len(measured)
+
+
 def package(settings: Settings) -> PortraitModel:
     """Assemble the model from the outputs of the stages before and write its folder.
 
@@ -112,19 +153,12 @@ def package(settings: Settings) -> PortraitModel:
         labels=labels,
         has_sampler=True,
     )
-    card = model_card(
-        config,
-        network.generator.resolution,
-        weight_sources(read_json(Paths.weights_record)),
-        portrait_origins(Paths.portraits_record),
-    )
     model = PortraitModel(
         config,
         network,
         open_networks(settings.profile).encoder(),
         replace(styles, labels=labels),
         sampler=StyleSampler.load(Paths.sampler / SAMPLER_FILE),
-        card=card,
         thumbnails={
             name: thumbnail(
                 read_image(Paths.exemplars / f"{name}.png"), settings.package.thumbnail_px
@@ -132,6 +166,15 @@ def package(settings: Settings) -> PortraitModel:
             for name in styles.names
         },
         weights_dir=Paths.weights,
+    )
+    fits, model.card_image, faces = worst_fits(model)
+    model.card = model_card(
+        config,
+        network.generator.resolution,
+        weight_sources(read_json(Paths.weights_record)),
+        portrait_origins(Paths.portraits_record),
+        fits,
+        faces,
     )
     model.save_pretrained(Paths.portrait)
     return model

@@ -13,7 +13,7 @@ from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.io.files import atomic_write, read_json, write_text
 from dualstylegan.io.images import read_image
 from tasks.pages.comparison import AddedStyles, Board
-from tasks.pages.likeness import CurveRow, FaceFit
+from tasks.pages.likeness import CurveRow, FacePair
 from tasks.pages.page import (
     Curves,
     Grid,
@@ -146,7 +146,7 @@ def sweep(facts: Mapping[str, Any]) -> Sweep:
     return Sweep(facts["content"], facts["style"], steps, rows)
 
 
-def fits() -> list[FaceFit]:
+def fits() -> list[FacePair]:
     """Load each content face and g(code) with their figures."""
     import pandas as pd
 
@@ -156,7 +156,7 @@ def fits() -> list[FaceFit]:
     faces = read_aligned(Paths.faces, list(table["content"]))
     figures = zip(table["identity_code"], table["identity_results"], strict=True)
     return [
-        FaceFit(name, face, read_image(IMAGES.rendered_code(name)), float(own), float(results))
+        FacePair(name, face, read_image(IMAGES.rendered_code(name)), float(own), float(results))
         for (name, face), (own, results) in zip(faces, figures, strict=True)
     ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dualstylegan.portrait.config import MAX_FIT_STEPS, PortraitConfig
+from dualstylegan.networks.facenet import SAME_PERSON_COSINE
+from dualstylegan.portrait.config import CARD_IMAGE, MAX_FIT_STEPS, PortraitConfig
 
 _BODY = """\
 # {name}
@@ -58,9 +59,28 @@ float32; nothing in this folder is code or a pickle.
 - The results are drawings of a likeness. Do not pass them off as photos, and do not restyle people
   without their consent.
 
-## Styles
+{fits}## Styles
 
 {styles}
+"""
+
+_FITS = """\
+## Who is fitted badly
+
+A photo is restyled from its code, and what the code does not hold of a person is lost before any
+style. The table compares {faces} with the generator's image of its code, by the cosine of
+FaceNet's descriptors (research only, used for evaluation only): two people are at about 0.05, two
+photographs of one person above about {line:.2f}. The image shows the faces in the same order: the
+photo above, the image of its code below.
+
+![Faces above, the images of their codes below]({image})
+
+| face | identity | |
+|---|---|---|
+{rows}
+
+{verdict}
+
 """
 
 
@@ -69,6 +89,8 @@ def model_card(
     resolution: int,
     weights: Sequence[Mapping[str, str]],
     portraits: Mapping[str, int],
+    fits: Sequence[tuple[str, float]] = (),
+    faces: int = 0,
 ) -> str:
     """Return the text of MODEL_CARD.md.
 
@@ -77,6 +99,9 @@ def model_card(
         resolution: side of the generator's full output in pixels.
         weights: name, origin and licence of each weight file.
         portraits: number of portraits per origin.
+        fits: name of a face, and FaceNet's cosine of its photo and of the image of its code, in the
+            order of CARD_IMAGE; empty leaves the section out.
+        faces: number of faces that those of `fits` are the worst of; 0: there are no others.
     """
     table = ["| file | origin | licence |", "|---|---|---|"]
     table += [f"| {w['name']} | {w['origin']} | {w['licence']} |" for w in weights]
@@ -95,5 +120,30 @@ def model_card(
         sampler=", `sampler.safetensors` the sampler of new styles" if config.has_sampler else "",
         weights="\n".join(table),
         portraits="\n".join(f"- {count} x {origin}" for origin, count in portraits.items()),
+        fits=_fits(fits, faces) if fits else "",
         styles=", ".join(config.labels.get(name, name) for name in config.styles),
+    )
+
+
+def _fits(fits: Sequence[tuple[str, float]], faces: int) -> str:
+    def cell(name: str) -> str:
+        return name.replace("|", "\\|")
+
+    def mark(identity: float) -> str:
+        return "under the line" if identity <= SAME_PERSON_COSINE else "above the line"
+
+    lost = [cell(name) for name, identity in fits if identity <= SAME_PERSON_COSINE]
+    verdict = "All of these faces are above the line."
+    if lost:
+        verdict = (
+            f"Under the line, and so fitted badly: {', '.join(lost)}. A sharper photo, a frontal "
+            "face\nwithout hands or glasses in front of it, or more `fit_steps` help."
+        )
+    fewer = faces > len(fits)
+    return _FITS.format(
+        faces=f"the {len(fits)} least similar of {faces} faces" if fewer else "each content face",
+        line=SAME_PERSON_COSINE,
+        image=CARD_IMAGE,
+        rows="\n".join(f"| {cell(name)} | {value:.2f} | {mark(value)} |" for name, value in fits),
+        verdict=verdict,
     )

@@ -29,6 +29,7 @@ SIZE_LIMITS = (64, 1024)
 ENCODER_FILE = "encoder.safetensors"
 STYLES_FILE = "styles.safetensors"
 THUMBNAILS = "thumbnails"
+CARD_IMAGE = "fits.jpg"
 
 
 class TransferDefaults(ClosedSchema):

@@ -22,6 +22,7 @@ from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.portrait.config import (
+    CARD_IMAGE,
     ENCODER_FILE,
     STYLES_FILE,
     THUMBNAILS,
@@ -59,6 +60,7 @@ class PortraitModel:
         styles: the named exemplars.
         sampler: draws new style codes; optional.
         card: text of MODEL_CARD.md.
+        card_image: JPEG file that the card shows; None: none.
         thumbnails: JPEG files of some or all exemplars, by style name.
         weights_dir: folder of face detector, landmark model and LPIPS; None takes that of
             DUALSTYLEGAN_WEIGHTS when one of them is needed.
@@ -76,6 +78,7 @@ class PortraitModel:
         *,
         sampler: StyleSampler | None = None,
         card: str = "",
+        card_image: bytes | None = None,
         thumbnails: dict[str, bytes] | None = None,
         weights_dir: Path | str | None = None,
     ) -> None:
@@ -86,6 +89,7 @@ class PortraitModel:
         self.styles = styles
         self.sampler = sampler
         self.card = card
+        self.card_image = card_image
         self.thumbnails = thumbnails or {}
         self.weights_dir = None if weights_dir is None else Path(weights_dir)
         self._lpips: LPIPS | None = None
@@ -316,6 +320,8 @@ class PortraitModel:
             if self.sampler is not None:
                 self.sampler.save(out / SAMPLER_FILE)
             write_text(out / CARD_FILE, self.card)
+            if self.card_image is not None:
+                write_bytes(out / CARD_IMAGE, self.card_image)
             copy_weights(self.weights_dir, out / FOLDER)
             (out / THUMBNAILS).mkdir()
             for name, data in self.thumbnails.items():
@@ -353,7 +359,7 @@ class PortraitModel:
             raise CheckpointError(
                 "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
             )
-        card = folder / CARD_FILE
+        card, card_image = folder / CARD_FILE, folder / CARD_IMAGE
         model = cls(
             config,
             network,
@@ -361,6 +367,7 @@ class PortraitModel:
             StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
             sampler=_load_sampler(config, folder),
             card=card.read_text() if card.is_file() else "",
+            card_image=card_image.read_bytes() if card_image.is_file() else None,
             thumbnails=read_thumbnails(folder, config.styles),
             weights_dir=find_weights(folder, weights_dir),
         )

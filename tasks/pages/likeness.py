@@ -16,7 +16,7 @@ FACE_PX = 224
 
 
 @dataclass(frozen=True)
-class FaceFit:
+class FacePair:
     """Content face beside g(code), the generator's image of its code.
 
     Attributes:
@@ -44,10 +44,10 @@ class CurveRow:
     style_nearest: float
 
 
-def fits_section(faces: Sequence[FaceFit]) -> str:
+def fits_section(faces: Sequence[FacePair]) -> str:
     """Render each face beside g(code), the least similar first."""
 
-    def figure(face: FaceFit) -> str:
+    def figure(face: FacePair) -> str:
         lost = face.identity <= SAME_PERSON_COSINE
         verdict = "under the line" if lost else "above the line"
         pictures = tag(

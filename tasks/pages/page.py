@@ -12,7 +12,7 @@ from dualstylegan.evaluation.bootstrap import Interval
 from tasks.pages import charts
 from tasks.pages.charts import number
 from tasks.pages.comparison import AddedStyles, Board, added_section, board_section
-from tasks.pages.likeness import CurveRow, FaceFit, curve_charts, fits_section
+from tasks.pages.likeness import CurveRow, FacePair, curve_charts, fits_section
 from tasks.pages.markup import document, picture, section, table, tag, text
 from tasks.pages.measures import HEADLINES, MEASURES, Measure
 
@@ -88,7 +88,7 @@ class Report:
     hero: Sequence[Transfer] = ()
     grid: Grid | None = None
     triples: Sequence[Triple] = ()
-    fits: Sequence[FaceFit] = ()
+    fits: Sequence[FacePair] = ()
     sweep: Sweep | None = None
     curve: Sequence[CurveRow] = ()
     curves: Sequence[Curves] = ()

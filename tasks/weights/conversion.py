@@ -255,7 +255,7 @@ def convert_facenet(h5: Path) -> dict[str, Tensor]:
         result = {}
         kernels = [name for name in layers if "kernel" in layers[name]]
         for target, name in zip(targets, sorted(kernels, key=_facenet_order), strict=True):
-            weight, bias = _folded(layers[name], layers.get(f"{name}_BatchNorm"))
+            weight, bias = fold_batch_norm(layers[name], layers.get(f"{name}_BatchNorm"))
             result[f"{target}.weight"] = torch.from_numpy(weight).float().contiguous()
             result[f"{target}.bias"] = torch.from_numpy(bias).float()
     except (KeyError, ValueError, OSError) as error:
@@ -289,7 +289,7 @@ def _facenet_order(name: str) -> tuple[int, int, str]:
     return stage, int(block[1]) if block else 0, name
 
 
-def _folded(
+def fold_batch_norm(
     layer: Mapping[str, NDArray[np.float64]], norm: Mapping[str, NDArray[np.float64]] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return weight (outputs first) and bias of a layer and its batch normalisation."""

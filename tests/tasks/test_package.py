@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
-from dualstylegan.codes.tables import CodeTable
+from dualstylegan.codes.tables import CodeTable, write_codes
 from dualstylegan.errors import DataError
+from dualstylegan.io.images import read_image, tensor_to_image, write_png
+from dualstylegan.portrait.add_style import with_style
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
-from tasks.package import portrait_origins, style_labels, style_library, weight_sources
+from dualstylegan.portrait.model import PortraitModel
+from tasks.package import (
+    CARD_PX,
+    portrait_origins,
+    style_labels,
+    style_library,
+    weight_sources,
+    worst_fits,
+)
+from tasks.shared.paths import Paths
+from tests.support.portrait_models import tiny_model
 
 RECORDS = {
     "generator.safetensors": {
@@ -65,6 +79,54 @@ def test_card_names_weights_portraits_defaults_and_styles() -> None:
     ):
         assert words in card, words
     assert all(len(line) <= 200 for line in card.splitlines())
+
+
+def test_card_says_who_is_fitted_badly() -> None:
+    config = PortraitConfig(styles=("stone",))
+    given = config, 1024, weight_sources(RECORDS), {}
+    card = model_card(*given, [("a|b", 0.31), ("cy", 0.7)], 5)
+    for words in (
+        "the 2 least similar of 5 faces",
+        "](fits.jpg)",
+        "| a\\|b | 0.31 | under the line |",
+        "| cy | 0.70 | above the line |",
+        "fitted badly: a\\|b. A sharper photo",
+    ):
+        assert words in card, words
+    assert "All of these faces are above" in model_card(*given, [("cy", 0.7)], 1)
+    assert "fits.jpg" not in model_card(*given)
+    assert all(len(line) <= 200 for line in card.splitlines())
+
+
+def test_the_worst_fitted_faces_are_measured_and_shown(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check names, order and image: photos above, images of their codes below."""
+    monkeypatch.chdir(tmp_path)
+    Paths.weights.parent.mkdir()
+    Paths.weights.symlink_to(weights)
+    model = tiny_model(resolution=64)
+    codes = torch.randn(3, model.generator.rows, 8, generator=torch.Generator().manual_seed(0))
+    names = ("a", "b", "c")
+    photo = read_image(weights / "astronaut.png").crop((140, 0, 320, 180))
+    own = tensor_to_image(model.render(codes[1:2], None, size=64)[0])
+    for name, image in zip(names, (photo, own, photo.rotate(180)), strict=True):
+        write_png(Paths.faces / f"{name}.png", image)
+    table = CodeTable(names, ("0" * 64,) * 3, "z_plus", codes, "digest")
+    write_codes(Paths.content_codes, table)
+    fits, strip, faces = worst_fits(model)
+    assert faces == 3
+    assert {name for name, _ in fits} == set(names)
+    assert fits[-1] == ("b", pytest.approx(1, abs=0.02))  # a photo of its own rendering
+    assert [identity for _, identity in fits] == sorted(identity for _, identity in fits)
+    with Image.open(io.BytesIO(strip)) as image:
+        assert image.width > image.height > 2 * CARD_PX
+    model.card_image = strip
+    model.save_pretrained(tmp_path / "model")
+    assert (tmp_path / "model" / "fits.jpg").read_bytes() == strip
+    again = PortraitModel.from_pretrained(tmp_path / "model")
+    with_one_more = with_style(again, "new", codes[:1], codes[:1], photo)
+    assert with_one_more.card_image == strip
 
 
 def test_origins_are_counted(tmp_path: Path) -> None:

