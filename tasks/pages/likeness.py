@@ -57,8 +57,8 @@ def fits_section(faces: Sequence[FacePair]) -> str:
         )
         caption = tag(
             "figcaption",
-            tag("b", f"{number(face.identity)}, {verdict}", class_="lost" if lost else None),
-            f"{text(face.name)}; its results: {number(face.results)}",
+            tag("b", f"{face.identity:.2f}, {verdict}", class_="lost" if lost else None),
+            f"{text(face.name)}; its results: {face.results:.2f}",
         )
         return tag("figure", pictures, caption)
 

@@ -95,6 +95,7 @@ section > p.small + .scroll { margin-top: 28px; }
 .measure p { margin: 4px 0 0; font-size: 14px; color: var(--muted); max-width: 52ch; }
 .charts { display: grid; gap: 22px 28px; grid-template-columns: repeat(auto-fill,
   minmax(min(100%, 250px), 1fr)); }
+.charts.curves { margin: 40px 0 28px; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--muted); font: 12px var(--sans); }
 svg.bars { max-width: 680px; }

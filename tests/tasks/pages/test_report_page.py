@@ -111,7 +111,7 @@ def test_page_refers_to_nothing_outside_and_every_picture_has_words() -> None:
 
 def test_faces_stand_beside_their_codes_the_least_similar_first_and_marked_in_words() -> None:
     page = render(example())
-    lost, kept = page.index("0.400, under the line"), page.index("0.820, above the line")
+    lost, kept = page.index("0.40, under the line"), page.index("0.82, above the line")
     assert lost < kept
     assert "Under that line: 1 of 2 faces. What helps: a sharper photo" in page
     good = replace(example(), fits=example().fits[:1])
