@@ -19,6 +19,7 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
 from dualstylegan.evaluation.descriptions import (
     Renderings,
+    ResultDescriptions,
     describe_references,
     describe_results,
 )
@@ -183,8 +184,6 @@ def evaluate(
         full_size = measure_full_size(
             model, eval_set, extractor, plan.large_pairs, plan.size, **bootstrap
         )
-        added = build_eval_set(model, contents, codes, held_out, plan) if held_out else None
-        added_images = render(model, added, plan, progress, "held out: ") if added else None
     pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
     references = describe_references(extractor, eval_set, natural, pairs)
     results = describe_results(extractor, eval_set, references, renderings, progress)
@@ -204,23 +203,37 @@ def evaluate(
             **bootstrap,
         )
     figures |= lines.figures
-    if added and added_images:
-        added_references = describe_references(extractor, added, added_images[1], [])
-        added_results = describe_results(
-            extractor, added, added_references, added_images[0], progress
-        )
+    added = None
+    if held_out:
+        added_set = build_eval_set(model, contents, codes, held_out, plan)
+        added, added_results = render_added(model, added_set, extractor, plan, progress)
         figures |= measure_added_styles(results, added_results, **bootstrap)
     return Evaluation(
         eval_set=eval_set,
-        held_out=added.styles if added else (),
+        held_out=tuple(name for name, _ in held_out),
         figures=figures,
         table=table,
         renderings=renderings,
-        held_out_renderings=added_images[0] if added_images else None,
+        held_out_renderings=added,
         sweep=sweep,
         lines=lines,
         reconstruction_S=results.reconstruction_S,
     )
+
+
+@torch.no_grad()
+def render_added(
+    model: PortraitModel,
+    eval_set: EvalSet,
+    extractor: FeatureExtractor,
+    plan: EvaluationPlan,
+    progress: Progress,
+) -> tuple[Renderings, ResultDescriptions]:
+    """Render and describe results in the styles of held-out exemplars, as of trained ones."""
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
+        renderings, natural = render(model, eval_set, plan, progress, "held out: ")
+    references = describe_references(extractor, eval_set, natural, [])
+    return renderings, describe_results(extractor, eval_set, references, renderings, progress)
 
 
 def _check_known(model: PortraitModel, exemplars: Sequence[Portrait]) -> None:
