@@ -83,7 +83,8 @@ def test_card_names_weights_portraits_defaults_and_styles() -> None:
 
 def test_card_says_who_is_fitted_badly() -> None:
     config = PortraitConfig(styles=("stone",))
-    given = config, 1024, weight_sources(RECORDS), {}
+    origins: dict[str, int] = {}
+    given = config, 1024, weight_sources(RECORDS), origins
     card = model_card(*given, [("a|b", 0.31), ("cy", 0.7)], 5)
     for words in (
         "the 2 least similar of 5 faces",
@@ -117,7 +118,8 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     fits, strip, faces = worst_fits(model)
     assert faces == 3
     assert {name for name, _ in fits} == set(names)
-    assert fits[-1] == ("b", pytest.approx(1, abs=0.02))  # a photo of its own rendering
+    assert fits[-1][0] == "b"  # a photo that is its own rendering
+    assert fits[-1][1] == pytest.approx(1, abs=0.02)
     assert [identity for _, identity in fits] == sorted(identity for _, identity in fits)
     with Image.open(io.BytesIO(strip)) as image:
         assert image.width > image.height > 2 * CARD_PX
