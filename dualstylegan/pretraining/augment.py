@@ -1,4 +1,4 @@
-"""Photometric and geometric augmentations from generated faces towards photos and paintings.
+"""Augmentation of the encoder's training images: photographs, and a share of drawings.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 """
@@ -7,63 +7,48 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-# Ranges: shift as a share of half the image, rotation in radians, relative scale and contrast,
-# brightness and tint offsets on [-1, 1]; probabilities; largest standard deviation of the noise.
-SHIFT = 0.04
-TURN_RADIANS = 0.06
-SCALE = 0.05
-CONTRAST = 0.3
-BRIGHTNESS = 0.25
-TINT = 0.12
-GRAY_SHARE = 0.1
-BLUR_SHARE = 0.3
-NOISE_STD = 0.06
-POSTER_SHARE = 0.15
+from dualstylegan.pretraining.photograph.camera import Framing, Noise
+from dualstylegan.pretraining.photograph.chain import Photograph, per_image
+from dualstylegan.pretraining.photograph.fields import happens, resize, size_of, uniform
 
-
-def _uniform(n: int, low: float, high: float, rng: torch.Generator, *tail: int) -> Tensor:
-    return low + (high - low) * torch.rand(n, *tail, generator=rng)
+# Share of drawings; theirs are stronger and flatter colours: relative contrast, brightness and
+# tint offsets on [-1, 1], levels of a channel.
+DRAWING_PROBABILITY = 0.15
+CONTRAST = (0.7, 1.3)
+BRIGHTNESS = (-0.25, 0.25)
+TINT = (-0.12, 0.12)
+LEVELS = (2.0, 5.0)
+# Posterised is a copy reduced to this share of its side, which has no noise and no fine texture.
+DETAIL = 0.35
 
 
-def _move(x_NCHW: Tensor, rng: torch.Generator) -> Tensor:
-    """Rotate, scale and shift slightly, as two alignments of one face differ."""
-    n = len(x_NCHW)
-    turn = _uniform(n, -TURN_RADIANS, TURN_RADIANS, rng)
-    zoom = _uniform(n, 1 - SCALE, 1 + SCALE, rng)
-    shift = _uniform(n, -SHIFT, SHIFT, rng, 2)
-    cos, sin = zoom * turn.cos(), zoom * turn.sin()
-    affine = torch.stack((cos, -sin, shift[:, 0], sin, cos, shift[:, 1]), 1).view(n, 2, 3)
-    grid = F.affine_grid(affine, list(x_NCHW.shape), align_corners=False)
-    return F.grid_sample(x_NCHW, grid, padding_mode="reflection", align_corners=False)
+def draw_like(x_CHW: Tensor, rng: torch.Generator) -> Tensor:
+    """Posterise an image in [-1, 1] like a drawing, after a change of contrast and colour."""
+    x = Framing.draw(rng)(x_CHW)
+    tint = x.new_tensor([uniform(TINT, rng) for _ in range(3)])[:, None, None]
+    x = x * uniform(CONTRAST, rng) + uniform(BRIGHTNESS, rng) + tint
+    height, width = size_of(x)
+    flat = resize(resize(x, (round(DETAIL * height), round(DETAIL * width))), (height, width))
+    levels = uniform(LEVELS, rng)
+    poster = ((flat * levels).round() / levels).clamp(-1, 1)
+    return Noise.draw(rng)(poster.add(1).div(2)).mul(2).sub(1)
 
 
-def _relight(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Change contrast, brightness and tint; turn a share of the images grey."""
-    n = len(x)
-    gain = _uniform(n, 1 - CONTRAST, 1 + CONTRAST, rng, 1, 1, 1)
-    offset = _uniform(n, -BRIGHTNESS, BRIGHTNESS, rng, 1, 1, 1)
-    tint = _uniform(n, -TINT, TINT, rng, 3, 1, 1)
-    gray = (torch.rand(n, 1, 1, 1, generator=rng) < GRAY_SHARE).float()
-    x = torch.lerp(x, x.mean(1, keepdim=True).expand_as(x), gray)
-    return x * gain + offset + tint
+def augment(x_CHW: Tensor, rng: torch.Generator) -> Tensor:
+    """Make a photograph, or a drawing, of a face in [-1, 1]."""
+    if happens(DRAWING_PROBABILITY, rng):
+        return draw_like(x_CHW, rng)
+    return Photograph.draw(rng)(x_CHW)
 
 
-def _soften(x: Tensor, rng: torch.Generator) -> Tensor:
-    """Blur a share of the images, and posterise another like a drawing."""
-    n = len(x)
-    soft = F.interpolate(
-        F.interpolate(x, scale_factor=0.35, mode="area"), x.shape[-2:], mode="bilinear"
-    )
-    x = torch.where(torch.rand(n, 1, 1, 1, generator=rng) < BLUR_SHARE, soft, x)
-    levels = _uniform(n, 2.0, 5.0, rng, 1, 1, 1)
-    poster = (soft * levels).round() / levels
-    return torch.where(torch.rand(n, 1, 1, 1, generator=rng) < POSTER_SHARE, poster, x)
-
-
+@torch.no_grad()
 def augment_photo(x_NCHW: Tensor, rng: torch.Generator) -> Tensor:
-    """Apply all augmentations in turn to images in [-1, 1]; random numbers come from the CPU."""
-    x = _soften(_relight(_move(x_NCHW, rng), rng), rng)
-    noise = _uniform(len(x), 0, NOISE_STD, rng, 1, 1, 1)
-    return (x + noise * torch.randn(x.shape, generator=rng)).clamp(-1, 1)
+    """Make photographs (a share: drawings) of generated faces (N, 3, H, W) in [-1, 1].
+
+    Args:
+        x_NCHW: FFHQ crops, at least 64 pixels to a side.
+        rng: random generator on the CPU; image i depends on the i-th number drawn from it, not on
+            the rest of the batch.
+    """
+    return per_image(x_NCHW, rng, augment)

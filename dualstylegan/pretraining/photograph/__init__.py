@@ -1,0 +1,1 @@
+"""Photographic degradations: what a real photograph has and a generated face lacks."""
