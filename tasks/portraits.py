@@ -28,7 +28,8 @@ from tasks.shared.settings import Portraits
 from tasks.shared.sources import kind_folders, open_source
 
 CACHE = Paths.cache / "portraits"
-PHOTO = "astronaut.png"
+# Public-domain photographs among the weights, and their origins.
+PHOTOS = {"astronaut.png": "NASA, 1993", "grace_hopper.jpg": "US Navy, 1984"}
 USER_LICENCE = "as granted to the user"
 MAX_WORKERS = 4
 README = "README.md"
@@ -76,7 +77,7 @@ class Studio:
 
 
 def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
-    """Yield the demo's set: painted characters, generated faces, and one public-domain photo."""
+    """Yield the demo's set: painted characters, photographed faces, and public-domain photos."""
     used = (GENERATOR_FILE, PAINTER_FILE, DETECTOR_FILE, PREDICTOR_FILE)
     digests = weight_digests(used)
     studio = Studio()
@@ -99,13 +100,18 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
         key = cache_key("style", compose.recipe_key(recipe), digests)
         yield Item("style", recipe.name, recipe.name, key, style(recipe))
     for index in range(contents):
-        key = cache_key("content", compose.face_facts(compose.content_seed(index)), digests)
+        key = cache_key("content", compose.content_facts(index), digests)
         name = f"face{index:02d}"
         yield Item("content", name, name, key, content(index))
-    photo = Paths.weights / PHOTO
-    facts = {"origin": "NASA, 1993", "licence": "public domain"}
-    key = cache_key("photo", weight_digests((PHOTO,)))
-    yield Item("content", photo.stem, photo.stem, key, lambda: (read_image(photo), facts))
+    for file, origin in PHOTOS.items():
+        yield public_photo(Paths.weights / file, origin)
+
+
+def public_photo(path: Path, origin: str) -> Item:
+    """Return the item of a public-domain photograph among the weights."""
+    facts = {"origin": origin, "licence": "public domain"}
+    key = cache_key("photo", weight_digests((path.name,)))
+    return Item("content", path.stem, path.stem, key, lambda: (read_image(path), facts))
 
 
 def user_items(kind: str, folder: Path) -> list[Item]:

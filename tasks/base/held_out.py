@@ -1,4 +1,4 @@
-"""Held-out faces for the base models: generated ones, a photo, painted ones."""
+"""Held-out faces for the base models: generated and photographed ones, a photo, painted ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from dualstylegan.codes.tables import evenly_spaced
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, list_images, read_image
 from dualstylegan.networks.generator import Generator
+from dualstylegan.pretraining.photograph.chain import photograph
 from tasks.shared.paths import Paths
 
 # Disjoint from the seeds of every training and of the demo's portraits.
 SEED = 77_000_000
 TRUNCATION = 0.7
+# Offset of the faces that are photographed, above those of other measures.
+PHOTOGRAPHED_OFFSET = 3
 PHOTO = Paths.weights / "astronaut.png"
 PAINTED = Paths.portraits / "style"
 
@@ -32,6 +35,16 @@ def codes(generator: Generator, count: int, offset: int = 0, psi: float = TRUNCA
 def faces(generator: Generator, w_NLD: Tensor, size: int) -> Tensor:
     """Render codes to images (N, 3, size, size) in [-1, 1]."""
     return torch.cat([generator.synthesise(w_LD[None], size=size) for w_LD in w_NLD]).clamp(-1, 1)
+
+
+def photographed(generator: Generator, count: int, size: int) -> tuple[Tensor, Tensor]:
+    """Render untruncated faces, and turn them into photographs.
+
+    Returns:
+        Photographs and the faces in them, each (N, 3, size, size) in [-1, 1].
+    """
+    face_NCHW = faces(generator, codes(generator, count, PHOTOGRAPHED_OFFSET, psi=1.0), size)
+    return photograph(face_NCHW, torch.Generator().manual_seed(SEED)), face_NCHW
 
 
 def photo(size: int) -> Tensor:

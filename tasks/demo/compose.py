@@ -21,20 +21,30 @@ from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.loading import GENERATOR_FILE, freeze
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+from dualstylegan.pretraining.photograph.chain import Photograph
 from tasks.demo.paint import Brush, Painter, Palette
 from tasks.demo.warp import Character, exaggerate
 
 PIXELS = 512
 # Increase when warps or painting change, so that cached images are made again.
 VERSION = 3
+# Increase when a photographic degradation changes; new ranges change the keys by themselves.
+PHOTO_VERSION = 1
 # Encoders are trained on seeds from 1,000,000 upwards, so these faces are new to every network.
 STYLE_SEEDS = 1000
 CONTENT_SEEDS = 5000
+CAMERA_SEEDS = 6000
 TRUNCATION = 0.7
+# Content faces take these in turn: half of them are as varied as the generator's faces are.
+CONTENT_TRUNCATIONS = (1.0, TRUNCATION)
+# One content face of so many is partly covered: by glasses, hair, a hat, a hand or a scarf.
+COVERED_PERIOD = 5
 # Seeds tried per face; faces that are no clean portrait are skipped.
 MAX_TRIES = 8
 # Found by eye: a hand in front of the face, or another person in the image.
 SKIPPED_SEEDS = frozenset({1032, 1072, 1096, 1097, 1098, 1104})
+# Score below which a photographed face is photographed again.
+MIN_PHOTO_SCORE = 0.8
 # Shares of the exaggeration, tried in order until the detector finds the painted face.
 STRENGTH_SHARES = (1.0, 0.8, 0.6)
 MIN_SCORE = 0.88
@@ -124,7 +134,7 @@ def recipe_key(recipe: Recipe) -> str:
 
 @torch.no_grad()
 def generated_face(
-    generator: Generator, seed: int, weights_dir: Path | str
+    generator: Generator, seed: int, weights_dir: Path | str, truncation: float = TRUNCATION
 ) -> tuple[Image.Image, np.ndarray[Any, np.dtype[np.float64]], int]:
     """Generate the first clean frontal face from `seed` on.
 
@@ -139,7 +149,7 @@ def generated_face(
             continue
         rng = torch.Generator().manual_seed(tried)
         z = torch.randn(1, generator.style_dim, generator=rng)
-        full = tensor_to_image(generator(z, truncation=TRUNCATION)[0])
+        full = tensor_to_image(generator(z, truncation=truncation)[0])
         image = full.resize((PIXELS, PIXELS), Image.Resampling.LANCZOS)
         try:
             face, _ = largest_face(image, weights_dir)
@@ -193,21 +203,63 @@ def style_portrait(
 
 
 def content_portrait(generator: Generator, index: int, weights_dir: Path | str) -> Portrait:
-    """Make a content face: a generated face without changes."""
-    image, _, seed = generated_face(generator, content_seed(index), weights_dir)
+    """Make a content face: generate a face and turn it into an ordinary photograph.
+
+    Raises:
+        FaceError: no clean face, or the detector finds it in none of its photographs.
+    """
+    truncation = content_truncation(index)
+    face, _, seed = generated_face(generator, content_seed(index), weights_dir, truncation)
+    for camera_seed in camera_seeds(index):
+        photograph = draw_photograph(index, camera_seed)
+        image = tensor_to_image(photograph(image_to_tensor(face)))
+        try:
+            if largest_face(image, weights_dir)[0].score >= MIN_PHOTO_SCORE:
+                break
+        except FaceError:
+            continue
+    else:
+        raise FaceError("no face found in a photographed face", value=seed, limit=MAX_TRIES)
     facts = {
         "kind": "content",
-        "origin": "generated",
+        "origin": "generated, photographed",
         "seed": seed,
+        "truncation": truncation,
+        "camera_seed": camera_seed,
+        "degradations": ", ".join(photograph.names),
         "licence": "research only (generator distilled from StyleGAN2-FFHQ)",
     }
     return Portrait(f"face{index:02d}", image, facts)
 
 
-def face_facts(seed: int) -> list[Any]:
+def draw_photograph(index: int, camera_seed: int) -> Photograph:
+    """Draw the photographic degradations of a content face."""
+    rng = torch.Generator().manual_seed(camera_seed)
+    covered = index % COVERED_PERIOD == COVERED_PERIOD - 1
+    return Photograph.draw(rng, occlusion_probability=float(covered))
+
+
+def content_facts(index: int) -> list[Any]:
+    """Return everything that a content face depends on, except the weights."""
+    photographs = [draw_photograph(index, seed).facts() for seed in camera_seeds(index)]
+    face = face_facts(content_seed(index), content_truncation(index))
+    return [PHOTO_VERSION, MIN_PHOTO_SCORE, *face, photographs]
+
+
+def face_facts(seed: int, truncation: float = TRUNCATION) -> list[Any]:
     """Return everything that the face of a seed depends on, except the weights."""
     skipped = sorted(SKIPPED_SEEDS & set(range(seed, seed + MAX_TRIES)))
-    return [seed, MAX_TRIES, PIXELS, TRUNCATION, MIN_SCORE, MIN_EYES_SHARE, skipped]
+    return [seed, MAX_TRIES, PIXELS, truncation, MIN_SCORE, MIN_EYES_SHARE, skipped]
+
+
+def content_truncation(index: int) -> float:
+    """Return the psi of a content face."""
+    return CONTENT_TRUNCATIONS[index % len(CONTENT_TRUNCATIONS)]
+
+
+def camera_seeds(index: int) -> range:
+    """Return the seeds of a content face's photographs, tried in order."""
+    return range(CAMERA_SEEDS + index * MAX_TRIES, CAMERA_SEEDS + (index + 1) * MAX_TRIES)
 
 
 def content_seed(index: int) -> int:

