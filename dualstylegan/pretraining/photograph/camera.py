@@ -31,7 +31,7 @@ from dualstylegan.pretraining.photograph.fields import (
 SHIFT = (-0.04, 0.04)
 TURN_RADIANS = (-0.06, 0.06)
 ZOOM = (0.95, 1.05)
-DISTORTION = (-0.06, 0.16)
+DISTORTION = (-0.05, 0.08)
 # Blurs as shares of the image's width; light lost in the corners.
 DEFOCUS = (0.002, 0.011)
 MOTION = (0.012, 0.035)
@@ -106,7 +106,7 @@ class Framing:
     def __call__(self, x_CHW: Tensor) -> Tensor:
         u, v = coordinates(size_of(x_CHW), x_CHW.device)
         x, y = 2 * u - 1, 2 * v - 1
-        # The magnification is 1 at the distance of the cheeks, half the image's half side.
+        # The scale stays as it is at the distance of eyes and mouth, by which faces are aligned.
         bend = self.zoom * (1 + self.distortion * (x.square() + y.square() - 0.25))
         cos, sin = math.cos(self.turn), math.sin(self.turn)
         across = bend * (cos * x - sin * y) + self.shift[0]

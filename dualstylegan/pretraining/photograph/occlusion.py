@@ -28,11 +28,11 @@ EYES_U = 0.13
 HAIR_BOX = ((0.35, 0.65), (0.11, 0.18))
 SKIN_BOX = ((0.32, 0.44), (0.55, 0.63))
 
-RIM_WIDTH = (0.003, 0.0075)
+RIM_WIDTH = (0.002, 0.005)
 RIM_HALF_WIDTH = (0.085, 0.115)
 RIM_HALF_HEIGHT = (0.06, 0.095)
 RIM_POWER = (2.0, 4.0)
-RIM_BRIGHTNESS = (0.02, 0.35)
+RIM_BRIGHTNESS = (0.02, 0.3)
 LENS_TINT = (0.0, 0.2)
 STRAND_WIDTH = (0.012, 0.035)
 STRAND_END = (0.45, 0.72)
@@ -73,7 +73,7 @@ class Glasses:
 
     Attributes:
         colour: of the rims.
-        rim: half the width of a rim.
+        rim: half the width of a rim at the height of the eyes; it is wider above, narrower below.
         lens: half width and half height of a lens.
         power: of the superellipse; 2 is an ellipse.
         tint: share of the light that the lenses take.
@@ -90,7 +90,7 @@ class Glasses:
     @classmethod
     def draw(cls, rng: torch.Generator) -> Glasses:
         return cls(
-            draw_colour(RIM_BRIGHTNESS, 0.3, rng),
+            draw_colour(RIM_BRIGHTNESS, 0.25, rng),
             uniform(RIM_WIDTH, rng),
             (uniform(RIM_HALF_WIDTH, rng), uniform(RIM_HALF_HEIGHT, rng)),
             uniform(RIM_POWER, rng),
@@ -108,7 +108,8 @@ class Glasses:
         # Near the rim, the relative radius times the smaller half axis approximates the distance.
         from_rim = (radius.clamp(min=1e-6).pow(1 / self.power) - 1) * min(self.lens)
         soft = _pixel(x_CHW)
-        line = ramp(from_rim.abs(), self.rim + soft, self.rim - 0.5 * soft)
+        rim = self.rim * (1 - 0.5 * (below / half_height).clamp(-1, 1))
+        line = ramp(from_rim.abs() - rim, soft, -0.5 * soft)
         bridge_end, temple = EYES_U - half_width, EYES_U + half_width
         bar = ramp((below + 0.25 * half_height).abs(), self.rim + soft, self.rim - 0.5 * soft)
         sides = ramp(beside, temple - soft, temple + soft) * ramp(beside, temple + 0.1, temple)
