@@ -35,7 +35,7 @@ STYLE_SEEDS = 1000
 CONTENT_SEEDS = 5000
 CAMERA_SEEDS = 6000
 TRUNCATION = 0.7
-# Content faces take these in turn: half of them are as varied as the generator's faces are.
+# Content faces take these in turn: the others are as varied as the generator can be.
 CONTENT_TRUNCATIONS = (1.0, TRUNCATION)
 # One content face of so many is partly covered: by glasses, hair, a hat, a hand or a scarf.
 COVERED_PERIOD = 5

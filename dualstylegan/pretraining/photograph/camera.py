@@ -28,8 +28,8 @@ from dualstylegan.pretraining.photograph.fields import (
 
 # Framing: shift as a share of half the image, rotation in radians, relative scale (two alignments
 # of one face differ so much), and radial distortion (near faces bulge).
-SHIFT = (-0.04, 0.04)
-TURN_RADIANS = (-0.06, 0.06)
+SHIFT = (-0.015, 0.015)
+TURN_RADIANS = (-0.02, 0.02)
 ZOOM = (0.95, 1.05)
 DISTORTION = (-0.05, 0.08)
 # Blurs as shares of the image's width; light lost in the corners.

@@ -37,7 +37,7 @@ LENS_TINT = (0.0, 0.2)
 STRAND_WIDTH = (0.012, 0.035)
 STRAND_END = (0.45, 0.72)
 STRAND_OPACITY = (0.7, 0.95)
-BRIM_V = (0.13, 0.2)
+BRIM_V = (0.16, 0.22)
 BRIM_HEIGHT = (0.02, 0.06)
 HAT_HALF_WIDTH = (0.3, 0.36)
 BRIM_SHADE = (0.55, 0.85)
@@ -112,7 +112,9 @@ class Glasses:
         line = ramp(from_rim.abs() - rim, soft, -0.5 * soft)
         bridge_end, temple = EYES_U - half_width, EYES_U + half_width
         bar = ramp((below + 0.25 * half_height).abs(), self.rim + soft, self.rim - 0.5 * soft)
-        sides = ramp(beside, temple - soft, temple + soft) * ramp(beside, temple + 0.1, temple)
+        sides = ramp(beside, temple - soft, temple + soft) * ramp(
+            beside, temple + 0.07, temple + 0.02
+        )
         line = torch.maximum(line, bar * ((beside < bridge_end) + sides))
         tinted = x_CHW * (1 - self.tint * ramp(from_rim, soft, -soft))
         return _cover(tinted, x_CHW.new_tensor(self.colour)[:, None, None], line)
