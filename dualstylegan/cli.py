@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
@@ -22,6 +23,7 @@ from dualstylegan.errors import (
     DataError,
     DualStyleGANError,
     ImageError,
+    LikenessWarning,
     OutputError,
     SettingsError,
 )
@@ -49,12 +51,30 @@ class Size(IntEnum):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a typed error into one line on stderr and exit status 2."""
-    try:
-        yield
-    except DualStyleGANError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(2) from error
+    """Turn a typed error into one line on stderr and exit status 2, a typed warning into a line."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", LikenessWarning)
+        others = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, LikenessWarning):
+                print(f"warning: {message}", file=sys.stderr)
+            else:
+                others(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        try:
+            yield
+        except DualStyleGANError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from error
 
 
 def build_app() -> typer.Typer:
@@ -119,7 +139,7 @@ def add_transfer_command(app: typer.Typer) -> None:
         paste: Annotated[bool, typer.Option("--paste", help="Put it back into the photo.")] = False,
         fit_steps: Annotated[
             int | None,
-            typer.Option("--fit-steps", help="Steps that fit a code to the face; 0: none."),
+            typer.Option("--fit-steps", help="Steps that fit the face's code; 0: encoder alone."),
         ] = None,
         refine: Annotated[int | None, typer.Option(hidden=True)] = None,
         device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
@@ -271,10 +291,16 @@ def _save(path: Path, image: Image.Image) -> None:
     from PIL import Image
 
     from dualstylegan.io.files import atomic_write
+    from dualstylegan.portrait.result import png_text
 
     Image.init()
     with atomic_write(path) as handle:
-        image.save(handle, format=Image.EXTENSION[path.suffix.lower()], quality=95)
+        image.save(
+            handle,
+            format=Image.EXTENSION[path.suffix.lower()],
+            quality=95,
+            pnginfo=png_text(image),
+        )
 
 
 def main() -> None:

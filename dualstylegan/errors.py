@@ -69,3 +69,23 @@ class WeightsError(CheckpointError):
 
 class TrainingError(DualStyleGANError):
     """Training cannot go on; the last good state has been saved."""
+
+
+class LikenessWarning(UserWarning):
+    """Warning that the face fitted to a photo does not look enough like the person.
+
+    Args:
+        likeness: identity similarity of the fitted face to the photo.
+        line: similarity from which on the fit counts as the same person.
+        steps: optimisation steps that the fit took.
+    """
+
+    def __init__(self, likeness: float, line: float, steps: int) -> None:
+        self.likeness = likeness
+        self.line = line
+        self.steps = steps
+        super().__init__(
+            "the face fitted to the photo may not be recognised as the same person; "
+            f"likeness: {likeness:.3f}; limit: {line:g}; fix: give a sharper, more frontal, evenly "
+            f"lit photo, or more fit steps ({steps} were taken)"
+        )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from dualstylegan.codes.inversion import encode, fit
+from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
+from dualstylegan.networks.loading import load_identity
 from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
-    PortraitSet,
     Tensors,
     Tick,
     cached_tensors,
@@ -25,7 +26,7 @@ VERSION = 1
 
 
 class Inverter:
-    """Networks and settings of inversion.
+    """Networks of inversion.
 
     Args:
         settings: of the pipeline.
@@ -38,26 +39,51 @@ class Inverter:
         profile = self.profile
         networks = open_networks(profile)
         self.encoder_px = networks.config().encoder_px
-        self.generator = place(networks.generator(), profile, self.device)
-        self.encoder = networks.encoder().to(self.device)
-        self.lpips = place(networks.lpips(), profile, self.device)
-        self.generator_digest = digest(self.generator)
-        self.digests = [self.generator_digest, digest(self.encoder), digest(self.lpips)]
+        self.networks = FitNetworks(
+            place(networks.generator(), profile, self.device),
+            networks.encoder().to(self.device),
+            place(networks.lpips(), profile, self.device),
+        )
+        self.generator_digest = digest(self.networks.generator)
 
-    def codes(self, folder: Path, steps: int) -> CodeTable:
+    def exemplars(self, folder: Path) -> CodeTable:
+        """Invert every exemplar of a folder: a painting has no identity to keep."""
+        return self._codes(folder, self._settings(self.options.style_steps, 0.0), self.networks)
+
+    def faces(self, folder: Path) -> CodeTable:
+        """Fit every content face of a folder, as `PortraitModel.fit` does."""
+        options, networks = self.options, self.networks
+        settings = self._settings(options.content_steps, options.identity_weight)
+        if settings.needs_identity:
+            identity = load_identity(Paths.weights).to(self.device)
+            networks = replace(networks, identity=identity)
+        return self._codes(folder, settings, networks)
+
+    def _settings(self, steps: int, identity_weight: float) -> FitSettings:
+        options = self.options
+        return FitSettings(
+            self.profile.working_size, steps, options.rate, options.pixel_weight, identity_weight
+        )
+
+    def _codes(self, folder: Path, settings: FitSettings, networks: FitNetworks) -> CodeTable:
         """Return the code of every portrait of a folder, with its loss before and after."""
-        size = self.profile.working_size
-        portraits = read_portraits(folder, max(size, self.encoder_px)).to(self.device)
-        options = self.options.model_dump(exclude={"style_steps", "content_steps"})
+        portraits = read_portraits(folder, max(settings.size, self.encoder_px)).to(self.device)
+        digests = [digest(network) for network in networks.present]
         keys = [
-            cache_key(VERSION, sha256, size, self.profile.bfloat16, steps, options, self.digests)
+            cache_key(VERSION, sha256, self.profile.bfloat16, asdict(settings), digests)
             for sha256 in portraits.sha256
         ]
 
         def work(indices: list[int], tick: Tick) -> Tensors:
-            return self._batch(portraits, indices, steps, tick)
+            fitted = fit(networks, portraits.images(indices), settings, tick)
+            columns = {
+                "code": fitted.code_NLD,
+                "start": fitted.initial_loss_N,
+                "end": fitted.loss_N,
+            }
+            return {name: column for name, column in columns.items() if column is not None}
 
-        tensors = cached_tensors("invert", keys, self.portraits_per_pass, steps, work)
+        tensors = cached_tensors("invert", keys, self.portraits_per_pass, settings.steps, work)
         return CodeTable(
             portraits.names,
             portraits.sha256,
@@ -67,23 +93,6 @@ class Inverter:
             loss_columns(tensors),
         )
 
-    def _batch(self, portraits: PortraitSet, indices: list[int], steps: int, tick: Tick) -> Tensors:
-        images = portraits.images(indices)
-        if steps == 0:
-            return {"code": encode(self.encoder, images)}
-        fitted = fit(
-            self.generator,
-            self.encoder,
-            self.lpips,
-            images,
-            size=self.profile.working_size,
-            steps=steps,
-            rate=self.options.rate,
-            pixel_weight=self.options.pixel_weight,
-            progress=tick,
-        )
-        return {"code": fitted.latents[0], "start": fitted.initial_loss_N, "end": fitted.loss_N}
-
 
 def main() -> None:
     """Run `python -m tasks.invert`."""
@@ -91,12 +100,8 @@ def main() -> None:
 
     def stage() -> None:
         inverter = Inverter(settings)
-        for kind, steps in (
-            ("style", settings.invert.style_steps),
-            ("content", settings.invert.content_steps),
-        ):
-            table = inverter.codes(Paths.aligned / kind, steps)
-            write_codes(Paths.codes / f"{kind}.parquet", table)
+        write_codes(Paths.codes / "style.parquet", inverter.exemplars(Paths.aligned / "style"))
+        write_codes(Paths.codes / "content.parquet", inverter.faces(Paths.aligned / "content"))
 
     run_stage("invert", stage)
 

@@ -101,6 +101,7 @@ def transfer_defaults(settings: Settings) -> TransferDefaults:
         fit_steps=fit.content_steps,
         fit_rate=fit.rate,
         fit_pixel_weight=fit.pixel_weight,
+        fit_identity_weight=fit.identity_weight,
         fit_px=settings.profile.working_size,
         crop_px=settings.align.size,
     )

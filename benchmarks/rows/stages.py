@@ -15,11 +15,12 @@ from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
+from tasks.package import transfer_defaults
 from tasks.shared.paths import Paths
+from tasks.shared.settings import load
 
 PHOTO = Paths.weights / "astronaut.png"
 SIZES = (256, 1024)
-FIT_STEPS = 24  # what `dualstylegan transfer` does by default
 EXEMPLARS = 16
 
 
@@ -29,7 +30,9 @@ def embedded_model() -> PortraitModel:
     network = networks.dualstylegan()
     shape = (1, network.generator.rows, network.generator.style_dim)
     library = StyleLibrary(("drawn",), normal(*shape), normal(*shape))
-    config = PortraitConfig(network=EMBEDDED_CONFIG, styles=library.names)
+    config = PortraitConfig(
+        network=EMBEDDED_CONFIG, styles=library.names, defaults=transfer_defaults(load())
+    )
     return PortraitModel(config, network, networks.encoder(), library, weights_dir=Paths.weights)
 
 
@@ -48,8 +51,9 @@ def transfer_rows() -> list[Row]:
         return alone(run)
 
     rows = [Row(f"transfer, file to file, {px} px", partial(side, px, 0)) for px in SIZES]
-    name = f"transfer, file to file, {SIZES[0]} px, {FIT_STEPS} fit steps"
-    return [*rows, Row(name, lambda: side(SIZES[0], FIT_STEPS))]
+    steps = load().invert.content_steps  # what `dualstylegan transfer` does by default
+    name = f"transfer, file to file, {SIZES[0]} px, {steps} fit steps"
+    return [*rows, Row(name, lambda: side(SIZES[0], steps))]
 
 
 def alignment_rows() -> list[Row]:

@@ -1,7 +1,7 @@
 """Inversion of images into Z+ or W+: by the encoder, and by optimisation of the codes.
 
 Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width, S step,
-K column of the step table.
+K column of the step table, E embedding.
 
 A batch is optimised as if each image were alone: losses are per image, Adam is elementwise, and an
 image that has converged does not move again. A step has fixed shapes and no data-dependent control
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualstylegan.networks.generator import Generator, Space
+from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.vgg import PerceptualNetwork
 
 Objective = Callable[[Sequence[Tensor]], Tensor]
@@ -239,6 +240,34 @@ def nearest_random_code(
     return torch.stack(nearest)[:, None].expand(-1, generator.rows, -1).contiguous()
 
 
+@dataclass(frozen=True)
+class IdentityTerm:
+    """Identity term of an inversion: the distance to the faces' own embeddings, weighted.
+
+    Attributes:
+        network: frozen face recognition.
+        target_NE: embeddings of the faces.
+        px: side in pixels to which renderings are enlarged: that of the embedded faces.
+        weight: of the distance.
+    """
+
+    network: FaceRecognition
+    target_NE: Tensor
+    px: int
+    weight: float
+
+    @classmethod
+    @torch.no_grad()
+    def of_faces(cls, network: FaceRecognition, image_NCHW: Tensor, weight: float) -> IdentityTerm:
+        """Return the term whose targets are aligned faces (N, 3, any, any) in [-1, 1]."""
+        return cls(network, network(image_NCHW), image_NCHW.shape[-1], weight)
+
+    def __call__(self, rendered_NCHW: Tensor) -> Tensor:
+        """Compute the term (N,) of renderings in [-1, 1]."""
+        embedding_NE = self.network(resize_images(rendered_NCHW, self.px))
+        return self.weight * self.network.distance(embedding_NE, self.target_NE)
+
+
 def invert(
     generator: Generator,
     lpips: PerceptualNetwork,
@@ -249,9 +278,10 @@ def invert(
     space: Space,
     rate: float,
     pixel_weight: float,
+    identity: IdentityTerm | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
-    """Optimise codes until g renders the images: LPIPS and mean absolute difference.
+    """Optimise codes until g renders the images: LPIPS, mean absolute difference, identity.
 
     Args:
         generator, lpips: frozen networks.
@@ -261,6 +291,7 @@ def invert(
         space: "z_plus" or "w_plus".
         rate: peak learning rate.
         pixel_weight: weight of the mean absolute difference.
+        identity: identity term; None leaves it out.
         progress: called with the number of steps done.
     """
     size = image_NCHW.shape[-1]
@@ -271,45 +302,9 @@ def invert(
         rendered = generator(latents[0], space, size=size)
         pixels = (rendered - image_NCHW).abs().mean((1, 2, 3))
         loss: Tensor = lpips.distance(lpips.features(rendered), features) + pixel_weight * pixels
-        return loss
+        return loss if identity is None else loss + identity(rendered)
 
     return optimize_latents([start], [rate], objective, schedule, progress)
-
-
-def fit(
-    generator: Generator,
-    encoder: nn.Module,
-    lpips: PerceptualNetwork,
-    image_NCHW: Tensor,
-    *,
-    size: int,
-    steps: int,
-    rate: float,
-    pixel_weight: float,
-    progress: Callable[[int], None] | None = None,
-) -> OptimizationResult:
-    """Fit Z+ codes to aligned faces: the encoder's codes, then inversion at `size` pixels.
-
-    The pipeline's codes of faces and exemplars and `PortraitModel.transfer` come from here, so
-    that the same aligned face has the same code everywhere.
-
-    Args:
-        generator, encoder, lpips: frozen networks.
-        image_NCHW: faces in [-1, 1], no smaller than `size`.
-        size: side in pixels at which rendering and face are compared.
-        steps, rate, pixel_weight: of `invert`; at least one step.
-    """
-    return invert(
-        generator,
-        lpips,
-        resize_images(image_NCHW, size),
-        encode(encoder, image_NCHW),
-        OptimizationSchedule(steps),
-        space="z_plus",
-        rate=rate,
-        pixel_weight=pixel_weight,
-        progress=progress,
-    )
 
 
 def resize_images(image_NCHW: Tensor, size: int) -> Tensor:

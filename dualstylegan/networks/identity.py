@@ -65,6 +65,7 @@ class DlibFaceRecognition(FaceRecognition):
     """
 
     mean: Tensor
+    affine: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,12 +79,14 @@ class DlibFaceRecognition(FaceRecognition):
         self.blocks = nn.Sequential(*blocks)
         self.embed = nn.Linear(inputs, EMBEDDING_DIM, bias=False)
         self.register_buffer("mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False)
+        # a buffer: a tensor made of numbers in each call could not be captured in a CUDA graph
+        left, top, size = CHIP_BOX
+        affine = torch.tensor([[size, 0, 2 * left + size - 1], [0, size, 2 * top + size - 1]])
+        self.register_buffer("affine", affine, persistent=False)
 
     def chip(self, image_NCHW: Tensor) -> Tensor:
         """Cut face chips (N, 3, 150, 150) in [0, 255] out of FFHQ crops in [-1, 1]."""
-        left, top, size = CHIP_BOX
-        x, y = 2 * left + size - 1, 2 * top + size - 1
-        affine = image_NCHW.new_tensor([[size, 0, x], [0, size, y]])
+        size, affine = CHIP_BOX[2], self.affine.to(image_NCHW.dtype)
         shape = [len(image_NCHW), 3, CHIP_PX, CHIP_PX]
         grid = F.affine_grid(affine.expand(len(image_NCHW), 2, 3), shape, align_corners=False)
         source = int(image_NCHW.shape[-1] * size)

@@ -53,6 +53,12 @@ def freeze(network: Network) -> Network:
     return network
 
 
+def channels_last(network: Network) -> Network:
+    """Lay the weights out channels last, as convolutions use them; return the network."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
 class NetworkSet(ABC):
     """Abstract set of the method's networks, each loaded by its own method.
 
@@ -126,8 +132,7 @@ class EmbeddedNetworks(NetworkSet):
         encoder = EMBEDDED_CONFIG.build_encoder()
         assert isinstance(encoder, PortraitEncoder)
         fill(encoder, load_tensors(self.base / ENCODER_FILE), self.base / ENCODER_FILE)
-        encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return freeze(encoder)
+        return freeze(channels_last(encoder))
 
     def initial_dualstylegan(self) -> DualStyleGAN:
         return DualStyleGAN(

@@ -17,12 +17,14 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.destylization import naturalise
-from dualstylegan.codes.inversion import OptimizationSchedule, fit, resize_images
+from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
+from dualstylegan.codes.inversion import OptimizationSchedule, resize_images
 from dualstylegan.codes.refinement import refine
 from dualstylegan.io.images import image_to_tensor, thumbnail
 from dualstylegan.io.names import safe_name
 from dualstylegan.portrait.config import check_new_name
-from dualstylegan.portrait.model import PortraitModel, centre_square, fit_size
+from dualstylegan.portrait.model import PortraitModel
+from dualstylegan.portrait.sizes import centre_square, fit_size
 from dualstylegan.portrait.styles import StyleLibrary
 
 THUMBNAIL_PX = 128
@@ -46,6 +48,10 @@ class AddStyleSettings:
     pixel_weight: float = 0.2
     structure_rate: float = 0.005
     color_rate: float = 0.05
+
+    def fit_settings(self, size: int) -> FitSettings:
+        """Return the settings of inversion at `size` pixels: a painting has no identity to keep."""
+        return FitSettings(size, self.invert_steps, self.rate, self.pixel_weight, 0.0)
 
 
 @dataclass(frozen=True)
@@ -94,16 +100,11 @@ def add_style(
     size = fit_size(model.generator, WORKING_PX)
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
     fitted = fit(
-        model.generator,
-        model.encoder,
-        model.lpips(),
+        FitNetworks(model.generator, model.encoder, model.lpips()),
         image,
-        size=size,
-        steps=settings.invert_steps,
-        rate=settings.rate,
-        pixel_weight=settings.pixel_weight,
+        settings.fit_settings(size),
         progress=lambda step: progress("inversion", step, settings.invert_steps),
-    ).latents[0]
+    ).code_NLD
     _, natural = naturalise(model.generator, model.encoder, fitted, fitted, size)
     refined = refine(
         model.network,

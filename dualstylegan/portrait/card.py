@@ -39,8 +39,8 @@ or `dualstylegan transfer photo.jpg --model "THIS FOLDER" --style "{example}" -o
 `config.json` holds the schema and the defaults, `model.safetensors` the generator and the extrinsic
 style path, `encoder.safetensors` the encoder into Z+, `styles.safetensors` the extrinsic and
 intrinsic code of each style in the order of `config.json`{sampler}; `faces/` the face detector, the
-landmark model and LPIPS. The folder is all that `transfer` and `add-style` read. All weights are
-float32; nothing in this folder is code or a pickle.
+landmark model, LPIPS and face recognition. The folder is all that `transfer` and `add-style` read.
+All weights are float32; nothing in this folder is code or a pickle.
 
 ## Origin of the weights
 
@@ -52,6 +52,8 @@ float32; nothing in this folder is code or a pickle.
 
 ## Limits
 
+- `transfer` warns where the face that it fitted to a photo may not be recognised as the person. A
+  sharper, more frontal, evenly lit photo helps, or more `fit_steps`.
 - Faces that are turned away, small or occluded come out as the nearest face that the generator can
   render; hats, hands and backgrounds are redrawn.
 - The generator was trained on photos from Flickr (FFHQ) and shares their biases. Its weights are

@@ -45,6 +45,15 @@ class TransferDefaults(ClosedSchema):
     fit_pixel_weight: LossWeight = Field(
         default=0.2, description="weight of the pixel loss of the fit, beside LPIPS of weight 1"
     )
+    fit_identity_weight: LossWeight = Field(
+        default=0.0,
+        description="weight of the identity distance of the fit; 0: off, as in models made before",
+    )
+    fit_likeness_line: UnitInterval = Field(
+        default=0.7,
+        description="identity similarity of the fitted face to the photo below which `transfer` "
+        "warns; 0: never",
+    )
     fit_px: int = Field(
         default=128,
         ge=32,

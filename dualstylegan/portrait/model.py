@@ -5,6 +5,7 @@ Legend of shape suffixes: N image, S style, L row, D style width, C channel, H h
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
 from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
@@ -20,6 +22,13 @@ from dualstylegan.io.files import atomic_directory, write_bytes, write_json, wri
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.device import resolve_device
+from dualstylegan.networks.loading import (
+    IDENTITY_FILE,
+    PERCEPTUAL_FILE,
+    channels_last,
+    load_identity,
+    load_perceptual,
+)
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.portrait.config import (
     CARD_IMAGE,
@@ -37,14 +46,18 @@ from dualstylegan.portrait.face_weights import (
     FOLDER,
     copy_weights,
     find_weights,
+    has_weights,
     require_weights,
 )
+from dualstylegan.portrait.result import FaceFit, result_facts
+from dualstylegan.portrait.sizes import centre_square, fit_size, render_size
 from dualstylegan.portrait.styles import StyleLibrary
 
 if TYPE_CHECKING:
     from dualstylegan.faces.align import AlignedFace
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
+    from dualstylegan.networks.identity import DlibFaceRecognition
     from dualstylegan.networks.vgg import LPIPS
 
 CARD_FILE = "MODEL_CARD.md"
@@ -62,8 +75,8 @@ class PortraitModel:
         card: text of MODEL_CARD.md.
         card_image: JPEG file that the card shows; None: none.
         thumbnails: JPEG files of some or all exemplars, by style name.
-        weights_dir: folder of face detector, landmark model and LPIPS; None takes that of
-            DUALSTYLEGAN_WEIGHTS when one of them is needed.
+        weights_dir: folder of face detector, landmark model, LPIPS and face recognition; None takes
+            that of DUALSTYLEGAN_WEIGHTS when one of them is needed.
 
     Raises:
         CheckpointError: the style codes do not fit the network.
@@ -93,6 +106,7 @@ class PortraitModel:
         self.thumbnails = thumbnails or {}
         self.weights_dir = None if weights_dir is None else Path(weights_dir)
         self._lpips: LPIPS | None = None
+        self._identity: DlibFaceRecognition | None = None
         self._check_codes()
 
     def _check_codes(self) -> None:
@@ -122,7 +136,7 @@ class PortraitModel:
     def to(self, device: torch.device | str) -> PortraitModel:
         """Move networks and codes to a device, see `resolve_device`; return the model itself."""
         device = resolve_device(device)
-        self._lpips = None
+        self._lpips = self._identity = None
         self.network.to(device)
         self.encoder.to(device)
         self.styles = replace(
@@ -149,7 +163,10 @@ class PortraitModel:
         truncation: float | None = None,
         size: int = 256,
     ) -> Tensor:
-        """Render G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1].
+        """Render G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1], image by image.
+
+        Convolutions choose their algorithm by the size of the batch, and with it the order in which
+        they add: rendered one at a time, a code gives the same bits in any batch.
 
         Args:
             intrinsic_NLD, extrinsic_NLD: Z+ codes; without extrinsic codes, g renders the face.
@@ -158,17 +175,23 @@ class PortraitModel:
         """
         defaults = self.config.defaults
         rendered = render_size(self.generator, size)
-        image: Tensor = self.network(
-            intrinsic_NLD,
-            None if extrinsic_NLD is None else self.generator.map(extrinsic_NLD),
-            self.network.weights(
-                defaults.structure if structure is None else structure,
-                defaults.color if color is None else color,
-            ),
-            space="z_plus",
-            size=rendered,
-            truncation=defaults.truncation if truncation is None else truncation,
+        weights = self.network.weights(
+            defaults.structure if structure is None else structure,
+            defaults.color if color is None else color,
         )
+        psi = defaults.truncation if truncation is None else truncation
+        images = [
+            self.network(
+                intrinsic_NLD[i : i + 1],
+                None if extrinsic_NLD is None else self.generator.map(extrinsic_NLD[i : i + 1]),
+                weights,
+                space="z_plus",
+                size=rendered,
+                truncation=psi,
+            )
+            for i in range(len(intrinsic_NLD))
+        ]
+        image = torch.cat(images)
         if rendered != size:
             image = nn.functional.interpolate(image, (size, size), mode="bilinear", antialias=True)
         clipped: Tensor = image.clamp(-1, 1)
@@ -204,10 +227,16 @@ class PortraitModel:
             paste: put the result back into the photo; needs `align`.
             fit_steps: optimisation steps that fit the face's code; 0: the encoder's code.
 
+        Returns:
+            The result; its `info` holds the facts of its making, see `result_facts`.
+
+        Warns:
+            LikenessWarning: the face's code renders a face that may not be recognised.
+
         Raises:
             SettingsError: an unknown style, or a value out of its bounds.
             FaceError: no usable face.
-            WeightsError: the face models or LPIPS weights are missing.
+            WeightsError: the face models, LPIPS or face recognition are missing.
         """
         check_options(
             structure=structure, color=color, truncation=truncation, size=size, fit_steps=fit_steps
@@ -220,7 +249,8 @@ class PortraitModel:
         photo = image.convert("RGB")
         aligned = self.align(photo) if align else None
         face = aligned.image if aligned is not None else centre_square(photo)
-        code_LD = self.fit(face, fit_steps)
+        fitted = self.fit(face, fit_steps)
+        code_LD = fitted.code_LD
         if preserve_color:
             rows = self.generator.structure_rows
             extrinsic_LD = torch.cat((extrinsic_LD[:rows], code_LD[rows:]))
@@ -236,7 +266,12 @@ class PortraitModel:
         if paste and aligned is not None:
             from dualstylegan.faces.paste import paste_back
 
-            return paste_back(photo, result, aligned.quad)
+            result = paste_back(photo, result, aligned.quad)
+        name = self.styles.name(style) if isinstance(style, str) else None
+        weights = {"structure": structure, "color": color, "truncation": truncation}
+        result.info |= result_facts(self.config, name, weights, preserve_color, fitted)
+        if fitted.warning is not None:
+            warnings.warn(fitted.warning, stacklevel=2)
         return result
 
     def sample_style(self, seed: int) -> Tensor:
@@ -261,8 +296,8 @@ class PortraitModel:
         weights = require_weights(self.weights_dir, *FACE_FILES)
         return align_face(photo, self.config.defaults.crop_px, weights_dir=weights)
 
-    def fit(self, face: Image.Image, steps: int | None = None) -> Tensor:
-        """Fit a Z+ code (L, D) to an aligned face.
+    def fit(self, face: Image.Image, steps: int | None = None) -> FaceFit:
+        """Fit a Z+ code to an aligned face, and measure its likeness to the face.
 
         Args:
             face: a square FFHQ crop.
@@ -270,28 +305,32 @@ class PortraitModel:
                 the encoder's code.
 
         Raises:
-            WeightsError: there are steps and no LPIPS weights.
+            WeightsError: LPIPS, or face recognition where it takes part, is missing.
         """
-        from dualstylegan.codes.inversion import fit
-
-        defaults = self.config.defaults
-        steps = defaults.fit_steps if steps is None else steps
-        size = fit_size(self.generator, defaults.fit_px)
-        pixels = max(size, self.config.network.encoder_px)
+        settings = self.fit_settings(steps)
+        pixels = max(settings.size, self.config.network.encoder_px)
         image = image_to_tensor(face, pixels)[None].to(self.device)
-        if steps == 0:
-            return self.encode(image)[0]
-        fitted = fit(
-            self.generator,
-            self.encoder,
-            self.lpips(),
-            image,
-            size=size,
-            steps=steps,
+        measured = settings.needs_identity or has_weights(self.weights_dir, IDENTITY_FILE)
+        identity = self.identity() if measured else None
+        networks = FitNetworks(
+            self.generator, self.encoder, self.lpips() if settings.steps else None, identity
+        )
+        code_NLD = fit(networks, image, settings).code_NLD
+        similar = None
+        if identity is not None:
+            similar = float(likeness(self.generator, identity, code_NLD, image, settings.size)[0])
+        return FaceFit(code_NLD[0], settings.steps, similar, self.config.defaults.fit_likeness_line)
+
+    def fit_settings(self, steps: int | None = None) -> FitSettings:
+        """Return the settings of `fit`; None takes the config's default number of steps."""
+        defaults = self.config.defaults
+        return FitSettings(
+            size=fit_size(self.generator, defaults.fit_px),
+            steps=defaults.fit_steps if steps is None else steps,
             rate=defaults.fit_rate,
             pixel_weight=defaults.fit_pixel_weight,
+            identity_weight=defaults.fit_identity_weight,
         )
-        return fitted.latents[0][0]
 
     def lpips(self) -> LPIPS:
         """Return LPIPS on the device and in the precision of the generator; it is loaded once.
@@ -300,11 +339,20 @@ class PortraitModel:
             WeightsError: the weights are missing.
         """
         if self._lpips is None:
-            from dualstylegan.networks.loading import PERCEPTUAL_FILE, load_perceptual
-
             lpips = load_perceptual(require_weights(self.weights_dir, PERCEPTUAL_FILE))
             self._lpips = lpips.to(self.device)
         return set_compute_dtype(self._lpips, self.generator.compute_dtype)
+
+    def identity(self) -> DlibFaceRecognition:
+        """Return dlib's face recognition on the device of the generator; it is loaded once.
+
+        Raises:
+            WeightsError: the weights are missing.
+        """
+        if self._identity is None:
+            identity = load_identity(require_weights(self.weights_dir, IDENTITY_FILE))
+            self._identity = identity.to(self.device)
+        return self._identity
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model folder; it appears whole or not at all."""
@@ -340,8 +388,9 @@ class PortraitModel:
         Args:
             folder: made by `save_pretrained`.
             device: of the networks, see `resolve_device`.
-            weights_dir: face detector, landmark model and LPIPS, for a folder that has no `faces/`
-                of its own; None takes that of DUALSTYLEGAN_WEIGHTS when one of them is needed.
+            weights_dir: face detector, landmark model, LPIPS and face recognition, for a folder
+                that has no `faces/` of its own; None takes that of DUALSTYLEGAN_WEIGHTS when one of
+                them is needed.
 
         Raises:
             CheckpointError: a file is missing, truncated, or does not fit the config.
@@ -372,41 +421,6 @@ class PortraitModel:
             weights_dir=find_weights(folder, weights_dir),
         )
         return model.to(device)
-
-
-def render_size(generator: Generator, size: int) -> int:
-    """Return the smallest size of the generator that is at least `size` pixels.
-
-    Raises:
-        SettingsError: `size` exceeds the generator's resolution.
-    """
-    enough = [px for px in generator.output_sizes if px >= size]
-    if not enough:
-        raise SettingsError(
-            "the size exceeds the model's resolution",
-            value=f"{size} px",
-            limit=f"{max(generator.output_sizes)} px",
-        )
-    return min(enough)
-
-
-def fit_size(generator: Generator, limit: int) -> int:
-    """Return the largest size of the generator up to `limit` pixels, else its smallest."""
-    sizes = generator.output_sizes
-    return max((px for px in sizes if px <= limit), default=min(sizes))
-
-
-def centre_square(image: Image.Image) -> Image.Image:
-    """Crop the largest square in the middle of an image."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def channels_last(network: nn.Module) -> nn.Module:
-    """Lay the weights out channels last, as convolutions use them; return the network."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
 
 
 def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:

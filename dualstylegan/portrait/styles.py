@@ -73,6 +73,10 @@ class StyleLibrary:
         """
         return self.names.index(find_style(self.names, self.labels, style))
 
+    def name(self, style: str) -> str:
+        """Return the name of a style, see `index`."""
+        return self.names[self.index(style)]
+
     def extrinsic_of(self, styles: Sequence[str]) -> Tensor:
         """Return z_e+ of some styles, (N, L, D)."""
         return self.extrinsic_SLD[[self.index(style) for style in styles]]

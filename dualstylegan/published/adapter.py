@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from dualstylegan.codes.fitting import FitSettings
 from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import fill, save_tensors
@@ -39,8 +40,13 @@ from dualstylegan.published.roles import assign_candidates
 from dualstylegan.published.trees import freeze
 
 MEAN_SAMPLES = 16_384
-# Weights and truncation of the published inference script.
-DEFAULTS = TransferDefaults(structure=0.75, color=1.0, truncation=0.75)
+# Weights and truncation of the published inference script; the fit is this project's.
+DEFAULTS = TransferDefaults(
+    structure=0.75,
+    color=1.0,
+    truncation=0.75,
+    fit_identity_weight=FitSettings.identity_weight,
+)
 # Rows whose codes the sampler's structure network makes.
 STRUCTURE_ROWS = 7
 

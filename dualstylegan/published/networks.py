@@ -20,7 +20,7 @@ from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.ir_se50 import IRSE50
-from dualstylegan.networks.loading import NetworkSet, load_perceptual
+from dualstylegan.networks.loading import NetworkSet, channels_last, load_perceptual
 from dualstylegan.networks.psp import PublishedEncoder
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg import LPIPS, PerceptualNetwork, downsampled
@@ -135,7 +135,7 @@ class ImportedFolder(NetworkSet):
         state, path = self._read(ENCODER_FILE)
         rows, width = state["latent_avg"].shape if "latent_avg" in state else torch.Size((0, 1))
         network = PublishedEncoder(rows, style_dim=width)
-        return cast(PublishedEncoder, self._filled(network, state, path))
+        return channels_last(cast(PublishedEncoder, self._filled(network, state, path)))
 
     def identity(self) -> PublishedIdentity:
         state, path = self._read(IDENTITY_FILE)

@@ -2,7 +2,9 @@
 
 MLflow runs this file to build the model. Input: columns `image` (PNG or JPEG, base64) and `style`;
 optional `structure`, `color` (0 to 1), `preserve_color`, `size` (pixels), `align`, `fit_steps`.
-Output: PNG in base64.
+Output: PNG in base64, whose text chunks `dualstylegan:...` hold the facts of its making. A row of
+the answer has no field for a warning about the fit: it is the chunk `dualstylegan:warning`, and a
+line of the server's log.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from dualstylegan.errors import ImageError
+from dualstylegan.errors import ImageError, LikenessWarning
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,6 +35,8 @@ class ServedPortraits(PythonModel):
         """Load the portrait model from the artifacts."""
         from dualstylegan.portrait.model import PortraitModel
 
+        # each photo's own, not the first alone
+        warnings.simplefilter("always", LikenessWarning)
         self.model = PortraitModel.from_pretrained(Path(context.artifacts["portrait"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
@@ -77,9 +82,11 @@ def decode(text: str) -> Image.Image:
 
 
 def encode(image: Image.Image) -> str:
-    """Return an image as PNG in base64."""
+    """Return an image and the facts in its `info` as PNG in base64."""
+    from dualstylegan.portrait.result import png_text
+
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, "PNG", pnginfo=png_text(image))
     return base64.b64encode(buffer.getvalue()).decode()
 
 

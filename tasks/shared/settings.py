@@ -130,6 +130,10 @@ class Invert(Section):
     pixel_weight: Weight = Field(
         description="weight of the pixel loss, beside LPIPS of weight 1; 0: off"
     )
+    identity_weight: Weight = Field(
+        description="weight of the identity distance (dlib's) for content faces; exemplars, which "
+        "are no photos, go without; 0: off"
+    )
 
 
 class AdversarialTraining(Section):

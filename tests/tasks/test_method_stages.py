@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
-from dualstylegan.codes.inversion import fit
+from dualstylegan.codes.fitting import fit
 from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import CheckpointError
 from dualstylegan.finetuning.ablations import ABLATIONS
@@ -228,9 +228,9 @@ def test_one_more_portrait_costs_one_more_code(
     optimised = []
     work = fit
 
-    def counted(generator: Any, encoder: Any, lpips: Any, image: Tensor, **named: Any) -> object:
+    def counted(networks: Any, image: Tensor, *others: Any) -> object:
         optimised.append(len(image))
-        return work(generator, encoder, lpips, image, **named)
+        return work(networks, image, *others)
 
     monkeypatch.setattr(invert, "fit", counted)
     invert.main()

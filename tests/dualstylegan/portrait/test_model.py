@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,20 @@ import torch
 from PIL import Image
 
 from dualstylegan.cli import build_app
-from dualstylegan.errors import CheckpointError, FaceError, SettingsError, WeightsError
-from dualstylegan.portrait.model import PortraitModel, centre_square, render_size
+from dualstylegan.errors import (
+    CheckpointError,
+    FaceError,
+    LikenessWarning,
+    SettingsError,
+    WeightsError,
+)
+from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
+from dualstylegan.portrait.config import PortraitConfig
+from dualstylegan.portrait.model import PortraitModel
+from dualstylegan.portrait.result import PREFIX, png_text
+from dualstylegan.portrait.sizes import centre_square, render_size
+from dualstylegan.portrait.styles import StyleLibrary
+from tests.conftest import ROOT
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 
 
@@ -115,7 +128,7 @@ def test_transfer_that_preserves_colour_takes_the_colour_rows_of_the_photo() -> 
     """Expect the rendering of the exemplar's structure rows and the face's own colour rows."""
     small = tiny_model(resolution=64)
     rows = small.generator.structure_rows
-    face = small.fit(centre_square(photo()))
+    face = small.fit(centre_square(photo())).code_LD
     mixed = torch.cat((small.styles.extrinsic_of(["stone"])[0, :rows], face[rows:]))
     with torch.no_grad():
         expected = small.network(
@@ -169,7 +182,7 @@ def test_a_folder_without_weights_says_what_to_do(
         loaded.align(photo())
     with pytest.raises(WeightsError, match="no faces/"):
         loaded.fit(photo(), 1)
-    assert loaded.fit(photo(), 0).shape == loaded.styles.extrinsic_SLD[0].shape
+    assert loaded.fit(photo(), 0).code_LD.shape == loaded.styles.extrinsic_SLD[0].shape
     monkeypatch.setenv("DUALSTYLEGAN_WEIGHTS", str(tmp_path))
     with pytest.raises(WeightsError, match=r"lpips_vgg16\.safetensors"):
         loaded.fit(photo(), 1)
@@ -188,6 +201,99 @@ def test_the_defaults_of_the_config_are_those_of_transfer(
     defaults = model.config.defaults.model_copy(update={"fit_steps": 2})
     model.config = model.config.model_copy(update={"defaults": defaults})
     assert model.transfer(photo(), "stone", align=False, size=64).tobytes() == asked.tobytes()
+
+
+def with_defaults(model: PortraitModel, **values: object) -> PortraitModel:
+    """Give a model other defaults; return it."""
+    defaults = model.config.defaults.model_copy(update=values)
+    model.config = model.config.model_copy(update={"defaults": defaults})
+    return model
+
+
+def test_a_face_that_is_badly_fitted_is_warned_about(weights: Path) -> None:
+    """Restyle noise with random networks, which nobody can recognise."""
+    model = with_defaults(tiny_model(resolution=64), fit_likeness_line=0.9)
+    model.weights_dir = weights
+    for steps in (0, 2):
+        with pytest.warns(LikenessWarning, match=rf"limit: 0\.9; fix: .*\({steps} were") as told:
+            result = model.transfer(photo(), "stone", align=False, size=64, fit_steps=steps)
+        (warning,) = [one.message for one in told if isinstance(one.message, LikenessWarning)]
+        fitted = model.fit(centre_square(photo()), steps)
+        assert fitted.likeness == warning.likeness < warning.line == 0.9
+        assert result.info["dualstylegan:likeness"] == f"{fitted.likeness:.3f}"
+        assert result.info["dualstylegan:warning"] == str(warning)
+        assert result.info["dualstylegan:fit_steps"] == str(steps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for quiet in (0.0, fitted.likeness):
+            with_defaults(model, fit_likeness_line=quiet)
+            quietly = model.transfer(photo(), "stone", align=False, size=64, fit_steps=2)
+            assert quietly.tobytes() == result.tobytes()
+            assert "dualstylegan:warning" not in quietly.info
+
+
+def test_facts_of_a_result_are_those_of_its_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DUALSTYLEGAN_WEIGHTS", raising=False)
+    model = with_defaults(tiny_model(resolution=64), color=0.25)
+    model.styles = replace(model.styles, labels={"stone": "Stein № 1"})
+    asked = {"structure": 0.5, "preserve_color": True}
+    result = model.transfer(photo(), "Stein № 1", align=False, size=64, **asked)  # type: ignore[arg-type]
+    result.save(tmp_path / "out.png", pnginfo=png_text(result))
+    with Image.open(tmp_path / "out.png") as read:
+        assert {key: value for key, value in read.info.items() if key.startswith(PREFIX)} == {
+            "dualstylegan:model": "portrait",
+            "dualstylegan:style": "stone",
+            "dualstylegan:structure": "0.5",
+            "dualstylegan:color": "0.25",
+            "dualstylegan:truncation": "1",
+            "dualstylegan:preserve_color": "true",
+            "dualstylegan:fit_steps": "0",
+        }
+
+
+def test_folders_made_before_faces_had_an_identity_work_as_before(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Load a folder without face recognition, whose config does not know the identity term."""
+    monkeypatch.delenv("DUALSTYLEGAN_WEIGHTS", raising=False)
+    made = tiny_model(resolution=64)
+    made.weights_dir = weights
+    made.save_pretrained(tmp_path / "model")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    for key in ("fit_identity_weight", "fit_likeness_line"):
+        del config["defaults"][key]
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    recognition = tmp_path / "model/faces/identity.safetensors"
+    with_recognition = PortraitModel.from_pretrained(tmp_path / "model").fit(photo(), 2)
+    recognition.unlink()
+    old = PortraitModel.from_pretrained(tmp_path / "model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = old.transfer(photo(), "stone", align=False, size=64, fit_steps=2)
+    assert "dualstylegan:likeness" not in result.info
+    assert torch.equal(old.fit(photo(), 2).code_LD, with_recognition.code_LD)
+    assert with_recognition.likeness is not None
+    with_defaults(old, fit_identity_weight=0.5)
+    assert old.fit(photo(), 0).likeness is None
+    with pytest.raises(WeightsError, match=r"faces: weights are missing; found: identity\.safet"):
+        old.fit(photo(), 2)
+
+
+def test_a_code_gives_the_same_bits_in_any_batch(weights: Path) -> None:
+    """Render with the embedded networks in bfloat16, whose kernels depend on the batch."""
+    networks = EmbeddedNetworks(weights, ROOT / "data/base")
+    shape = (3, 16, 512)
+    styles = StyleLibrary(("a", "b", "c"), torch.randn(shape), torch.randn(shape))
+    config = PortraitConfig(network=EMBEDDED_CONFIG, bfloat16=True, styles=styles.names)
+    model = PortraitModel(config, networks.dualstylegan(), networks.encoder(), styles)
+    faces = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    together = model.render(faces, styles.extrinsic_SLD, size=128)
+    alone = [
+        model.render(faces[i : i + 1], styles.extrinsic_SLD[i : i + 1], size=128) for i in range(3)
+    ]
+    assert torch.equal(together, torch.cat(alone))
 
 
 def test_pasting_needs_the_alignment(model: PortraitModel) -> None:
@@ -249,7 +355,8 @@ def test_cli_restyles_a_photo(
     tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUALSTYLEGAN_WEIGHTS", str(weights))
-    tiny_model(resolution=256).save_pretrained(tmp_path / "model")
+    model = with_defaults(tiny_model(resolution=256), fit_likeness_line=1.0)
+    model.save_pretrained(tmp_path / "model")
     photo().save(tmp_path / "photo.png")
     out = tmp_path / "new" / "out.png"
     given = ("transfer", str(tmp_path / "photo.png"), "-m", str(tmp_path / "model"), "--no-align")
@@ -257,6 +364,7 @@ def test_cli_restyles_a_photo(
     status, output = run(*given, *asked, "-o", str(out))
     assert status == 0, output
     assert str(out) in output
+    assert output.count("warning: the face fitted to the photo may not be recognised") == 1
     with Image.open(out) as shown:
         assert shown.size == (256, 256)
     status, output = run(*given, "--style", "stoned", "-o", str(out.with_name("other.png")))

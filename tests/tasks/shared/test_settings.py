@@ -12,6 +12,7 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ValidationError
 
+from dualstylegan.codes.fitting import FitSettings
 from dualstylegan.errors import DualStyleGANError, SettingsError
 from dualstylegan.evaluation.run import EvaluationPlan
 from dualstylegan.portrait.add_style import AddStyleSettings
@@ -83,6 +84,10 @@ def test_defaults_of_the_core_are_those_of_the_shipped_settings() -> None:
         evaluation.held_out_invert_steps,
         evaluation.held_out_refine_steps,
     )
+    fitted, options = FitSettings(), settings.invert
+    assert (fitted.size, fitted.steps) == (settings.profile.working_size, options.content_steps)
+    for name in set(vars(fitted)) - {"size", "steps"}:
+        assert getattr(fitted, name) == getattr(options, name), name
     for section in (settings.invert, settings.refine):
         for name in section.model_fields_set & set(vars(added)) - {"steps"}:
             assert getattr(added, name) == getattr(section, name), name

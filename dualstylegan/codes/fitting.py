@@ -1,0 +1,145 @@
+"""Fit of Z+ codes to aligned faces, for the pipeline and the model alike, and its likeness.
+
+Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dualstylegan.codes.inversion import (
+    IdentityTerm,
+    OptimizationSchedule,
+    encode,
+    invert,
+    resize_images,
+)
+from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.identity import DlibFaceRecognition, FaceRecognition, similarity
+from dualstylegan.networks.vgg import PerceptualNetwork
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """Settings of the fit of Z+ codes to aligned faces; the defaults are the pipeline's.
+
+    Attributes:
+        size: side in pixels at which rendering and face are compared by LPIPS and pixel loss.
+        steps: optimisation steps after the encoder; 0 keeps its codes.
+        rate: peak learning rate.
+        pixel_weight: weight of the mean absolute difference, beside LPIPS of weight 1.
+        identity_weight: weight of the identity distance; 0 leaves it out, as for paintings.
+    """
+
+    size: int = 128
+    steps: int = 24
+    rate: float = 0.1
+    pixel_weight: float = 0.2
+    identity_weight: float = 0.5
+
+    @property
+    def needs_identity(self) -> bool:
+        """True if the fit runs face recognition."""
+        return self.steps > 0 and self.identity_weight > 0
+
+
+@dataclass(frozen=True)
+class FitNetworks:
+    """Frozen networks of the fit.
+
+    Attributes:
+        generator, encoder: g, and E into its Z+ codes.
+        lpips: perceptual distance; needed for optimisation steps.
+        identity: face recognition; needed where the settings weigh the identity distance.
+    """
+
+    generator: Generator
+    encoder: nn.Module
+    lpips: PerceptualNetwork | None = None
+    identity: FaceRecognition | None = None
+
+    @property
+    def present(self) -> list[nn.Module]:
+        """Networks that are given, in a fixed order."""
+        networks = (self.generator, self.encoder, self.lpips, self.identity)
+        return [network for network in networks if network is not None]
+
+
+@dataclass(frozen=True)
+class FittedCodes:
+    """Z+ codes (N, L, D) of faces, with their losses (N,) where steps were taken.
+
+    Attributes:
+        code_NLD: best codes.
+        initial_loss_N, loss_N: losses of the encoder's codes and of the best; None without steps.
+    """
+
+    code_NLD: Tensor
+    initial_loss_N: Tensor | None = None
+    loss_N: Tensor | None = None
+
+
+def fit(
+    networks: FitNetworks,
+    image_NCHW: Tensor,
+    settings: FitSettings,
+    progress: Callable[[int], None] | None = None,
+) -> FittedCodes:
+    """Fit Z+ codes to aligned faces: the encoder's codes, then inversion from them.
+
+    The pipeline's codes of faces and exemplars, `PortraitModel` and `add_style` take theirs from
+    here, so that the same aligned face has the same code everywhere.
+
+    Args:
+        networks: those that the settings need.
+        image_NCHW: faces in [-1, 1], no smaller than `settings.size`; their identity is that of
+            this size.
+        settings: size, steps, rate and loss weights.
+        progress: called with the number of steps done.
+    """
+    start_NLD = encode(networks.encoder, image_NCHW)
+    if settings.steps == 0:
+        return FittedCodes(start_NLD)
+    assert networks.lpips is not None
+    identity = None
+    if settings.needs_identity:
+        assert networks.identity is not None
+        identity = IdentityTerm.of_faces(networks.identity, image_NCHW, settings.identity_weight)
+    found = invert(
+        networks.generator,
+        networks.lpips,
+        resize_images(image_NCHW, settings.size),
+        start_NLD,
+        OptimizationSchedule(settings.steps),
+        space="z_plus",
+        rate=settings.rate,
+        pixel_weight=settings.pixel_weight,
+        identity=identity,
+        progress=progress,
+    )
+    return FittedCodes(found.latents[0], found.initial_loss_N, found.loss_N)
+
+
+@torch.no_grad()
+def likeness(
+    generator: Generator,
+    identity: DlibFaceRecognition,
+    code_NLD: Tensor,
+    image_NCHW: Tensor,
+    size: int,
+) -> Tensor:
+    """Compute the identity similarity (N,) of g(code) to the faces that the codes were fitted to.
+
+    Args:
+        generator, identity: frozen networks.
+        code_NLD: Z+ codes.
+        image_NCHW: the faces in [-1, 1].
+        size: side in pixels of the renderings, which are enlarged to that of the faces.
+    """
+    rendered = generator(code_NLD, "z_plus", size=size).clamp(-1, 1)
+    enlarged = resize_images(rendered, image_NCHW.shape[-1])
+    return similarity(identity(enlarged), identity(image_NCHW))

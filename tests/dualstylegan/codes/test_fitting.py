@@ -1,0 +1,77 @@
+"""Fit of codes to aligned faces: identity term, settings that leave networks out, likeness."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
+from dualstylegan.faces.align import align_face
+from dualstylegan.io.images import image_to_tensor, read_image
+from dualstylegan.networks.identity import DlibFaceRecognition
+from dualstylegan.networks.loading import EmbeddedNetworks
+from dualstylegan.networks.precision import set_compute_dtype
+from tests.conftest import ROOT
+
+FEW = FitSettings(size=64, steps=3, identity_weight=0.0)
+
+
+@pytest.fixture(scope="module")
+def networks(weights: Path) -> FitNetworks:
+    """Return the embedded networks, generator and LPIPS in bfloat16, without face recognition."""
+    embedded = EmbeddedNetworks(weights, ROOT / "data/base")
+    return FitNetworks(
+        set_compute_dtype(embedded.generator(), torch.bfloat16),
+        embedded.encoder(),
+        set_compute_dtype(embedded.lpips(), torch.bfloat16),
+    )
+
+
+@pytest.fixture(scope="module")
+def identity(weights: Path) -> DlibFaceRecognition:
+    return EmbeddedNetworks(weights, ROOT / "data/base").identity()
+
+
+@pytest.fixture(scope="module")
+def face(weights: Path) -> Tensor:
+    """Return the face of a photo as (1, 3, 256, 256) in [-1, 1]."""
+    photo = read_image(weights / "astronaut.png")
+    return image_to_tensor(align_face(photo, 256, weights_dir=weights).image)[None]
+
+
+def test_the_identity_term_makes_the_face_more_like_the_person(
+    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor
+) -> None:
+    similar = []
+    for weight in (0.0, 0.5):
+        settings = replace(FEW, steps=8, identity_weight=weight)
+        code = fit(replace(networks, identity=identity), face, settings).code_NLD
+        similar.append(float(likeness(networks.generator, identity, code, face, 64)))
+    assert similar[1] > similar[0] + 0.05
+
+
+def test_without_weight_or_steps_networks_are_left_out(
+    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor
+) -> None:
+    bare = fit(networks, face, FEW)
+    assert torch.equal(bare.code_NLD, fit(replace(networks, identity=identity), face, FEW).code_NLD)
+    alone = replace(networks, lpips=None)
+    encoded = fit(alone, face, replace(FEW, steps=0, identity_weight=0.5))
+    assert (encoded.loss_N, encoded.initial_loss_N) == (None, None)
+    assert torch.equal(encoded.code_NLD, networks.encoder(face))
+    assert not torch.equal(encoded.code_NLD, bare.code_NLD)
+
+
+def test_likeness_is_highest_for_the_face_that_a_code_renders(
+    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor
+) -> None:
+    generator = networks.generator
+    code = fit(networks, face, replace(FEW, steps=0)).code_NLD
+    with torch.no_grad():
+        own = generator(code, "z_plus", size=256).clamp(-1, 1)
+    assert float(likeness(generator, identity, code, own, 256)) == pytest.approx(1, abs=1e-3)
+    assert float(likeness(generator, identity, code, face, 256)) < 0.9
