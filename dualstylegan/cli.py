@@ -161,6 +161,7 @@ def add_transfer_command(app: typer.Typer) -> None:
             started = time.perf_counter()
             from dualstylegan.io.images import read_image
             from dualstylegan.portrait.model import PortraitModel
+            from dualstylegan.portrait.result import PREFIX
 
             image = read_image(photo)
             portrait = PortraitModel.from_pretrained(folder, device=device)
@@ -176,6 +177,8 @@ def add_transfer_command(app: typer.Typer) -> None:
                 paste=paste,
                 fit_steps=fit_steps,
             )
+            if seed is not None:
+                result.info[f"{PREFIX}seed"] = str(seed)
             _write(output, result)
             print(
                 f"{output}  {result.width} x {result.height}  {time.perf_counter() - started:.1f} s"

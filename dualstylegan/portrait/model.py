@@ -165,8 +165,9 @@ class PortraitModel:
     ) -> Tensor:
         """Render G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1], image by image.
 
-        Convolutions choose their algorithm by the size of the batch, and with it the order in which
-        they add: rendered one at a time, a code gives the same bits in any batch.
+        A linear layer multiplies one row by another kernel than several, and the last bits that it
+        changes in a modulation decide about roundings to bfloat16. One at a time, a code gives the
+        same bits in any batch.
 
         Args:
             intrinsic_NLD, extrinsic_NLD: Z+ codes; without extrinsic codes, g renders the face.

@@ -55,6 +55,8 @@ def result_facts(
 ) -> dict[str, str]:
     """Return the facts of a result's making as text, by keys that begin with `dualstylegan:`.
 
+    The command line adds `seed` for a style that it drew.
+
     Keys: `model`, `style` (of a named style), `structure`, `color`, `truncation`, `preserve_color`
     (where it is on), `fit_steps`, `likeness` (where it was measured), `warning` (if there is one).
 

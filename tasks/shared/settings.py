@@ -83,7 +83,9 @@ class Runtime(Machine):
     batch: BatchSize = Field(
         description="portraits per pass of inversion, destylization and refinement"
     )
-    render_batch: BatchSize = Field(description="images rendered or measured per pass")
+    render_batch: BatchSize = Field(
+        description="images measured per pass; the model renders them one by one"
+    )
     save_seconds: float = Field(
         ge=0,
         le=3600,

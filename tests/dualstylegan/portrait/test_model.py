@@ -282,7 +282,7 @@ def test_folders_made_before_faces_had_an_identity_work_as_before(
 
 
 def test_a_code_gives_the_same_bits_in_any_batch(weights: Path) -> None:
-    """Render with the embedded networks in bfloat16, whose kernels depend on the batch."""
+    """Render with the embedded networks in bfloat16, whose modulations depend on the batch."""
     networks = EmbeddedNetworks(weights, ROOT / "data/base")
     shape = (3, 16, 512)
     styles = StyleLibrary(("a", "b", "c"), torch.randn(shape), torch.randn(shape))
