@@ -270,7 +270,8 @@ class PortraitModel:
             result = paste_back(photo, result, aligned.quad)
         name = self.styles.name(style) if isinstance(style, str) else None
         weights = {"structure": structure, "color": color, "truncation": truncation}
-        result.info |= result_facts(self.config, name, weights, preserve_color, fitted)
+        for key, fact in result_facts(self.config, name, weights, preserve_color, fitted).items():
+            result.info[key] = fact
         if fitted.warning is not None:
             warnings.warn(fitted.warning, stacklevel=2)
         return result

@@ -77,10 +77,15 @@ def result_facts(
     return {PREFIX + key: value for key, value in facts.items() if value is not None}
 
 
+def facts_of(image: Image.Image) -> dict[str, str]:
+    """Return the facts in an image's `info`: of a result, or of a PNG file that holds them."""
+    items = ((str(key), value) for key, value in image.info.items())
+    return {key: str(value) for key, value in items if key.startswith(PREFIX)}
+
+
 def png_text(image: Image.Image) -> PngInfo:
-    """Return the facts in an image's `info` as text chunks, for `Image.save(..., pnginfo=...)`."""
+    """Return the facts of an image as text chunks, for `Image.save(..., pnginfo=...)`."""
     text = PngInfo()
-    for key, value in image.info.items():
-        if isinstance(key, str) and key.startswith(PREFIX):
-            text.add_text(key, str(value))
+    for key, value in facts_of(image).items():
+        text.add_text(key, value)
     return text

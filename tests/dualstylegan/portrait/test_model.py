@@ -26,7 +26,7 @@ from dualstylegan.errors import (
 from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
-from dualstylegan.portrait.result import PREFIX, png_text
+from dualstylegan.portrait.result import facts_of, png_text
 from dualstylegan.portrait.sizes import centre_square, render_size
 from dualstylegan.portrait.styles import StyleLibrary
 from tests.conftest import ROOT
@@ -242,7 +242,7 @@ def test_facts_of_a_result_are_those_of_its_making(
     result = model.transfer(photo(), "Stein № 1", align=False, size=64, **asked)  # type: ignore[arg-type]
     result.save(tmp_path / "out.png", pnginfo=png_text(result))
     with Image.open(tmp_path / "out.png") as read:
-        assert {key: value for key, value in read.info.items() if key.startswith(PREFIX)} == {
+        assert facts_of(read) == {
             "dualstylegan:model": "portrait",
             "dualstylegan:style": "stone",
             "dualstylegan:structure": "0.5",

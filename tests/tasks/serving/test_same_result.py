@@ -32,7 +32,7 @@ from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
-from dualstylegan.portrait.result import PREFIX
+from dualstylegan.portrait.result import PREFIX, facts_of
 from dualstylegan.portrait.styles import StyleLibrary
 from tasks.evaluate import plan_of
 from tasks.invert import Inverter
@@ -88,8 +88,8 @@ class Built:
     def check(self, image: Image.Image) -> None:
         """Check that a PNG has the pixels and the facts of the expected image."""
         assert np.array_equal(np.asarray(image), np.asarray(self.expected))
-        facts = {k: v for k, v in self.expected.info.items() if str(k).startswith(PREFIX)}
-        assert {k: v for k, v in image.info.items() if str(k).startswith(PREFIX)} == facts
+        facts = facts_of(image)
+        assert facts == facts_of(self.expected)
         assert {f"{PREFIX}likeness", f"{PREFIX}warning"} <= set(facts)
 
 
