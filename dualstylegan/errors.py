@@ -71,6 +71,10 @@ class TrainingError(DualStyleGANError):
     """Training cannot go on; the last good state has been saved."""
 
 
+# Photo from which a person's code is fitted better.
+BETTER_PHOTO = "a sharper, more frontal, evenly lit photo"
+
+
 class LikenessWarning(UserWarning):
     """Warning that the face fitted to a photo does not look enough like the person.
 
@@ -86,6 +90,6 @@ class LikenessWarning(UserWarning):
         self.steps = steps
         super().__init__(
             "the face fitted to the photo may not be recognised as the same person; "
-            f"likeness: {likeness:.3f}; limit: {line:g}; fix: give a sharper, more frontal, evenly "
-            f"lit photo, or more fit steps ({steps} were taken)"
+            f"likeness: {likeness:.3f}; limit: {line:g}; fix: give {BETTER_PHOTO}, or more fit "
+            f"steps ({steps} were taken)"
         )

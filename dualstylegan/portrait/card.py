@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dualstylegan.errors import BETTER_PHOTO
 from dualstylegan.networks.facenet import SAME_PERSON_COSINE
 from dualstylegan.portrait.config import CARD_IMAGE, MAX_FIT_STEPS, PortraitConfig
 
@@ -52,8 +53,8 @@ All weights are float32; nothing in this folder is code or a pickle.
 
 ## Limits
 
-- `transfer` warns where the face that it fitted to a photo may not be recognised as the person. A
-  sharper, more frontal, evenly lit photo helps, or more `fit_steps`.
+- `transfer` warns where the face that it fitted to a photo may not be recognised as the person.
+  What helps: {better_photo}, or more `fit_steps`.
 - Faces that are turned away, small or occluded come out as the nearest face that the generator can
   render; hats, hands and backgrounds are redrawn.
 - The generator was trained on photos from Flickr (FFHQ) and shares their biases. Its weights are
@@ -122,6 +123,7 @@ def model_card(
         sampler=", `sampler.safetensors` the sampler of new styles" if config.has_sampler else "",
         weights="\n".join(table),
         portraits="\n".join(f"- {count} x {origin}" for origin, count in portraits.items()),
+        better_photo=BETTER_PHOTO,
         fits=_fits(fits, faces) if fits else "",
         styles=", ".join(config.labels.get(name, name) for name in config.styles),
     )
@@ -138,8 +140,8 @@ def _fits(fits: Sequence[tuple[str, float]], faces: int) -> str:
     verdict = "All of these faces are above the line."
     if lost:
         verdict = (
-            f"Under the line, and so fitted badly: {', '.join(lost)}. A sharper photo, a frontal "
-            "face\nwithout hands or glasses in front of it, or more `fit_steps` help."
+            f"Under the line, and so fitted badly: {', '.join(lost)}.\nWhat helps: {BETTER_PHOTO}, "
+            "or more `fit_steps`."
         )
     fewer = faces > len(fits)
     return _FITS.format(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from dualstylegan.errors import BETTER_PHOTO
 from dualstylegan.networks.facenet import SAME_PERSON_COSINE
 from tasks.pages import charts
 from tasks.pages.charts import number
@@ -65,8 +66,8 @@ def fits_section(faces: Sequence[FacePair]) -> str:
     ordered = sorted(faces, key=lambda face: (face.identity, face.name))
     lost = sum(face.identity <= SAME_PERSON_COSINE for face in faces)
     help_ = (
-        "What helps: a sharper photo, a frontal face without hands or glasses in front of it, and "
-        "more steps of the fit (invert.content_steps, --fit-steps)."
+        f"What helps: {BETTER_PHOTO}, and more steps of the fit (invert.content_steps, "
+        "--fit-steps)."
     )
     return section(
         "fits",

@@ -91,7 +91,7 @@ def test_card_says_who_is_fitted_badly() -> None:
         "](fits.jpg)",
         "| a\\|b | 0.31 | under the line |",
         "| cy | 0.70 | above the line |",
-        "fitted badly: a\\|b. A sharper photo",
+        "fitted badly: a\\|b.\nWhat helps: a sharper, more frontal",
     ):
         assert words in card, words
     assert "All of these faces are above" in model_card(*given, [("cy", 0.7)], 1)

@@ -113,7 +113,7 @@ def test_faces_stand_beside_their_codes_the_least_similar_first_and_marked_in_wo
     page = render(example())
     lost, kept = page.index("0.40, under the line"), page.index("0.82, above the line")
     assert lost < kept
-    assert "Under that line: 1 of 2 faces. What helps: a sharper photo" in page
+    assert "Under that line: 1 of 2 faces. What helps: a sharper, more frontal" in page
     good = replace(example(), fits=example().fits[:1])
     assert "What helps" not in render(good)
 
