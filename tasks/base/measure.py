@@ -19,6 +19,7 @@ from tasks.base.measures import (
     encoder_cost,
     generator_throughput,
     head_decibels,
+    open_judge,
     reconstructions,
     row_norms,
     structure_figures,
@@ -45,7 +46,7 @@ def measure(settings: BaseSettings) -> None:
     generator = placed(found.generator(), settings)
     encoder = placed(found.encoder(), settings)
     network = placed(found.dualstylegan(), settings)
-    judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
+    judge = open_judge(settings)
     torch.manual_seed(settings.profile.seed)
     start = placed(found.initial_dualstylegan(), settings)
     first = held_out.codes(generator, chosen.faces)
@@ -86,11 +87,12 @@ def compare_inversions(
     device = generator.mean_w.device
     groups = {
         "generated": held_out.faces(generator, w_NLD, size),
+        "photographed": held_out.photographed(generator, len(w_NLD), size)[0],
         "photo": held_out.photo(size).to(device),
     }
     if chosen.painted:
         groups["painted"] = held_out.painted(size, chosen.painted).to(device)
-    steps = chosen.optimise_steps, chosen.extra_steps
+    steps = chosen.optimise_steps, chosen.passes, chosen.extra_steps
     found = {}
     for name, faces in groups.items():
         told = progress_by_name(f"{name}: ")
@@ -118,8 +120,7 @@ def worst(
     codes = held_out.codes(generator, LIMITS_FROM, LIMITS_OFFSET, psi=1.0)
     faces = held_out.faces(generator, codes, size)
     again = held_out.faces(generator, generator.map(encode(encoder, faces)), size)
-    distance, _ = judge.each(again, faces)
-    chosen = distance.argsort(descending=True)[:COLUMNS]
+    chosen = judge.each(again, faces)["lpips"].argsort(descending=True)[:COLUMNS]
     return {f"the worst {COLUMNS} of {LIMITS_FROM}": faces[chosen], "encoder": again[chosen]}
 
 

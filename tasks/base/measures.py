@@ -13,13 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualstylegan.codes.inversion import OptimizationSchedule, encode, invert
+from dualstylegan.codes.inversion import OptimizationSchedule, encode_in_passes, invert
 from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.facenet import FaceNet, cosine
 from dualstylegan.networks.generator import Generator, Space
 from dualstylegan.networks.identity import DlibFaceRecognition, similarity
+from dualstylegan.networks.loading import load_facenet
 from dualstylegan.networks.mobilestylegan import HEAD_SIZES, MobileStyleGAN
 from dualstylegan.networks.vgg import PerceptualNetwork
+from tasks.base.common import networks, placed
+from tasks.base.settings import BaseSettings
 from tasks.shared.floor import REPEATS, matrix_rate, operations, seconds
+from tasks.shared.paths import Paths
 
 Figures = dict[str, float]
 CROSSOVERS = (7, 6, 5)
@@ -42,22 +47,45 @@ def head_decibels(generator: MobileStyleGAN, w_NLD: Tensor) -> Figures:
 
 @dataclass(frozen=True)
 class Judge:
-    """LPIPS and identity similarity of two batches of faces."""
+    """LPIPS and two measures of identity of two batches of faces.
+
+    Attributes:
+        lpips: frozen.
+        identity: dlib's face recognition, which training uses.
+        facenet: a second one, which no training uses.
+    """
 
     lpips: PerceptualNetwork
     identity: DlibFaceRecognition
+    facenet: FaceNet
 
     @torch.no_grad()
-    def each(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Return LPIPS (N,) and identity similarity (N,); dlib's limit for one person is 0.5."""
-        people = similarity(self.identity(found_NCHW), self.identity(wanted_NCHW))
-        distance: Tensor = self.lpips(found_NCHW, wanted_NCHW)
-        return distance, people
+    def each(self, rendering_NCHW: Tensor, face_NCHW: Tensor) -> dict[str, Tensor]:
+        """Return LPIPS (N,), dlib's similarity (N,) and FaceNet's cosine (N,).
 
-    def __call__(self, found_NCHW: Tensor, wanted_NCHW: Tensor) -> Figures:
+        For one person dlib's limit is 0.5, FaceNet's 0.64.
+        """
+        reached, wanted = self.identity(rendering_NCHW), self.identity(face_NCHW)
+        faces = self.facenet(rendering_NCHW), self.facenet(face_NCHW)
+        return {
+            "lpips": self.lpips(rendering_NCHW, face_NCHW),
+            "identity": similarity(reached, wanted),
+            "facenet": cosine(*faces),
+        }
+
+    def __call__(self, rendering_NCHW: Tensor, face_NCHW: Tensor) -> Figures:
         """Return the means over the images."""
-        distance, people = self.each(found_NCHW, wanted_NCHW)
-        return {"lpips": float(distance.mean()), "identity": float(people.mean())}
+        return {k: float(v.mean()) for k, v in self.each(rendering_NCHW, face_NCHW).items()}
+
+
+def open_judge(settings: BaseSettings) -> Judge:
+    """Load the judge's networks onto the device of the settings."""
+    loaded = networks()
+    return Judge(
+        placed(loaded.lpips(), settings),
+        placed(loaded.identity(), settings),
+        placed(load_facenet(Paths.weights), settings),
+    )
 
 
 @dataclass(frozen=True)
@@ -74,6 +102,7 @@ def reconstructions(
     judge: Judge,
     image_NCHW: Tensor,
     optimise_steps: int,
+    passes: int,
     extra_steps: int,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> dict[str, Reconstruction]:
@@ -103,6 +132,9 @@ def reconstructions(
         )
         return generator.to_w_plus(found.latents[0], space)
 
+    def encoded(passes: int) -> Tensor:
+        return encode_in_passes(encoder, generator, judge.identity, image_NCHW, passes)
+
     mean_ND = generator.mean_w.expand(len(image_NCHW), -1).contiguous()
     mean = generator.to_w_plus(mean_ND, "w").contiguous()
     steps = f"mean, {optimise_steps} steps"
@@ -110,9 +142,10 @@ def reconstructions(
         "mean": lambda: mean,
         f"{steps} in W": lambda: descent(mean_ND, optimise_steps, "w", MEAN_RATE),
         f"{steps} in W+": lambda: descent(mean, optimise_steps, "w_plus", MEAN_RATE),
-        "encoder": lambda: generator.map(encode(encoder, image_NCHW)),
-        f"encoder, {extra_steps} steps": lambda: descent(
-            encode(encoder, image_NCHW), extra_steps, "z_plus", EXTRA_RATE
+        "encoder": lambda: generator.map(encoded(1)),
+        f"encoder, {passes} passes": lambda: generator.map(encoded(passes)),
+        f"encoder, {passes} passes, {extra_steps} steps": lambda: descent(
+            encoded(passes), extra_steps, "z_plus", EXTRA_RATE
         ),
     }
     table = {}
@@ -128,11 +161,11 @@ def reconstructions(
 
 @torch.no_grad()
 def encoder_figures(
-    generator: Generator, encoder: nn.Module, judge: Judge, image_NCHW: Tensor
+    generator: Generator, encoder: nn.Module, judge: Judge, image_NCHW: Tensor, passes: int = 1
 ) -> Figures:
-    """Return LPIPS and identity similarity of g(E(I))."""
-    again = generator(encode(encoder, image_NCHW), "z_plus", size=image_NCHW.shape[-1])
-    return judge(again, image_NCHW)
+    """Return the judge's figures of g(E(I)), after some passes of the encoder."""
+    code = encode_in_passes(encoder, generator, judge.identity, image_NCHW, passes)
+    return judge(generator(code, "z_plus", size=image_NCHW.shape[-1]), image_NCHW)
 
 
 @torch.no_grad()

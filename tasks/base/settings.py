@@ -28,10 +28,13 @@ class Encoder(Section):
     )
     steps: int = Field(ge=1, le=10_000_000, description="number of training steps")
     batch: int = Field(ge=2, le=1024, description="faces per step")
+    passes: int = Field(ge=1, le=10, description="passes of the encoder over each face (ReStyle)")
     rendered: int = Field(
-        ge=0, le=1024, description="faces of a batch whose images are compared too; 0: codes alone"
+        ge=0, le=1024, description="faces of a batch that LPIPS compares, the costliest loss"
     )
-    pictures_from: int = Field(ge=0, description="first step with losses on images; 0: all steps")
+    pictures_from: int = Field(
+        ge=0, description="first step with losses on images and more than one pass; 0: all steps"
+    )
     ring_faces: int = Field(
         ge=16, le=1_000_000, description="generated faces in the buffer that batches are taken from"
     )
@@ -68,6 +71,7 @@ class Measure(Section):
     optimise_steps: int = Field(
         ge=1, le=10_000, description="steps of the optimisation from the mean code"
     )
+    passes: int = Field(ge=1, le=20, description="passes of the encoder")
     extra_steps: int = Field(
         ge=1, le=10_000, description="steps of the optimisation from the encoder's code"
     )

@@ -28,7 +28,7 @@ from dualstylegan.pretraining.structure import FeaturePlan, FeatureTransfer
 from dualstylegan.published import schedule
 from tasks.base import held_out
 from tasks.base.common import forget, keep, networks, placed, run
-from tasks.base.measures import Judge, structure_figures
+from tasks.base.measures import open_judge, structure_figures
 from tasks.base.settings import BaseSettings, Structure
 from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks
@@ -95,8 +95,7 @@ def start_on_features(network: DualStyleGAN, settings: BaseSettings) -> None:
 
 def watched(network: DualStyleGAN, settings: BaseSettings) -> Callable[[], dict[str, float]]:
     """Return a function that compares G(z1, f(z2), 1) with g(z_l+) on held-out pairs."""
-    found = networks()
-    judge = Judge(placed(found.lpips(), settings), placed(found.identity(), settings))
+    judge = open_judge(settings)
     pairs = [held_out.codes(network.generator, PAIRS, offset) for offset in range(2)]
 
     def watch() -> dict[str, float]:
