@@ -27,12 +27,19 @@ from dualstylegan.pretraining.encoder import (
 from dualstylegan.pretraining.heads import HeadPlan, HeadTraining, sample_pixels
 from tasks.pages.base_page import Picture, render
 from tasks.shared.floor import bandwidth, matrix_rate, operations
-from tests.support.trainings import Identity, Pyramid
+from tests.support.trainings import Pyramid, Regions
 
 BASE = Path(__file__).parents[3] / "data" / "base"
 DIM = 16
 PLAN = EncoderPlan(
-    steps=4, batch=4, rendered=2, pictures_from=2, first_faces=4, backbone_rate=1e-3, head_rate=1e-3
+    steps=4,
+    batch=4,
+    passes=2,
+    rendered=2,
+    pictures_from=2,
+    first_faces=4,
+    backbone_rate=1e-3,
+    head_rate=1e-3,
 )
 
 
@@ -47,7 +54,7 @@ def encoder_training(plan: EncoderPlan = PLAN) -> EncoderTraining:
     generator = small_generator()
     torch.manual_seed(1)
     encoder = PortraitEncoder(generator.rows, generator.structure_rows, DIM)
-    pictures = PictureLosses(Pyramid(), Identity())  # type: ignore[arg-type]
+    pictures = PictureLosses(Pyramid(), Regions())  # type: ignore[arg-type]
     return EncoderTraining(encoder, generator, pictures, SampleRing(generator, 8, 2), plan)
 
 
@@ -78,7 +85,8 @@ def test_codes_come_first_and_pictures_later() -> None:
     training = encoder_training()
     assert set(training.step(0, rng())) == {"code"}
     both = training.step(2, rng())
-    assert set(both) == {"code", "pixels", "perceptual", "identity"}
+    losses = ("code", "pixels", "identity", "perceptual")
+    assert set(both) == {f"pass {number}/{loss}" for number in (1, 2) for loss in losses}
     assert all(torch.isfinite(value) for value in both.values())
 
 
@@ -87,7 +95,7 @@ def test_pictures_are_compared_with_the_face_before_its_changes() -> None:
     training.step(0, rng())
     seen: list[Tensor] = training.pictures.identity.seen  # type: ignore[assignment]
     ring = torch.cat([part.image_NCHW for part in training.ring.parts]).float() / 127.5 - 1
-    wanted = seen[0]
+    wanted = seen[1]  # the photo comes before the face
     assert all(any(torch.equal(face, kept) for kept in ring) for face in wanted)
 
 
@@ -95,6 +103,19 @@ def test_steps_on_one_batch_bring_its_codes_nearer() -> None:
     training = encoder_training(replace(PLAN, pictures_from=1000, steps=10_000))
     losses = [float(training.step(99, rng())["code"]) for _ in range(30)]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_identity_and_rendering_reach_the_later_passes_alone() -> None:
+    training = encoder_training(replace(PLAN, pictures_from=0))
+    stem = training.encoder.backbone.stem.weight
+    before = stem[:, 3:].clone()
+    training.step(0, rng())
+    assert not torch.equal(stem[:, 3:], before)
+    assert training.encoder.identity.rows.weight.abs().max() > 0
+    alone = encoder_training(replace(PLAN, pictures_from=0, passes=1))
+    alone.step(0, rng())
+    assert torch.equal(alone.encoder.backbone.stem.weight[:, 3:], before)
+    assert alone.encoder.identity.rows.weight.abs().max() == 0
 
 
 def test_a_ring_refilled_after_a_kill_holds_the_same_faces() -> None:
