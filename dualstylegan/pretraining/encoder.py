@@ -33,7 +33,7 @@ TRUNCATION_RANGE = (0.4, 0.9)
 HELD_OUT = 10_000_000
 GRID_COLUMNS = 8
 MAX_GRADIENT_NORM = 5.0
-LOSS_WEIGHTS = {"code": 0.4, "pixels": 1.0, "perceptual": 1.0, "identity": 0.5}
+LOSS_WEIGHTS = {"code": 0.25, "pixels": 1.0, "perceptual": 1.0, "identity": 0.5}
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class SampleRing:
 
 @dataclass(frozen=True)
 class PictureLosses:
-    """Image losses between g(E(I)) and the face I."""
+    """Image losses between g(E(I)) and a photograph I."""
 
     perceptual: PerceptualNetwork
     identity: FaceRecognition
@@ -145,7 +145,7 @@ class PictureLosses:
         self,
         rendering_NCHW: Tensor,
         reached_NE: Tensor,
-        face_NCHW: Tensor,
+        photo_NCHW: Tensor,
         face_NE: Tensor,
         rendered: int,
     ) -> dict[str, Tensor]:
@@ -153,16 +153,17 @@ class PictureLosses:
 
         Args:
             rendering_NCHW, reached_NE: g(E(I)) and its identity.
-            face_NCHW, face_NE: I and its identity.
+            photo_NCHW: I.
+            face_NE: identity of the face that I is a photograph of.
             rendered: number of leading images that LPIPS compares; 0: none.
         """
         losses = {
-            "pixels": (rendering_NCHW - face_NCHW).abs().mean(),
+            "pixels": (rendering_NCHW - photo_NCHW).abs().mean(),
             "identity": self.identity.distance(reached_NE, face_NE).mean(),
         }
         if rendered:
             with torch.no_grad():
-                wanted = self.perceptual.features(face_NCHW[:rendered])
+                wanted = self.perceptual.features(photo_NCHW[:rendered])
             reached = self.perceptual.features(rendering_NCHW[:rendered])
             losses["perceptual"] = self.perceptual.distance(reached, wanted).mean()
         return losses
@@ -171,12 +172,12 @@ class PictureLosses:
 class EncoderTraining(Training):
     """Training of the encoder E, at first on codes alone, then on images and in passes too.
 
-    L = mean over passes of 0.4 code + pixels + perceptual + 0.5 identity
+    L = mean over passes of 0.25 code + pixels + perceptual + 0.5 identity
 
     `code` is the squared error in W+ over the variance of W; codes are not compared in Z+, where
-    many codes render the same face. The encoder sees faces as a photograph shows them and must
-    find the codes and images of the originals. A pass starts from the outcome of the one before,
-    through which no gradient flows (ReStyle, section 3).
+    many codes render the same face. The encoder sees photographs of generated faces: it must render
+    the photograph, as it must of a real one, yet find the code and the identity of the face. A pass
+    starts from the outcome of the one before, through which no gradient flows (ReStyle, section 3).
 
     Args:
         encoder: E, with a backbone pretrained on ImageNet, or trained before.
@@ -264,7 +265,7 @@ class EncoderTraining(Training):
             rendering = self.generator.synthesise(w_plus, size=INPUT_PX)
             reached_NE = self.pictures.identity(rendering)
             losses = {"code": self._code_loss(w_plus, samples)}
-            losses |= self.pictures(rendering, reached_NE, face, face_NE, self.plan.rendered)
+            losses |= self.pictures(rendering, reached_NE, photo, face_NE, self.plan.rendered)
             loss = torch.stack([LOSS_WEIGHTS[k] * v for k, v in losses.items()]).sum()
             (loss / self.plan.passes).backward()  # type: ignore[no-untyped-call]
             if number in (1, self.plan.passes):

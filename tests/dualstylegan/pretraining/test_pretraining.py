@@ -90,7 +90,7 @@ def test_codes_come_first_and_pictures_later() -> None:
     assert all(torch.isfinite(value) for value in both.values())
 
 
-def test_pictures_are_compared_with_the_face_before_its_changes() -> None:
+def test_identity_is_compared_with_the_face_before_its_changes() -> None:
     training = encoder_training(replace(PLAN, pictures_from=0))
     training.step(0, rng())
     seen: list[Tensor] = training.pictures.identity.seen  # type: ignore[assignment]
