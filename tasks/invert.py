@@ -48,21 +48,26 @@ class Inverter:
 
     def exemplars(self, folder: Path) -> CodeTable:
         """Invert every exemplar of a folder: a painting has no identity to keep."""
-        return self._codes(folder, self._settings(self.options.style_steps, 0.0), self.networks)
+        settings = self._settings(self.options.style_steps, 1, 0.0)
+        return self._codes(folder, settings, self.networks)
 
     def faces(self, folder: Path) -> CodeTable:
         """Fit every content face of a folder, as `PortraitModel.fit` does."""
         options, networks = self.options, self.networks
-        settings = self._settings(options.content_steps, options.identity_weight)
+        settings = self._settings(options.content_steps, options.passes, options.identity_weight)
         if settings.needs_identity:
             identity = load_identity(Paths.weights).to(self.device)
             networks = replace(networks, identity=identity)
         return self._codes(folder, settings, networks)
 
-    def _settings(self, steps: int, identity_weight: float) -> FitSettings:
-        options = self.options
+    def _settings(self, steps: int, passes: int, identity_weight: float) -> FitSettings:
         return FitSettings(
-            self.profile.working_size, steps, options.rate, options.pixel_weight, identity_weight
+            size=self.profile.working_size,
+            steps=steps,
+            passes=passes,
+            rate=self.options.rate,
+            pixel_weight=self.options.pixel_weight,
+            identity_weight=identity_weight,
         )
 
     def _codes(self, folder: Path, settings: FitSettings, networks: FitNetworks) -> CodeTable:

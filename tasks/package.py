@@ -99,6 +99,7 @@ def transfer_defaults(settings: Settings) -> TransferDefaults:
         color=chosen.color,
         truncation=chosen.truncation,
         fit_steps=fit.content_steps,
+        fit_passes=fit.passes,
         fit_rate=fit.rate,
         fit_pixel_weight=fit.pixel_weight,
         fit_identity_weight=fit.identity_weight,

@@ -15,6 +15,7 @@ from dualstylegan.codes.inversion import (
     IdentityTerm,
     OptimizationSchedule,
     encode,
+    encode_in_passes,
     invert,
     resize_images,
 )
@@ -30,6 +31,7 @@ class FitSettings:
     Attributes:
         size: side in pixels at which rendering and face are compared by LPIPS and pixel loss.
         steps: optimisation steps after the encoder; 0 keeps its codes.
+        passes: passes of the encoder, see `encode_in_passes`.
         rate: peak learning rate.
         pixel_weight: weight of the mean absolute difference, beside LPIPS of weight 1.
         identity_weight: weight of the identity distance; 0 leaves it out, as for paintings.
@@ -37,6 +39,7 @@ class FitSettings:
 
     size: int = 128
     steps: int = 24
+    passes: int = 5
     rate: float = 0.1
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
@@ -44,7 +47,7 @@ class FitSettings:
     @property
     def needs_identity(self) -> bool:
         """True if the fit runs face recognition."""
-        return self.steps > 0 and self.identity_weight > 0
+        return self.passes > 1 or (self.steps > 0 and self.identity_weight > 0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class FitNetworks:
     Attributes:
         generator, encoder: g, and E into its Z+ codes.
         lpips: perceptual distance; needed for optimisation steps.
-        identity: face recognition; needed where the settings weigh the identity distance.
+        identity: face recognition; needed where the settings weigh the identity distance or the
+            encoder takes several passes.
     """
 
     generator: Generator
@@ -101,12 +105,12 @@ def fit(
         settings: size, steps, rate and loss weights.
         progress: called with the number of steps done.
     """
-    start_NLD = encode(networks.encoder, image_NCHW)
+    start_NLD = encode_faces(networks, image_NCHW, settings.passes)
     if settings.steps == 0:
         return FittedCodes(start_NLD)
     assert networks.lpips is not None
     identity = None
-    if settings.needs_identity:
+    if settings.identity_weight:
         assert networks.identity is not None
         identity = IdentityTerm.of_faces(networks.identity, image_NCHW, settings.identity_weight)
     found = invert(
@@ -122,6 +126,15 @@ def fit(
         progress=progress,
     )
     return FittedCodes(found.latents[0], found.initial_loss_N, found.loss_N)
+
+
+def encode_faces(networks: FitNetworks, image_NCHW: Tensor, passes: int) -> Tensor:
+    """Encode faces into codes (N, L, D) in the given number of passes."""
+    if passes == 1:
+        return encode(networks.encoder, image_NCHW)
+    assert networks.identity is not None
+    encoder, generator = networks.encoder, networks.generator
+    return encode_in_passes(encoder, generator, networks.identity, image_NCHW, passes)
 
 
 @torch.no_grad()

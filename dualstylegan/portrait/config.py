@@ -20,6 +20,7 @@ UnitInterval = Annotated[float, Field(ge=0, le=1)]
 ModelName = Annotated[str, Field(min_length=1, max_length=100)]
 MAX_FIT_STEPS = 5000
 FitSteps = Annotated[int, Field(ge=0, le=MAX_FIT_STEPS)]
+EncoderPasses = Annotated[int, Field(ge=1, le=20)]
 LatentRate = Annotated[float, Field(gt=0, le=1)]
 LossWeight = Annotated[float, Field(ge=0, le=100)]
 
@@ -40,6 +41,9 @@ class TransferDefaults(ClosedSchema):
     truncation: UnitInterval = Field(default=1.0, description="psi for the face's code; 1: off")
     fit_steps: FitSteps = Field(
         default=24, description="steps that fit the code to the face; 0: the encoder's code"
+    )
+    fit_passes: EncoderPasses = Field(
+        default=1, description="passes of the encoder over the face; 1 in models made before"
     )
     fit_rate: LatentRate = Field(default=0.1, description="learning rate of the fit")
     fit_pixel_weight: LossWeight = Field(

@@ -330,6 +330,7 @@ class PortraitModel:
         return FitSettings(
             size=fit_size(self.generator, defaults.fit_px),
             steps=defaults.fit_steps if steps is None else steps,
+            passes=defaults.fit_passes,
             rate=defaults.fit_rate,
             pixel_weight=defaults.fit_pixel_weight,
             identity_weight=defaults.fit_identity_weight,

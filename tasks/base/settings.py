@@ -30,7 +30,7 @@ class Encoder(Section):
     batch: int = Field(ge=2, le=1024, description="faces per step")
     passes: int = Field(ge=1, le=10, description="passes of the encoder over each face (ReStyle)")
     rendered: int = Field(
-        ge=0, le=1024, description="faces of a batch that LPIPS compares, the costliest loss"
+        ge=0, le=1024, description="faces of a batch that LPIPS, the costliest loss, sees; 0: off"
     )
     pictures_from: int = Field(
         ge=0, description="first step with losses on images and more than one pass; 0: all steps"

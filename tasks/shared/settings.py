@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import SettingsError
-from dualstylegan.portrait.config import ModelName, UnitInterval
+from dualstylegan.portrait.config import EncoderPasses, ModelName, UnitInterval
 from tasks.shared.sections import Section, read_settings
 
 DEFAULT_FILE = Path("params.yaml")
@@ -127,6 +127,9 @@ class Invert(Section):
     )
     content_steps: int = Field(
         ge=0, le=5000, description="steps per content face; 0: keep the encoder's code"
+    )
+    passes: EncoderPasses = Field(
+        description="passes of the encoder over a content face (ReStyle); exemplars take one"
     )
     rate: LatentRate = Field(description="learning rate of the code")
     pixel_weight: Weight = Field(
