@@ -17,7 +17,7 @@ from dualstylegan.networks.loading import EmbeddedNetworks
 from dualstylegan.networks.precision import set_compute_dtype
 from tests.conftest import ROOT
 
-FEW = FitSettings(size=64, steps=3, identity_weight=0.0)
+FEW = FitSettings(size=64, steps=3, passes=1, identity_weight=0.0)
 
 
 @pytest.fixture(scope="module")
