@@ -93,3 +93,7 @@ class LikenessWarning(UserWarning):
             f"likeness: {likeness:.3f}; limit: {line:g}; fix: give {BETTER_PHOTO}, or more fit "
             f"steps ({steps} were taken)"
         )
+
+    def __reduce__(self) -> tuple[type[LikenessWarning], tuple[float, float, int]]:
+        """Return the parts for pickle, which would give the message alone to the constructor."""
+        return type(self), (self.likeness, self.line, self.steps)

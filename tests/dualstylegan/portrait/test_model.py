@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -220,6 +221,7 @@ def test_a_face_that_is_badly_fitted_is_warned_about(weights: Path) -> None:
         (warning,) = [one.message for one in told if isinstance(one.message, LikenessWarning)]
         fitted = model.fit(centre_square(photo()), steps)
         assert fitted.likeness == warning.likeness < warning.line == 0.9
+        assert str(pickle.loads(pickle.dumps(warning))) == str(warning)
         assert result.info["dualstylegan:likeness"] == f"{fitted.likeness:.3f}"
         assert result.info["dualstylegan:warning"] == str(warning)
         assert result.info["dualstylegan:fit_steps"] == str(steps)
