@@ -15,53 +15,36 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
-from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
 from dualstylegan.errors import CheckpointError, SettingsError
-from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
-from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.io.images import image_to_tensor, tensor_to_image
-from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.loading import (
     IDENTITY_FILE,
     PERCEPTUAL_FILE,
     channels_last,
-    load_encoder,
     load_identity,
     load_perceptual,
 )
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
-from dualstylegan.portrait.config import (
-    CARD_IMAGE,
-    ENCODER_FILE,
-    STYLES_FILE,
-    THUMBNAILS,
-    PortraitConfig,
-    check_options,
-    read_config,
-    read_thumbnails,
-    thumbnail_file,
-)
+from dualstylegan.portrait.config import PortraitConfig, check_options
 from dualstylegan.portrait.face_weights import (
     FACE_FILES,
-    FOLDER,
-    copy_weights,
     find_weights,
     has_weights,
     require_weights,
 )
+from dualstylegan.portrait.folder import FolderContent, read_folder, write_folder
 from dualstylegan.portrait.result import FaceFit, result_facts
 from dualstylegan.portrait.sizes import centre_square, fit_size, render_size
 from dualstylegan.portrait.styles import StyleLibrary
 
 if TYPE_CHECKING:
+    from dualstylegan.codes.sampling import StyleSampler
     from dualstylegan.faces.align import AlignedFace
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
     from dualstylegan.networks.identity import DlibFaceRecognition
     from dualstylegan.networks.vgg import LPIPS
-
-CARD_FILE = "MODEL_CARD.md"
 
 
 class PortraitModel:
@@ -360,24 +343,20 @@ class PortraitModel:
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model folder; it appears whole or not at all."""
-        with atomic_directory(folder) as out:
-            write_json(out / CONFIG_FILE, self.config.model_dump(mode="json"))
-            save_tensors(out / MODEL_FILE, self.network.state_dict())
-            save_tensors(out / ENCODER_FILE, self.encoder.state_dict())
-            codes = {
-                "extrinsic": self.styles.extrinsic_SLD,
-                "intrinsic": self.styles.intrinsic_SLD.clone(),  # may be the same tensor
-            }
-            save_tensors(out / STYLES_FILE, codes)
-            if self.sampler is not None:
-                self.sampler.save(out / SAMPLER_FILE)
-            write_text(out / CARD_FILE, self.card)
-            if self.card_image is not None:
-                write_bytes(out / CARD_IMAGE, self.card_image)
-            copy_weights(self.weights_dir, out / FOLDER)
-            (out / THUMBNAILS).mkdir()
-            for name, data in self.thumbnails.items():
-                write_bytes(out / THUMBNAILS / thumbnail_file(name), data)
+        write_folder(
+            Path(folder),
+            FolderContent(
+                config=self.config,
+                network=self.network,
+                encoder=self.encoder,
+                styles=self.styles,
+                sampler=self.sampler,
+                card=self.card,
+                card_image=self.card_image,
+                thumbnails=self.thumbnails,
+            ),
+            self.weights_dir,
+        )
 
     @classmethod
     def from_pretrained(
@@ -402,31 +381,16 @@ class PortraitModel:
         """
         device = resolve_device(device)
         folder = Path(folder)
-        config = read_config(folder)
-        network = config.network.build()
-        fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
-        encoder = load_encoder(config.network, folder / ENCODER_FILE)
-        codes = load_tensors(folder / STYLES_FILE)
-        if set(codes) != {"extrinsic", "intrinsic"}:
-            raise CheckpointError(
-                "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
-            )
-        card, card_image = folder / CARD_FILE, folder / CARD_IMAGE
+        content = read_folder(folder)
         model = cls(
-            config,
-            network,
-            encoder,
-            StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
-            sampler=_load_sampler(config, folder),
-            card=card.read_text() if card.is_file() else "",
-            card_image=card_image.read_bytes() if card_image.is_file() else None,
-            thumbnails=read_thumbnails(folder, config.styles),
+            content.config,
+            content.network,
+            content.encoder,
+            content.styles,
+            sampler=content.sampler,
+            card=content.card,
+            card_image=content.card_image,
+            thumbnails=content.thumbnails,
             weights_dir=find_weights(folder, weights_dir),
         )
         return model.to(device)
-
-
-def _load_sampler(config: PortraitConfig, folder: Path) -> StyleSampler | None:
-    if not config.has_sampler:
-        return None
-    return StyleSampler.load(folder / SAMPLER_FILE)

@@ -1,0 +1,109 @@
+"""Folder of a portrait model: safetensors, JSON and a card, written whole and read with checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
+from dualstylegan.errors import CheckpointError
+from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
+from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
+from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.loading import load_encoder
+from dualstylegan.portrait.config import (
+    CARD_IMAGE,
+    ENCODER_FILE,
+    STYLES_FILE,
+    THUMBNAILS,
+    PortraitConfig,
+    read_config,
+    read_thumbnails,
+    thumbnail_file,
+)
+from dualstylegan.portrait.face_weights import FOLDER, copy_weights
+from dualstylegan.portrait.styles import StyleLibrary
+
+CARD_FILE = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class FolderContent:
+    """Content of a model folder, but for the third-party weights in `faces/`.
+
+    Attributes:
+        config: content of config.json.
+        network, encoder: DualStyleGAN and E.
+        styles: the named exemplars.
+        sampler: sampler of new style codes; None where there is none.
+        card, card_image: text of the card, and the image in it.
+        thumbnails: JPEG files by style name.
+    """
+
+    config: PortraitConfig
+    network: DualStyleGAN
+    encoder: nn.Module
+    styles: StyleLibrary
+    sampler: StyleSampler | None
+    card: str
+    card_image: bytes | None
+    thumbnails: dict[str, bytes]
+
+
+def write_folder(folder: Path, content: FolderContent, weights_dir: Path | None) -> None:
+    """Write a model folder; it appears whole or not at all.
+
+    Args:
+        folder: the folder.
+        content: what it is to hold.
+        weights_dir: folder of third-party weights, of which those of `faces/` are copied.
+    """
+    with atomic_directory(folder) as out:
+        write_json(out / CONFIG_FILE, content.config.model_dump(mode="json"))
+        save_tensors(out / MODEL_FILE, content.network.state_dict())
+        save_tensors(out / ENCODER_FILE, content.encoder.state_dict())
+        codes = {
+            "extrinsic": content.styles.extrinsic_SLD,
+            "intrinsic": content.styles.intrinsic_SLD.clone(),  # may be the same tensor
+        }
+        save_tensors(out / STYLES_FILE, codes)
+        if content.sampler is not None:
+            content.sampler.save(out / SAMPLER_FILE)
+        write_text(out / CARD_FILE, content.card)
+        if content.card_image is not None:
+            write_bytes(out / CARD_IMAGE, content.card_image)
+        copy_weights(weights_dir, out / FOLDER)
+        (out / THUMBNAILS).mkdir()
+        for name, data in content.thumbnails.items():
+            write_bytes(out / THUMBNAILS / thumbnail_file(name), data)
+
+
+def read_folder(folder: Path) -> FolderContent:
+    """Read a model folder.
+
+    Raises:
+        CheckpointError: a file is missing, truncated, or does not fit the config.
+    """
+    config = read_config(folder)
+    network = config.network.build()
+    fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
+    encoder = load_encoder(config.network, folder / ENCODER_FILE)
+    codes = load_tensors(folder / STYLES_FILE)
+    if set(codes) != {"extrinsic", "intrinsic"}:
+        raise CheckpointError(
+            "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
+        )
+    card, card_image = folder / CARD_FILE, folder / CARD_IMAGE
+    return FolderContent(
+        config=config,
+        network=network,
+        encoder=encoder,
+        styles=StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
+        sampler=StyleSampler.load(folder / SAMPLER_FILE) if config.has_sampler else None,
+        card=card.read_text() if card.is_file() else "",
+        card_image=card_image.read_bytes() if card_image.is_file() else None,
+        thumbnails=read_thumbnails(folder, config.styles),
+    )
