@@ -241,8 +241,9 @@ def encode_in_passes(
     if passes == 1 or not isinstance(encoder, PortraitEncoder):
         return code_NLD
     wanted_NE = identity(resize_images(image_NCHW, ENCODER_PX))
+    size = generator.size_up_to(ENCODER_PX)
     for _ in range(passes - 1):
-        rendering = generator(code_NLD, "z_plus", size=ENCODER_PX)
+        rendering = resize_images(generator(code_NLD, "z_plus", size=size), ENCODER_PX)
         before = EncoderPass(code_NLD, rendering, wanted_NE, identity(rendering))
         code_NLD = encoder(image_NCHW, before)
     return code_NLD

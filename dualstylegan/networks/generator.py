@@ -170,6 +170,10 @@ class Generator(nn.Module, ABC):
             total += self.map(z.to(self.mean_w.device)).double().sum(0).cpu()
         self.mean_w.copy_((total / samples).float())
 
+    def size_up_to(self, limit: int) -> int:
+        """Return the largest output size up to `limit` pixels, else the smallest."""
+        return max((px for px in self.output_sizes if px <= limit), default=min(self.output_sizes))
+
     def check_size(self, size: int | None) -> int:
         """Return the output size, by default the full one; DataError if it cannot be rendered."""
         if size is None:

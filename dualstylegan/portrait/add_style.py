@@ -24,7 +24,7 @@ from dualstylegan.io.images import image_to_tensor, thumbnail
 from dualstylegan.io.names import safe_name
 from dualstylegan.portrait.config import check_new_name
 from dualstylegan.portrait.model import PortraitModel
-from dualstylegan.portrait.sizes import centre_square, fit_size
+from dualstylegan.portrait.sizes import centre_square
 from dualstylegan.portrait.styles import StyleLibrary
 
 THUMBNAIL_PX = 128
@@ -97,7 +97,7 @@ def add_style(
     """
     check_new_name(model.config, name)
     face = _face(model, portrait, align)
-    size = fit_size(model.generator, WORKING_PX)
+    size = model.generator.size_up_to(WORKING_PX)
     image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
     fitted = fit(
         FitNetworks(model.generator, model.encoder, model.lpips()),

@@ -35,7 +35,7 @@ from dualstylegan.portrait.face_weights import (
 )
 from dualstylegan.portrait.folder import FolderContent, read_folder, write_folder
 from dualstylegan.portrait.result import FaceFit, result_facts
-from dualstylegan.portrait.sizes import centre_square, fit_size, render_size
+from dualstylegan.portrait.sizes import centre_square, render_size
 from dualstylegan.portrait.styles import StyleLibrary
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ class PortraitModel:
         """Return the settings of `fit`; None takes the config's default number of steps."""
         defaults = self.config.defaults
         return FitSettings(
-            size=fit_size(self.generator, defaults.fit_px),
+            size=self.generator.size_up_to(defaults.fit_px),
             steps=defaults.fit_steps if steps is None else steps,
             passes=defaults.fit_passes,
             rate=defaults.fit_rate,

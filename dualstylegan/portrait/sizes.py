@@ -28,12 +28,6 @@ def render_size(generator: Generator, size: int) -> int:
     return min(enough)
 
 
-def fit_size(generator: Generator, limit: int) -> int:
-    """Return the largest size of the generator up to `limit` pixels, else its smallest."""
-    sizes = generator.output_sizes
-    return max((px for px in sizes if px <= limit), default=min(sizes))
-
-
 def centre_square(image: Image.Image) -> Image.Image:
     """Crop the largest square in the middle of an image."""
     side = min(image.size)

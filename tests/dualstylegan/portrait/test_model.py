@@ -298,6 +298,19 @@ def test_a_code_gives_the_same_bits_in_any_batch(weights: Path) -> None:
     assert torch.equal(together, torch.cat(alone))
 
 
+@pytest.mark.parametrize("resolution", [64, 256])
+def test_the_encoder_takes_passes_over_renderings_of_any_size(
+    weights: Path, resolution: int
+) -> None:
+    """Fit with generators that cannot render the encoder's 128 px."""
+    model = tiny_model(resolution=resolution)
+    model.weights_dir = weights
+    once = model.fit(centre_square(photo())).code_LD
+    twice = with_defaults(model, fit_passes=2).fit(centre_square(photo())).code_LD
+    assert twice.shape == once.shape
+    assert not torch.equal(twice, once)
+
+
 def test_pasting_needs_the_alignment(model: PortraitModel) -> None:
     with pytest.raises(SettingsError, match="pasting"):
         model.transfer(photo(), "stone", align=False, paste=True)
