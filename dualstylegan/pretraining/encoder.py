@@ -48,7 +48,7 @@ class EncoderPlan:
         pictures_from: first step with image losses and more than one pass; before it the codes
             are too far off for them.
         first_faces: faces rendered before the first step.
-        backbone_rate, head_rate: peak learning rates of Adam.
+        backbone_rate, head_rate, identity_rate: peak learning rates of Adam.
     """
 
     steps: int
@@ -59,6 +59,7 @@ class EncoderPlan:
     first_faces: int
     backbone_rate: float
     head_rate: float
+    identity_rate: float
 
     def rate(self, step: int) -> float:
         """Return the learning rate factor: 100 steps of warm-up, then a cosine fall from 30 %."""
@@ -206,17 +207,13 @@ class EncoderTraining(Training):
         with torch.no_grad():
             z = torch.randn(4096, generator.style_dim, generator=rng)
             self.w_variance = generator.map(z.to(generator.mean_w.device)).var(0).mean()
-        backbone = list(encoder.backbone.parameters())
-        known = {id(parameter) for parameter in backbone}
-        heads = [p for p in encoder.parameters() if id(p) not in known]
+        heads = [*encoder.lateral.parameters(), *encoder.levels.parameters()]
+        groups = (encoder.backbone.parameters(), heads, encoder.identity.parameters())
+        self.rates = (plan.backbone_rate, plan.head_rate, plan.identity_rate)
         self.optimiser = torch.optim.Adam(
-            [
-                {"params": backbone, "lr": plan.backbone_rate},
-                {"params": heads, "lr": plan.head_rate},
-            ],
+            [{"params": list(p), "lr": r} for p, r in zip(groups, self.rates, strict=True)],
             betas=(0.9, 0.99),
         )
-        self.rates = (plan.backbone_rate, plan.head_rate)
         self.modules = {"encoder": encoder}
         self.optimisers = {"encoder": self.optimiser}
 

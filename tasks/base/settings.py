@@ -44,6 +44,9 @@ class Encoder(Section):
     chunk: int = Field(ge=1, le=1024, description="faces generated per step")
     backbone_rate: LearningRate = Field(description="peak learning rate of the backbone")
     head_rate: LearningRate = Field(description="peak learning rate of the heads")
+    identity_rate: LearningRate = Field(
+        description="peak learning rate of the correction by identity"
+    )
     average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 

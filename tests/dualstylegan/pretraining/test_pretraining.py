@@ -40,6 +40,7 @@ PLAN = EncoderPlan(
     first_faces=4,
     backbone_rate=1e-3,
     head_rate=1e-3,
+    identity_rate=1e-3,
 )
 
 
