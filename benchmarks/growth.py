@@ -47,7 +47,8 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 CHANGES: dict[str, dict[str, object]] = {
     "portraits": {"source": str(SOURCE)},
-    "invert": {"style_steps": 1, "content_steps": 0},
+    "invert": {"style_steps": 1},
+    "package": {"fit_steps": 0},
     "destylize": {"steps": 1},
     "runtime": {"picture_steps": {"adapt": 0, "finetune": 0}},
     "finetune": {"steps": 2},

@@ -1,13 +1,12 @@
-"""Stage `invert`: Z+ codes of exemplars and content faces, portrait by portrait."""
+"""Stage `invert`: Z+ codes of exemplars, portrait by portrait."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
-from dualstylegan.networks.loading import load_identity
 from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
@@ -48,39 +47,29 @@ class Inverter:
 
     def exemplars(self, folder: Path) -> CodeTable:
         """Invert every exemplar of a folder: a painting has no identity to keep."""
-        settings = self._settings(self.options.style_steps, 1, 0.0)
-        return self._codes(folder, settings, self.networks)
-
-    def faces(self, folder: Path) -> CodeTable:
-        """Fit every content face of a folder, as `PortraitModel.fit` does."""
-        options, networks = self.options, self.networks
-        settings = self._settings(options.content_steps, options.passes, options.identity_weight)
-        if settings.needs_identity:
-            identity = load_identity(Paths.weights).to(self.device)
-            networks = replace(networks, identity=identity)
-        return self._codes(folder, settings, networks)
-
-    def _settings(self, steps: int, passes: int, identity_weight: float) -> FitSettings:
-        return FitSettings(
+        options = self.options
+        settings = FitSettings(
             size=self.profile.working_size,
-            steps=steps,
-            passes=passes,
-            rate=self.options.rate,
-            pixel_weight=self.options.pixel_weight,
-            identity_weight=identity_weight,
+            steps=options.style_steps,
+            passes=1,
+            rate=options.rate,
+            pixel_weight=options.pixel_weight,
+            identity_weight=0.0,
+            restyled_weight=0.0,
         )
+        return self._codes(folder, settings)
 
-    def _codes(self, folder: Path, settings: FitSettings, networks: FitNetworks) -> CodeTable:
+    def _codes(self, folder: Path, settings: FitSettings) -> CodeTable:
         """Return the code of every portrait of a folder, with its loss before and after."""
         portraits = read_portraits(folder, max(settings.size, self.encoder_px)).to(self.device)
-        digests = [digest(network) for network in networks.present]
+        digests = [digest(network) for network in self.networks.present]
         keys = [
             cache_key(VERSION, sha256, self.profile.bfloat16, asdict(settings), digests)
             for sha256 in portraits.sha256
         ]
 
         def work(indices: list[int], tick: Tick) -> Tensors:
-            fitted = fit(networks, portraits.images(indices), settings, tick)
+            fitted = fit(self.networks, portraits.images(indices), settings, tick)
             columns = {
                 "code": fitted.code_NLD,
                 "start": fitted.initial_loss_N,
@@ -105,8 +94,7 @@ def main() -> None:
 
     def stage() -> None:
         inverter = Inverter(settings)
-        write_codes(Paths.codes / "style.parquet", inverter.exemplars(Paths.aligned / "style"))
-        write_codes(Paths.codes / "content.parquet", inverter.faces(Paths.aligned / "content"))
+        write_codes(Paths.codes / "style.parquet", inverter.exemplars(Paths.exemplars))
 
     run_stage("invert", stage)
 

@@ -8,34 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
-
 from dualstylegan.codes.sampling import SAMPLER_FILE
-from dualstylegan.codes.tables import CodeTable, read_codes
+from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json
-from dualstylegan.io.images import (
-    image_to_tensor,
-    make_grid,
-    read_image,
-    tensor_to_image,
-    thumbnail,
-)
-from dualstylegan.networks.facenet import cosine
-from dualstylegan.networks.loading import load_facenet, load_trained_dualstylegan
+from dualstylegan.io.images import read_image, thumbnail
+from dualstylegan.networks.loading import load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
-from tasks.shared.aligned import read_aligned
+from tasks.shared.fits import fit_faces, worst_fits
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
-from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-
-# Content faces in the card, the worst fitted ones, and the side of their images in pixels.
-CARD_FACES, CARD_PX = 12, 128
 
 
 def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
@@ -89,54 +76,17 @@ def style_labels(path: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def transfer_defaults(settings: Settings) -> TransferDefaults:
-    """Return the model's defaults: faces are fitted as `invert` fits the content faces.
-
-    The evaluation measures those codes, so what it measures is what every user of the model gets.
-    """
-    chosen, fit = settings.package, settings.invert
+    """Return the model's defaults, those of the pipeline's settings."""
+    shared = set(TransferDefaults.model_fields) & set(type(settings.package).model_fields)
     return TransferDefaults(
-        structure=chosen.structure,
-        color=chosen.color,
-        truncation=chosen.truncation,
-        fit_steps=fit.content_steps,
-        fit_passes=fit.passes,
-        fit_rate=fit.rate,
-        fit_pixel_weight=fit.pixel_weight,
-        fit_identity_weight=fit.identity_weight,
+        **settings.package.model_dump(include=shared),
         fit_px=settings.profile.working_size,
         crop_px=settings.align.size,
     )
 
 
-def worst_fits(model: PortraitModel) -> tuple[list[tuple[str, float]], bytes, int]:
-    """Compare content faces with the generator's images of their codes.
-
-    Returns:
-        Names and FaceNet's cosines of the faces that are least alike, the worst first; a JPEG strip
-        with their photos above and the images of their codes below; and the number of all faces.
-    """
-    table = read_codes(Paths.content_codes)
-    faces = read_aligned(Paths.faces, table.names)
-    facenet = load_facenet(Paths.weights)
-    size = min(model.config.defaults.crop_px, max(model.generator.output_sizes))
-    measured = []
-    for (name, photo), code_LD in zip(faces, table.codes_NLD, strict=True):
-        rendered = tensor_to_image(model.render(code_LD[None], None, size=size)[0])
-        images = [image_to_tensor(image, size)[None] for image in (photo, rendered)]
-        with torch.no_grad():
-            identity = float(cosine(*(facenet(image) for image in images)))
-        measured.append((name, identity, photo, rendered))
-    worst = sorted(measured, key=lambda fit: fit[1])[:CARD_FACES]
-    first = worst[0][2].resize((CARD_PX, CARD_PX), Image.Resampling.LANCZOS)  # sets all sizes
-    cells = [first, *(photo for *_, photo, _ in worst[1:]), *(image for *_, image in worst)]
-    fits = [(name, identity) for name, identity, *_ in worst]
-    labels = [*(name for name, _ in fits), *(f"{identity:.2f}" for _, identity in fits)]
-    strip = make_grid(cells, len(worst), labels)
-    return fits, thumbnail(strip, max(strip.size)), len(measured)
-
-
 def package(settings: Settings) -> PortraitModel:
-    """Assemble the model from the outputs of the stages before and write its folder.
+    """Assemble the model from the outputs of the stages before; write it and its fits of faces.
 
     Raises:
         DataError: a stage's output is missing; CheckpointError: weights do not fit.
@@ -169,7 +119,9 @@ def package(settings: Settings) -> PortraitModel:
         },
         weights_dir=Paths.weights,
     )
-    fits, model.card_image, faces = worst_fits(model)
+    device = prepare(settings.runtime)
+    table = fit_faces(model.to(device))
+    fits, model.card_image, faces = worst_fits(model, table)
     model.card = model_card(
         config,
         network.generator.resolution,
@@ -178,7 +130,8 @@ def package(settings: Settings) -> PortraitModel:
         fits,
         faces,
     )
-    model.save_pretrained(Paths.portrait)
+    model.to("cpu").save_pretrained(Paths.portrait)
+    write_codes(Paths.content_codes, table)
     return model
 
 

@@ -51,7 +51,7 @@ def transfer_rows() -> list[Row]:
         return alone(run)
 
     rows = [Row(f"transfer, file to file, {px} px", partial(side, px, 0)) for px in SIZES]
-    steps = load().invert.content_steps  # what `dualstylegan transfer` does by default
+    steps = load().package.fit_steps  # what `dualstylegan transfer` does by default
     name = f"transfer, file to file, {SIZES[0]} px, {steps} fit steps"
     return [*rows, Row(name, lambda: side(SIZES[0], steps))]
 

@@ -6,7 +6,7 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from dualstylegan.codes.inversion import (
     IdentityTerm,
     OptimizationSchedule,
+    RestyledIdentity,
     encode,
     encode_in_passes,
     invert,
     resize_images,
 )
+from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import DlibFaceRecognition, FaceRecognition, similarity
 from dualstylegan.networks.vgg import PerceptualNetwork
@@ -35,19 +37,23 @@ class FitSettings:
         rate: peak learning rate.
         pixel_weight: weight of the mean absolute difference, beside LPIPS of weight 1.
         identity_weight: weight of the identity distance; 0 leaves it out, as for paintings.
+        restyled_weight: weight of the identity distance after restyling; 0 leaves it out, as where
+            no style model is trained yet.
     """
 
     size: int = 128
-    steps: int = 24
+    steps: int = 10
     passes: int = 5
-    rate: float = 0.1
+    rate: float = 0.11
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
+    restyled_weight: float = 0.5
 
     @property
     def needs_identity(self) -> bool:
         """True if the fit runs face recognition."""
-        return self.passes > 1 or (self.steps > 0 and self.identity_weight > 0)
+        weights = self.identity_weight + self.restyled_weight
+        return self.passes > 1 or (self.steps > 0 and weights > 0)
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,16 @@ class FitNetworks:
         lpips: perceptual distance; needed for optimisation steps.
         identity: face recognition; needed where the settings weigh the identity distance or the
             encoder takes several passes.
+        stylegan, extrinsic_SLD: G and the exemplars' codes in Z+; needed where the settings weigh
+            the identity distance after restyling.
     """
 
     generator: Generator
     encoder: nn.Module
     lpips: PerceptualNetwork | None = None
     identity: FaceRecognition | None = None
+    stylegan: DualStyleGAN | None = None
+    extrinsic_SLD: Tensor | None = None
 
     @property
     def present(self) -> list[nn.Module]:
@@ -109,10 +119,13 @@ def fit(
     if settings.steps == 0:
         return FittedCodes(start_NLD)
     assert networks.lpips is not None
-    identity = None
-    if settings.identity_weight:
+    identity = restyled = None
+    if settings.identity_weight or settings.restyled_weight:
         assert networks.identity is not None
         identity = IdentityTerm.of_faces(networks.identity, image_NCHW, settings.identity_weight)
+    if settings.restyled_weight:
+        assert identity is not None
+        restyled = restyled_identity(networks, identity, settings)
     found = invert(
         networks.generator,
         networks.lpips,
@@ -123,9 +136,24 @@ def fit(
         rate=settings.rate,
         pixel_weight=settings.pixel_weight,
         identity=identity,
+        restyled=restyled,
         progress=progress,
     )
-    return FittedCodes(found.latents[0], found.initial_loss_N, found.loss_N)
+    # Steps that restyle after different exemplars have losses that cannot be compared.
+    codes = found.latents if restyled is None else found.last
+    return FittedCodes(codes[0], found.initial_loss_N, found.loss_N)
+
+
+def restyled_identity(
+    networks: FitNetworks, identity: IdentityTerm, settings: FitSettings
+) -> RestyledIdentity:
+    """Return the identity term after restyling."""
+    assert networks.stylegan is not None
+    assert networks.extrinsic_SLD is not None
+    with torch.no_grad():
+        style_SLD = networks.generator.map(networks.extrinsic_SLD)
+    weighted = replace(identity, weight=settings.restyled_weight)
+    return RestyledIdentity(networks.stylegan, style_SLD, weighted, settings.size)
 
 
 def encode_faces(networks: FitNetworks, image_NCHW: Tensor, passes: int) -> Tensor:

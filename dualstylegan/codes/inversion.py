@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import INPUT_PX as ENCODER_PX
 from dualstylegan.networks.encoder import EncoderPass, PortraitEncoder
 from dualstylegan.networks.generator import Generator, Space
@@ -62,12 +63,14 @@ class OptimizationResult:
 
     Attributes:
         latents: best latents of each image; N is the first dimension of each tensor.
+        last: latents after the last step, for objectives whose steps cannot be compared.
         loss_N: their losses.
         initial_loss_N: losses of the initial latents.
         steps_N: number of steps that each image took.
     """
 
     latents: list[Tensor]
+    last: list[Tensor]
     loss_N: Tensor
     initial_loss_N: Tensor
     steps_N: Tensor
@@ -204,7 +207,11 @@ def optimize_latents(
             break
     optimizer.evaluate()
     return OptimizationResult(
-        optimizer.best, optimizer.best_loss_N, optimizer.initial_loss_N, optimizer.steps_N
+        optimizer.best,
+        optimizer.current,
+        optimizer.best_loss_N,
+        optimizer.initial_loss_N,
+        optimizer.steps_N,
     )
 
 
@@ -304,6 +311,36 @@ class IdentityTerm:
         return self.weight * self.network.distance(embedding_NE, self.target_NE)
 
 
+class RestyledIdentity:
+    """Identity term of G(code, z_e+, 1): that of an inversion, after restyling.
+
+    Each step restyles after one exemplar, in a fixed random order: a code that keeps the person in
+    some styles keeps them in others. A counter on the device chooses it, as a CUDA graph needs.
+
+    Args:
+        network: frozen G.
+        style_SLD: codes of the exemplars in W+.
+        identity: term that the restyled faces are compared by.
+        size: side of the restyled faces in pixels, one that G renders.
+    """
+
+    def __init__(
+        self, network: DualStyleGAN, style_SLD: Tensor, identity: IdentityTerm, size: int
+    ) -> None:
+        self.network, self.style_SLD = network, style_SLD
+        self.identity, self.size = identity, size
+        order = torch.randperm(len(style_SLD), generator=torch.Generator().manual_seed(0))
+        self.order = order.to(style_SLD.device)
+        self.step = torch.zeros(1, dtype=torch.long, device=style_SLD.device)
+
+    def __call__(self, code_NLD: Tensor) -> Tensor:
+        """Compute the term (N,) of Z+ codes and move on to the next exemplar."""
+        chosen = self.order.index_select(0, self.step % len(self.order))
+        style_NLD = self.style_SLD.index_select(0, chosen).expand(len(code_NLD), -1, -1)
+        self.step += 1
+        return self.identity(self.network(code_NLD, style_NLD, size=self.size))
+
+
 def invert(
     generator: Generator,
     lpips: PerceptualNetwork,
@@ -315,6 +352,7 @@ def invert(
     rate: float,
     pixel_weight: float,
     identity: IdentityTerm | None = None,
+    restyled: RestyledIdentity | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
     """Optimise codes until g renders the images: LPIPS, mean absolute difference, identity.
@@ -328,6 +366,7 @@ def invert(
         rate: peak learning rate.
         pixel_weight: weight of the mean absolute difference.
         identity: identity term; None leaves it out.
+        restyled: identity term after restyling, for codes in Z+; None leaves it out.
         progress: called with the number of steps done.
     """
     size = image_NCHW.shape[-1]
@@ -338,7 +377,9 @@ def invert(
         rendered = generator(latents[0], space, size=size)
         pixels = (rendered - image_NCHW).abs().mean((1, 2, 3))
         loss: Tensor = lpips.distance(lpips.features(rendered), features) + pixel_weight * pixels
-        return loss if identity is None else loss + identity(rendered)
+        if identity is not None:
+            loss = loss + identity(rendered)
+        return loss if restyled is None else loss + restyled(latents[0])
 
     return optimize_latents([start], [rate], objective, schedule, progress)
 

@@ -6,6 +6,7 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -80,5 +81,5 @@ def refine(
     objective = reconstruction_objective(network, lpips, image_NCHW, intrinsic_NLD)
     parts = [extrinsic_NLD[:, :rows], extrinsic_NLD[:, rows:]]
     result = optimize_latents(parts, [structure_rate, color_rate], objective, schedule, progress)
-    code = torch.cat(result.latents, 1)
-    return OptimizationResult([code], result.loss_N, result.initial_loss_N, result.steps_N)
+    best, last = (torch.cat(codes, 1) for codes in (result.latents, result.last))
+    return replace(result, latents=[best], last=[last])

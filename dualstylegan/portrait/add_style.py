@@ -51,7 +51,7 @@ class AddStyleSettings:
 
     def fit_settings(self, size: int) -> FitSettings:
         """Return the settings of inversion at `size` pixels: a painting has no identity to keep."""
-        return FitSettings(size, self.invert_steps, 1, self.rate, self.pixel_weight, 0.0)
+        return FitSettings(size, self.invert_steps, 1, self.rate, self.pixel_weight, 0.0, 0.0)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ class TransferDefaults(ClosedSchema):
         default=0.0,
         description="weight of the identity distance of the fit; 0: off, as in models made before",
     )
+    fit_restyled_weight: LossWeight = Field(
+        default=0.0,
+        description="weight of the identity distance of the face's restylings; 0: off, as in "
+        "models made before",
+    )
     fit_likeness_line: UnitInterval = Field(
         default=0.7,
         description="identity similarity of the fitted face to the photo below which `transfer` "

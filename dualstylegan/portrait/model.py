@@ -299,7 +299,12 @@ class PortraitModel:
         measured = settings.needs_identity or has_weights(self.weights_dir, IDENTITY_FILE)
         identity = self.identity() if measured else None
         networks = FitNetworks(
-            self.generator, self.encoder, self.lpips() if settings.steps else None, identity
+            self.generator,
+            self.encoder,
+            self.lpips() if settings.steps else None,
+            identity,
+            self.network,
+            self.styles.extrinsic_SLD,
         )
         code_NLD = fit(networks, image, settings).code_NLD
         similar = None
@@ -317,6 +322,7 @@ class PortraitModel:
             rate=defaults.fit_rate,
             pixel_weight=defaults.fit_pixel_weight,
             identity_weight=defaults.fit_identity_weight,
+            restyled_weight=defaults.fit_restyled_weight,
         )
 
     def lpips(self) -> LPIPS:

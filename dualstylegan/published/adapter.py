@@ -46,6 +46,7 @@ DEFAULTS = TransferDefaults(
     color=1.0,
     truncation=0.75,
     fit_identity_weight=FitSettings.identity_weight,
+    fit_restyled_weight=FitSettings.restyled_weight,
 )
 # Rows whose codes the sampler's structure network makes.
 STRUCTURE_ROWS = 7

@@ -66,8 +66,7 @@ def fits_section(faces: Sequence[FacePair]) -> str:
     ordered = sorted(faces, key=lambda face: (face.identity, face.name))
     lost = sum(face.identity <= SAME_PERSON_COSINE for face in faces)
     help_ = (
-        f"What helps: {BETTER_PHOTO}, and more steps of the fit (invert.content_steps, "
-        "--fit-steps)."
+        f"What helps: {BETTER_PHOTO}, and more steps of the fit (package.fit_steps, --fit-steps)."
     )
     return section(
         "fits",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import SettingsError
-from dualstylegan.portrait.config import EncoderPasses, ModelName, UnitInterval
+from dualstylegan.portrait.config import EncoderPasses, FitSteps, ModelName, UnitInterval
 from tasks.shared.sections import Section, read_settings
 
 DEFAULT_FILE = Path("params.yaml")
@@ -120,24 +120,14 @@ class Align(Section):
 
 
 class Invert(Section):
-    """Inversion: the encoder's code, optimised in Z+ until g renders the portrait."""
+    """Inversion of exemplars: the encoder's code, optimised in Z+ until g renders the exemplar."""
 
     style_steps: int = Field(
         ge=0, le=5000, description="steps per exemplar; 0: keep the encoder's code"
     )
-    content_steps: int = Field(
-        ge=0, le=5000, description="steps per content face; 0: keep the encoder's code"
-    )
-    passes: EncoderPasses = Field(
-        description="passes of the encoder over a content face (ReStyle); exemplars take one"
-    )
     rate: LatentRate = Field(description="learning rate of the code")
     pixel_weight: Weight = Field(
         description="weight of the pixel loss, beside LPIPS of weight 1; 0: off"
-    )
-    identity_weight: Weight = Field(
-        description="weight of the identity distance (dlib's) for content faces; exemplars, which "
-        "are no photos, go without; 0: off"
     )
 
 
@@ -269,7 +259,11 @@ class Sampler(Section):
 
 
 class Package(Section):
-    """The portrait model's folder: its name and its defaults."""
+    """The portrait model's folder: its name and its defaults.
+
+    `fit_*`: fit of codes to faces, to content faces and to the photos of everybody who uses the
+    model alike.
+    """
 
     name: ModelName = Field(description="name of the model")
     structure: UnitInterval = Field(
@@ -279,6 +273,18 @@ class Package(Section):
         description="default weight of the colour rows; 0: the face's own colours"
     )
     truncation: UnitInterval = Field(description="default psi of the face's code; 1: no truncation")
+    fit_steps: FitSteps = Field(description="steps per face; 0: keep the encoder's code")
+    fit_passes: EncoderPasses = Field(description="passes of the encoder over a face (ReStyle)")
+    fit_rate: LatentRate = Field(description="learning rate of the code")
+    fit_pixel_weight: Weight = Field(
+        description="weight of the pixel loss, beside LPIPS of weight 1; 0: off"
+    )
+    fit_identity_weight: Weight = Field(
+        description="weight of the identity distance (dlib's) to the face; 0: off"
+    )
+    fit_restyled_weight: Weight = Field(
+        description="weight of the identity distance of the face's restylings; 0: off"
+    )
     thumbnail_px: int = Field(ge=16, le=512, description="side of an exemplar's thumbnail, pixels")
 
 

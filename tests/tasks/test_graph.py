@@ -284,7 +284,7 @@ def test_base_settings_are_read_and_bounded(tmp_path: Path) -> None:
     settings = read_settings(BaseSettings, path)
     assert settings.chosen is settings.cpu
     wrong = tmp_path / "params.yaml"
-    first = "    batch: 4\n    passes"  # the encoder's
+    first = "    batch: 6\n    passes"  # the encoder's
     changed = path.read_text().replace(first, "    batch: 0\n    passes")
     wrong.write_text(changed)
     with pytest.raises(SettingsError, match=r"cpu\.encoder\.batch"):

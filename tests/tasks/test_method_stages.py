@@ -38,7 +38,8 @@ from tests.support.settings import ROOT, write_params
 SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS: dict[str, dict[str, Any]] = {
     "profile": {"networks": "data/published", "working_size": SIZE, "bfloat16": False},
-    "invert": {"style_steps": 1, "content_steps": 0},
+    "invert": {"style_steps": 1},
+    "package": {"fit_steps": 0},
     "adapt": {"steps": 2, "batch": 2, "anchored": 1, "accumulation": 2, "path_weight": 2.0},
     "destylize": {"steps": 1},
     "finetune": {"steps": 3, "batch": 2, "path_weight": 2.0},

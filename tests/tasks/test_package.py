@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dualstylegan.codes.tables import CodeTable, write_codes
+from dualstylegan.codes.tables import CodeTable
 from dualstylegan.errors import DataError
 from dualstylegan.io.images import read_image, tensor_to_image, write_png
 from dualstylegan.portrait.add_style import with_style
@@ -18,13 +18,12 @@ from dualstylegan.portrait.card import model_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
 from tasks.package import (
-    CARD_PX,
     portrait_origins,
     style_labels,
     style_library,
     weight_sources,
-    worst_fits,
 )
+from tasks.shared.fits import CARD_PX, worst_fits
 from tasks.shared.paths import Paths
 from tests.support.portrait_models import tiny_model
 
@@ -114,8 +113,7 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     for name, image in zip(names, (photo, own, photo.rotate(180)), strict=True):
         write_png(Paths.faces / f"{name}.png", image)
     table = CodeTable(names, ("0" * 64,) * 3, "z_plus", codes, "digest")
-    write_codes(Paths.content_codes, table)
-    fits, strip, faces = worst_fits(model)
+    fits, strip, faces = worst_fits(model, table)
     assert faces == 3
     assert {name for name, _ in fits} == set(names)
     assert fits[-1][0] == "b"  # a photo that is its own rendering

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
+from dualstylegan.codes.inversion import IdentityTerm, RestyledIdentity, resize_images
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, read_image
-from dualstylegan.networks.identity import DlibFaceRecognition
+from dualstylegan.networks.identity import DlibFaceRecognition, similarity
 from dualstylegan.networks.loading import EmbeddedNetworks
 from dualstylegan.networks.precision import set_compute_dtype
 from tests.conftest import ROOT
+from tests.support.trainings import Regions
 
-FEW = FitSettings(size=64, steps=3, passes=1, identity_weight=0.0)
+FEW = FitSettings(size=64, steps=3, passes=1, identity_weight=0.0, restyled_weight=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,48 @@ def test_the_identity_term_makes_the_face_more_like_the_person(
         code = fit(replace(networks, identity=identity), face, settings).code_NLD
         similar.append(float(likeness(networks.generator, identity, code, face, 64)))
     assert similar[1] > similar[0] + 0.05
+
+
+def test_the_restyled_term_keeps_the_person_in_a_style_that_the_fit_has_not_seen(
+    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor, weights: Path
+) -> None:
+    stylegan = EmbeddedNetworks(weights, ROOT / "data/base").dualstylegan()
+    set_compute_dtype(stylegan, torch.bfloat16)
+    shape = (5, stylegan.generator.rows, stylegan.generator.style_dim)
+    styles = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    known = replace(networks, identity=identity, stylegan=stylegan, extrinsic_SLD=styles[:4])
+    unseen = stylegan.generator.map(styles[4:])
+    similar = []
+    for weight in (0.0, 0.5):
+        settings = replace(FEW, steps=8, restyled_weight=weight)
+        code = fit(known, face, settings).code_NLD
+        with torch.no_grad():
+            restyled = resize_images(stylegan(code, unseen, size=128), 256)
+            similar.append(float(similarity(identity(restyled), identity(face))))
+    assert similar[1] > similar[0] + 0.03
+
+
+def test_each_step_restyles_after_another_exemplar() -> None:
+    """Ask for as many terms as there are exemplars: each has been used once, in a fixed order."""
+    used: list[Tensor] = []
+
+    def network(code: Tensor, style: Tensor, size: int) -> Tensor:
+        used.append(style[:, 0, 0])
+        return torch.zeros(len(code), 3, size, size)
+
+    target = torch.zeros(2, 128)
+    identity = IdentityTerm(Regions(), target, 64, 1.0)  # type: ignore[arg-type]
+    styles = torch.arange(5.0).view(5, 1, 1)
+    orders = []
+    for _ in range(2):
+        used.clear()
+        term = RestyledIdentity(network, styles, identity, 64)  # type: ignore[arg-type]
+        for _ in range(5):
+            term(torch.zeros(2, 1, 1))
+        orders.append(torch.stack(used))
+    assert sorted(orders[0][:, 0].tolist()) == [0, 1, 2, 3, 4]
+    assert torch.equal(*orders)
+    assert torch.equal(orders[0][:, 0], orders[0][:, 1])
 
 
 def test_without_weight_or_steps_networks_are_left_out(

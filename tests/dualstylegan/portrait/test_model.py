@@ -264,7 +264,7 @@ def test_folders_made_before_faces_had_an_identity_work_as_before(
     made.weights_dir = weights
     made.save_pretrained(tmp_path / "model")
     config = json.loads((tmp_path / "model/config.json").read_text())
-    for key in ("fit_identity_weight", "fit_likeness_line", "fit_passes"):
+    for key in ("fit_identity_weight", "fit_likeness_line", "fit_passes", "fit_restyled_weight"):
         del config["defaults"][key]
     (tmp_path / "model/config.json").write_text(json.dumps(config))
     recognition = tmp_path / "model/faces/identity.safetensors"

@@ -35,10 +35,10 @@ from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.result import PREFIX, facts_of
 from dualstylegan.portrait.styles import StyleLibrary
 from tasks.evaluate import plan_of
-from tasks.invert import Inverter
 from tasks.package import transfer_defaults
 from tasks.register import register
 from tasks.shared.aligned import read_aligned
+from tasks.shared.fits import fit_faces
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import to_image
 from tasks.shared.settings import Settings, load
@@ -46,7 +46,7 @@ from tests.support.portrait_models import tiny_model
 from tests.support.settings import ROOT, write_params
 
 STYLE = "stone"
-STEPS = {"invert": {"content_steps": 2}}
+STEPS = {"package": {"fit_steps": 2}}
 PREDICT = """
 import json, mlflow, pandas
 model = mlflow.pyfunc.load_model("models:/dualstylegan@champion")
@@ -140,7 +140,7 @@ def test_the_served_model_in_an_empty_folder(built: Built, tmp_path: Path) -> No
 def test_the_evaluation_renders_what_transfer_returns(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fit a content face as the stage `invert` does; restyle it in batches of several styles."""
+    """Fit a content face as the stage `package` does; restyle it in batches of several styles."""
     monkeypatch.chdir(tmp_path)
     settings = make_project(tmp_path, weights)
     networks = EmbeddedNetworks(weights, ROOT / "data/base")
@@ -160,9 +160,9 @@ def test_the_evaluation_renders_what_transfer_returns(
     face = align_face(photo, settings.align.size, weights_dir=weights).image
     write_png(Paths.faces / "astronaut.png", face)
 
-    table = Inverter(settings).faces(Paths.faces)
+    table = fit_faces(model)
     assert torch.equal(model.fit(face).code_LD, table.codes_NLD[0])
-    assert set(table.losses) == {"start", "end"}
+    assert set(table.losses) == {"likeness"}
 
     plan = plan_of(settings)
     assert 1 < plan.batch < len(styles)

@@ -84,10 +84,10 @@ def test_defaults_of_the_core_are_those_of_the_shipped_settings() -> None:
         evaluation.held_out_invert_steps,
         evaluation.held_out_refine_steps,
     )
-    fitted, options = FitSettings(), settings.invert
-    assert (fitted.size, fitted.steps) == (settings.profile.working_size, options.content_steps)
-    for name in set(vars(fitted)) - {"size", "steps"}:
-        assert getattr(fitted, name) == getattr(options, name), name
+    fitted, options = FitSettings(), settings.package
+    assert fitted.size == settings.profile.working_size
+    for name in set(vars(fitted)) - {"size"}:
+        assert getattr(fitted, name) == getattr(options, f"fit_{name}"), name
     for section in (settings.invert, settings.refine):
         for name in section.model_fields_set & set(vars(added)) - {"steps"}:
             assert getattr(added, name) == getattr(section, name), name

@@ -1,0 +1,109 @@
+"""Codes of content faces by the packaged model's own fit, and the faces that it fits worst."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dualstylegan.codes.tables import CodeTable, digest
+from dualstylegan.io.files import sha256_file
+from dualstylegan.io.images import (
+    image_to_tensor,
+    list_images,
+    make_grid,
+    read_image,
+    tensor_to_image,
+    thumbnail,
+)
+from dualstylegan.networks.facenet import cosine
+from dualstylegan.networks.loading import load_facenet
+from dualstylegan.portrait.model import PortraitModel
+from tasks.shared.aligned import read_aligned
+from tasks.shared.caching import cache_key
+from tasks.shared.paths import Paths
+from tasks.shared.tensors import Tensors, Tick, cached_tensors, loss_columns
+
+# Part of the cache key: raise it when the codes change.
+VERSION = 1
+# Content faces in the card, the worst fitted ones, and the side of their images in pixels.
+CARD_FACES, CARD_PX = 12, 128
+
+
+def fit_faces(model: PortraitModel) -> CodeTable:
+    """Fit every content face as `transfer` fits a photo, so that the evaluation measures that."""
+    paths = list_images(Paths.faces)
+    images = [read_image(path) for path in paths]
+    hashes = [sha256_file(path) for path in paths]
+    keys = [cache_key(VERSION, sha256, *_fingerprint(model)) for sha256 in hashes]
+
+    def work(indices: list[int], tick: Tick) -> Tensors:
+        fits = [model.fit(images[index]) for index in indices]
+        likeness = [float("nan") if fit.likeness is None else fit.likeness for fit in fits]
+        return {
+            "code": torch.stack([fit.code_LD for fit in fits]),
+            "likeness": torch.tensor(likeness),
+        }
+
+    tensors = cached_tensors("fit", keys, 1, 1, work)
+    return CodeTable(
+        tuple(path.stem for path in paths),
+        tuple(hashes),
+        "z_plus",
+        tensors.pop("code"),
+        digest(model.generator),
+        loss_columns(tensors),
+    )
+
+
+def _fingerprint(model: PortraitModel) -> list[str | bool | int | dict[str, float]]:
+    """Return everything in a model that its fits depend on."""
+    extrinsic = model.styles.extrinsic_SLD.cpu().contiguous().numpy().tobytes()
+    networks = (model.network, model.encoder, model.lpips(), model.identity())
+    return [
+        *(digest(network) for network in networks),
+        hashlib.sha256(extrinsic).hexdigest(),
+        asdict(model.fit_settings()),
+        model.config.bfloat16,
+        model.config.defaults.crop_px,
+    ]
+
+
+def worst_fits(
+    model: PortraitModel, table: CodeTable
+) -> tuple[list[tuple[str, float]], bytes, int]:
+    """Compare content faces with the generator's images of their codes.
+
+    Returns:
+        Names and FaceNet's cosines of the faces that are least alike, the worst first; a JPEG strip
+        with their photos above and the images of their codes below; and the number of all faces.
+    """
+    faces = read_aligned(Paths.faces, table.names)
+    facenet = load_facenet(Paths.weights).to(model.device)
+    size = min(model.config.defaults.crop_px, max(model.generator.output_sizes))
+    measured = []
+    for (name, photo), code_LD in zip(faces, table.codes_NLD.to(model.device), strict=True):
+        rendered = tensor_to_image(model.render(code_LD[None], None, size=size)[0])
+        identity = _cosine(facenet, [photo, rendered], size, model.device)
+        measured.append((name, identity, photo, rendered))
+    worst = sorted(measured, key=lambda fit: fit[1])[:CARD_FACES]
+    first = worst[0][2].resize((CARD_PX, CARD_PX), Image.Resampling.LANCZOS)  # sets all sizes
+    cells = [first, *(photo for *_, photo, _ in worst[1:]), *(image for *_, image in worst)]
+    fits = [(name, identity) for name, identity, *_ in worst]
+    labels = [*(name for name, _ in fits), *(f"{identity:.2f}" for _, identity in fits)]
+    strip = make_grid(cells, len(worst), labels)
+    return fits, thumbnail(strip, max(strip.size)), len(measured)
+
+
+@torch.no_grad()
+def _cosine(
+    facenet: torch.nn.Module, images: Sequence[Image.Image], size: int, device: torch.device
+) -> float:
+    """Return FaceNet's cosine of two images."""
+    first, second = (image_to_tensor(image, size)[None].to(device) for image in images)
+    similar: Tensor = cosine(facenet(first), facenet(second))
+    return float(similar)
