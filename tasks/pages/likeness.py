@@ -65,9 +65,7 @@ def fits_section(faces: Sequence[FacePair]) -> str:
 
     ordered = sorted(faces, key=lambda face: (face.identity, face.name))
     lost = sum(face.identity <= SAME_PERSON_COSINE for face in faces)
-    help_ = (
-        f"What helps: {BETTER_PHOTO}, and more steps of the fit (package.fit_steps, --fit-steps)."
-    )
+    help_ = f"What helps: {BETTER_PHOTO}, and more steps of the fit (--fit-steps)."
     return section(
         "fits",
         "What the codes keep of each face",
