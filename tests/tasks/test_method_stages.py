@@ -39,7 +39,6 @@ SIZE, ROWS, DIM = 64, 10, 8
 SETTINGS: dict[str, dict[str, Any]] = {
     "profile": {"networks": "data/published", "working_size": SIZE, "bfloat16": False},
     "invert": {"style_steps": 1},
-    "package": {"fit_steps": 0},
     "adapt": {"steps": 2, "batch": 2, "anchored": 1, "accumulation": 2, "path_weight": 2.0},
     "destylize": {"steps": 1},
     "finetune": {"steps": 3, "batch": 2, "path_weight": 2.0},
@@ -123,7 +122,7 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     assert read_json("data/codes/diagnosed.json") == {"train": True}
     assert "no face" in Path("data/reports/diagnosis.html").read_text()
     tables = {path.stem: read_codes(path) for path in Path("data/codes").glob("*.parquet")}
-    assert set(tables) == {"style", "content", "exstyle", "instyle", "refined"}
+    assert set(tables) == {"style", "exstyle", "instyle", "refined"}
     assert tables["refined"].names == ("ann", "bob")
     assert tables["refined"].codes_NLD.shape == (2, ROWS, DIM)
     rows = 7
