@@ -42,9 +42,9 @@ class FitSettings:
     """
 
     size: int = 128
-    steps: int = 10
-    passes: int = 5
-    rate: float = 0.11
+    steps: int = 6
+    passes: int = 3
+    rate: float = 0.12
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
     restyled_weight: float = 0.5
@@ -89,7 +89,8 @@ class FittedCodes:
 
     Attributes:
         code_NLD: best codes.
-        initial_loss_N, loss_N: losses of the encoder's codes and of the best; None without steps.
+        initial_loss_N, loss_N: losses of the encoder's codes and of the best; None without steps,
+            or where the steps restyle.
     """
 
     code_NLD: Tensor
@@ -139,9 +140,9 @@ def fit(
         restyled=restyled,
         progress=progress,
     )
-    # Steps that restyle after different exemplars have losses that cannot be compared.
-    codes = found.latents if restyled is None else found.last
-    return FittedCodes(codes[0], found.initial_loss_N, found.loss_N)
+    if restyled is not None:  # losses after different exemplars cannot be compared
+        return FittedCodes(found.latents[0])
+    return FittedCodes(found.latents[0], found.initial_loss_N, found.loss_N)
 
 
 def restyled_identity(

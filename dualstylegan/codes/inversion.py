@@ -62,15 +62,13 @@ class OptimizationResult:
     """Result of an optimisation of latents.
 
     Attributes:
-        latents: best latents of each image; N is the first dimension of each tensor.
-        last: latents after the last step, for objectives whose steps cannot be compared.
-        loss_N: their losses.
+        latents: best or last latents of each image; N is the first dimension of each tensor.
+        loss_N: the lowest losses.
         initial_loss_N: losses of the initial latents.
         steps_N: number of steps that each image took.
     """
 
     latents: list[Tensor]
-    last: list[Tensor]
     loss_N: Tensor
     initial_loss_N: Tensor
     steps_N: Tensor
@@ -184,6 +182,8 @@ def optimize_latents(
     objective: Objective,
     schedule: OptimizationSchedule,
     progress: Callable[[int], None] | None = None,
+    *,
+    keep_last: bool = False,
 ) -> OptimizationResult:
     """Minimise a per-image objective over several latent tensors by Adam.
 
@@ -194,6 +194,8 @@ def optimize_latents(
         schedule: schedule and convergence test; with a patience, the device is synchronised after
             each step to see if an image is still active.
         progress: called with the number of steps done.
+        keep_last: return the latents after the last step, not those of the lowest loss: for
+            objectives that change from step to step.
     """
     optimizer = LatentOptimizer(latents, rates, objective, schedule)
     advance = optimizer.advance
@@ -205,10 +207,10 @@ def optimize_latents(
             progress(step + 1)
         if schedule.patience and not bool(optimizer.active_N.any()):
             break
-    optimizer.evaluate()
+    if not keep_last:
+        optimizer.evaluate()
     return OptimizationResult(
-        optimizer.best,
-        optimizer.current,
+        optimizer.current if keep_last else optimizer.best,
         optimizer.best_loss_N,
         optimizer.initial_loss_N,
         optimizer.steps_N,
@@ -381,7 +383,8 @@ def invert(
             loss = loss + identity(rendered)
         return loss if restyled is None else loss + restyled(latents[0])
 
-    return optimize_latents([start], [rate], objective, schedule, progress)
+    keep_last = restyled is not None
+    return optimize_latents([start], [rate], objective, schedule, progress, keep_last=keep_last)
 
 
 def resize_images(image_NCHW: Tensor, size: int) -> Tensor:

@@ -81,5 +81,4 @@ def refine(
     objective = reconstruction_objective(network, lpips, image_NCHW, intrinsic_NLD)
     parts = [extrinsic_NLD[:, :rows], extrinsic_NLD[:, rows:]]
     result = optimize_latents(parts, [structure_rate, color_rate], objective, schedule, progress)
-    best, last = (torch.cat(codes, 1) for codes in (result.latents, result.last))
-    return replace(result, latents=[best], last=[last])
+    return replace(result, latents=[torch.cat(result.latents, 1)])
