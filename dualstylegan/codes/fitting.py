@@ -42,7 +42,7 @@ class FitSettings:
     """
 
     size: int = 128
-    steps: int = 6
+    steps: int = 7
     passes: int = 3
     rate: float = 0.12
     pixel_weight: float = 0.2
