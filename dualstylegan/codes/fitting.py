@@ -176,6 +176,9 @@ def likeness(
 ) -> Tensor:
     """Compute the identity similarity (N,) of g(code) to the faces that the codes were fitted to.
 
+    Both are mirrored: the fit has seen the faces as they are, and an embedding that it reached there
+    alone tells nothing about the person.
+
     Args:
         generator, identity: frozen networks.
         code_NLD: Z+ codes.
@@ -184,4 +187,4 @@ def likeness(
     """
     rendered = generator(code_NLD, "z_plus", size=size).clamp(-1, 1)
     enlarged = resize_images(rendered, image_NCHW.shape[-1])
-    return similarity(identity(enlarged), identity(image_NCHW))
+    return similarity(identity(enlarged.flip(3)), identity(image_NCHW.flip(3)))

@@ -59,7 +59,7 @@ class TransferDefaults(ClosedSchema):
         "models made before",
     )
     fit_likeness_line: UnitInterval = Field(
-        default=0.7,
+        default=0.64,
         description="identity similarity of the fitted face to the photo below which `transfer` "
         "warns; 0: never",
     )
