@@ -176,8 +176,8 @@ def likeness(
 ) -> Tensor:
     """Compute the identity similarity (N,) of g(code) to the faces that the codes were fitted to.
 
-    Both are mirrored: the fit has seen the faces as they are, and an embedding that it reached there
-    alone tells nothing about the person.
+    Both are mirrored: the fit has seen the faces as they are, and an embedding that it reached
+    there alone tells nothing about the person.
 
     Args:
         generator, identity: frozen networks.
