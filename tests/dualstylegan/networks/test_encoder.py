@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,7 +13,10 @@ from dualstylegan.errors import CheckpointError
 from dualstylegan.io.checkpoints import fill
 from dualstylegan.networks.encoder import EncoderPass, PortraitEncoder, with_passes
 from dualstylegan.networks.identity import EMBEDDING_DIM
+from dualstylegan.networks.loading import EmbeddedNetworks
 from dualstylegan.networks.stylegan2 import StyleGAN2
+from dualstylegan.pretraining.photograph.chain import photograph
+from tests.conftest import ROOT
 from tests.support.trainings import Regions
 
 DIM = 16
@@ -86,3 +91,21 @@ def test_passes_do_not_mix_faces(generator: StyleGAN2, encoder: PortraitEncoder)
         face = faces(3)[index : index + 1]
         alone = encode_in_passes(encoder, generator, Regions(), face, 3)  # type: ignore[arg-type]
         assert torch.allclose(batch[index], alone[0], atol=1e-4)
+
+
+def test_the_shipped_encoder_comes_nearer_to_the_person_in_its_second_pass(weights: Path) -> None:
+    """Encode photographs of untruncated faces, which no training has seen."""
+    networks = EmbeddedNetworks(weights, ROOT / "data/base")
+    generator, encoder, identity = networks.generator(), networks.encoder(), networks.identity()
+    z = torch.randn(6, generator.style_dim, generator=torch.Generator().manual_seed(90_000_000))
+    with torch.no_grad():
+        faces_NCHW = generator(z, size=128).clamp(-1, 1)
+        photos = photograph(faces_NCHW, torch.Generator().manual_seed(1))
+        wanted = identity(faces_NCHW)
+        distances = []
+        for passes in (1, 2, 4):
+            code = encode_in_passes(encoder, generator, identity, photos, passes)
+            again = identity(generator(code, "z_plus", size=128))
+            distances.append(float(identity.distance(again, wanted).mean()))
+    assert distances[1] < distances[0] - 0.01
+    assert distances[2] < distances[0] - 0.01  # and further passes do not lose it
