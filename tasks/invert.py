@@ -1,4 +1,4 @@
-"""Stage `invert`: Z+ codes of exemplars, portrait by portrait."""
+"""Stage `invert`: Z+ codes of exemplars, cached per exemplar."""
 
 from __future__ import annotations
 
@@ -46,21 +46,11 @@ class Inverter:
         self.generator_digest = digest(self.networks.generator)
 
     def exemplars(self, folder: Path) -> CodeTable:
-        """Invert every exemplar of a folder: a painting has no identity to keep."""
+        """Return the code of every exemplar of a folder, with its loss before and after."""
         options = self.options
-        settings = FitSettings(
-            size=self.profile.working_size,
-            steps=options.style_steps,
-            passes=1,
-            rate=options.rate,
-            pixel_weight=options.pixel_weight,
-            identity_weight=0.0,
-            restyled_weight=0.0,
+        settings = FitSettings.of_painting(
+            self.profile.working_size, options.style_steps, options.rate, options.pixel_weight
         )
-        return self._codes(folder, settings)
-
-    def _codes(self, folder: Path, settings: FitSettings) -> CodeTable:
-        """Return the code of every portrait of a folder, with its loss before and after."""
         portraits = read_portraits(folder, max(settings.size, self.encoder_px)).to(self.device)
         digests = [digest(network) for network in self.networks.present]
         keys = [

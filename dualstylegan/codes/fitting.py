@@ -1,6 +1,6 @@
-"""Fit of Z+ codes to aligned faces, for the pipeline and the model alike, and its likeness.
+"""Fit of Z+ codes to aligned faces, shared by pipeline and model, and the likeness of the result.
 
-Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
+Legend of shape suffixes: N image, S exemplar, L row, D style width, C channel, H height, W width.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dualstylegan.networks.vgg import PerceptualNetwork
 
 @dataclass(frozen=True)
 class FitSettings:
-    """Settings of the fit of Z+ codes to aligned faces; the defaults are the pipeline's.
+    """Settings of the fit of Z+ codes to aligned faces; the defaults are those of the pipeline.
 
     Attributes:
         size: side in pixels at which rendering and face are compared by LPIPS and pixel loss.
@@ -36,7 +36,7 @@ class FitSettings:
         passes: passes of the encoder, see `encode_in_passes`.
         rate: peak learning rate.
         pixel_weight: weight of the mean absolute difference, beside LPIPS of weight 1.
-        identity_weight: weight of the identity distance; 0 leaves it out, as for paintings.
+        identity_weight: weight of the identity distance; 0 leaves it out.
         restyled_weight: weight of the identity distance after restyling; 0 leaves it out, as where
             no style model is trained yet.
     """
@@ -48,6 +48,19 @@ class FitSettings:
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
     restyled_weight: float = 0.5
+
+    @classmethod
+    def of_painting(cls, size: int, steps: int, rate: float, pixel_weight: float) -> FitSettings:
+        """Return settings for paintings, which have no identity to keep."""
+        return cls(
+            size=size,
+            steps=steps,
+            passes=1,
+            rate=rate,
+            pixel_weight=pixel_weight,
+            identity_weight=0.0,
+            restyled_weight=0.0,
+        )
 
     @property
     def needs_identity(self) -> bool:
@@ -65,30 +78,30 @@ class FitNetworks:
         lpips: perceptual distance; needed for optimisation steps.
         identity: face recognition; needed where the settings weigh the identity distance or the
             encoder takes several passes.
-        stylegan, extrinsic_SLD: G and the exemplars' codes in Z+; needed where the settings weigh
-            the identity distance after restyling.
+        dualstylegan, extrinsic_SLD: G and the exemplars' codes in Z+; needed where the settings
+            weigh the identity distance after restyling.
     """
 
     generator: Generator
     encoder: nn.Module
     lpips: PerceptualNetwork | None = None
     identity: FaceRecognition | None = None
-    stylegan: DualStyleGAN | None = None
+    dualstylegan: DualStyleGAN | None = None
     extrinsic_SLD: Tensor | None = None
 
     @property
     def present(self) -> list[nn.Module]:
-        """Networks that are given, in a fixed order."""
+        """Networks of a fit without restyling, as far as given, in a fixed order."""
         networks = (self.generator, self.encoder, self.lpips, self.identity)
         return [network for network in networks if network is not None]
 
 
 @dataclass(frozen=True)
 class FittedCodes:
-    """Z+ codes (N, L, D) of faces, with their losses (N,) where steps were taken.
+    """Z+ codes of faces, with their losses where steps were taken.
 
     Attributes:
-        code_NLD: best codes.
+        code_NLD: codes of the lowest loss; the last ones where the steps restyle.
         initial_loss_N, loss_N: losses of the encoder's codes and of the best; None without steps,
             or where the steps restyle.
     """
@@ -106,13 +119,13 @@ def fit(
 ) -> FittedCodes:
     """Fit Z+ codes to aligned faces: the encoder's codes, then inversion from them.
 
-    The pipeline's codes of faces and exemplars, `PortraitModel` and `add_style` take theirs from
-    here, so that the same aligned face has the same code everywhere.
+    Pipeline, `PortraitModel` and `add_style` all call this function, so that the same aligned face
+    has the same code everywhere.
 
     Args:
         networks: those that the settings need.
-        image_NCHW: faces in [-1, 1], no smaller than `settings.size`; their identity is that of
-            this size.
+        image_NCHW: faces in [-1, 1], no smaller than `settings.size`; identity is compared at
+            their own size.
         settings: size, steps, rate and loss weights.
         progress: called with the number of steps done.
     """
@@ -149,12 +162,12 @@ def restyled_identity(
     networks: FitNetworks, identity: IdentityTerm, settings: FitSettings
 ) -> RestyledIdentity:
     """Return the identity term after restyling."""
-    assert networks.stylegan is not None
+    assert networks.dualstylegan is not None
     assert networks.extrinsic_SLD is not None
     with torch.no_grad():
         style_SLD = networks.generator.map(networks.extrinsic_SLD)
     weighted = replace(identity, weight=settings.restyled_weight)
-    return RestyledIdentity(networks.stylegan, style_SLD, weighted, settings.size)
+    return RestyledIdentity(networks.dualstylegan, style_SLD, weighted, settings.size)
 
 
 def encode_faces(networks: FitNetworks, image_NCHW: Tensor, passes: int) -> Tensor:
@@ -176,8 +189,8 @@ def likeness(
 ) -> Tensor:
     """Compute the identity similarity (N,) of g(code) to the faces that the codes were fitted to.
 
-    Both are mirrored: the fit has seen the faces as they are, and an embedding that it reached
-    there alone tells nothing about the person.
+    Both are mirrored: the fit optimises the embedding of the face as it is, so that a similarity
+    measured there would be too optimistic.
 
     Args:
         generator, identity: frozen networks.

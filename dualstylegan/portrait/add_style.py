@@ -50,8 +50,8 @@ class AddStyleSettings:
     color_rate: float = 0.05
 
     def fit_settings(self, size: int) -> FitSettings:
-        """Return the settings of inversion at `size` pixels: a painting has no identity to keep."""
-        return FitSettings(size, self.invert_steps, 1, self.rate, self.pixel_weight, 0.0, 0.0)
+        """Return the settings of inversion at `size` pixels."""
+        return FitSettings.of_painting(size, self.invert_steps, self.rate, self.pixel_weight)
 
 
 @dataclass(frozen=True)

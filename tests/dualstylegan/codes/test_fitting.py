@@ -63,7 +63,7 @@ def test_the_restyled_term_keeps_the_person_in_a_style_that_the_fit_has_not_seen
     set_compute_dtype(stylegan, torch.bfloat16)
     shape = (5, stylegan.generator.rows, stylegan.generator.style_dim)
     styles = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    known = replace(networks, identity=identity, stylegan=stylegan, extrinsic_SLD=styles[:4])
+    known = replace(networks, identity=identity, dualstylegan=stylegan, extrinsic_SLD=styles[:4])
     unseen = stylegan.generator.map(styles[4:])
     similar = []
     for weight in (0.0, 0.5):
