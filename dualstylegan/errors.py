@@ -80,7 +80,7 @@ class LikenessWarning(UserWarning):
 
     Args:
         likeness: identity similarity of the fitted face to the photo.
-        line: similarity from which on the fit counts as the same person.
+        line: least similarity at which the fit counts as the same person.
         steps: optimisation steps that the fit took.
     """
 

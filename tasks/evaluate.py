@@ -198,7 +198,7 @@ def plan_of(settings: Settings) -> EvaluationPlan:
 
 
 def main() -> None:
-    """`python -m tasks.evaluate`."""
+    """Run `python -m tasks.evaluate`."""
     settings = load_settings()
     work = partial(run, settings, progress_by_name())
     run_stage("evaluate", work)

@@ -1,7 +1,7 @@
 """Inversion of images into Z+ or W+: by the encoder, and by optimisation of the codes.
 
-Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width, S step,
-K column of the step table, E embedding.
+Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width, S step or
+exemplar, K column of the step table, E embedding.
 
 A batch is optimised as if each image were alone: losses are per image, Adam is elementwise, and an
 image that has converged does not move again. A step has fixed shapes and no data-dependent control
@@ -237,7 +237,7 @@ def encode_in_passes(
     Each pass after the first compares the faces with g of their codes and corrects these.
 
     Args:
-        encoder: E; an encoder of one pass takes one, whatever `passes` says.
+        encoder: E; an encoder without further passes takes one, whatever `passes` says.
         generator: g, in whose Z+ the codes are.
         identity: dlib's face recognition.
         image_NCHW: aligned faces (N, 3, any, any) in [-1, 1].
@@ -317,7 +317,8 @@ class RestyledIdentity:
     """Identity term of G(code, z_e+, 1): that of an inversion, after restyling.
 
     Each step restyles after one exemplar, in a fixed random order: a code that keeps the person in
-    some styles keeps them in others. A counter on the device chooses it, as a CUDA graph needs.
+    some styles keeps them in others. A counter on the device selects the exemplar, so that a CUDA
+    graph can hold the step.
 
     Args:
         network: frozen G.

@@ -1,7 +1,7 @@
 """Evaluation set: held-out faces, exemplars and their codes, restyled by any method.
 
-Legend of shape suffixes: N pair of a face and an exemplar, C content face, S exemplar, L row,
-D style width, H, W.
+Legend of shape suffixes: N, P pair of a face and an exemplar, C content face or channel,
+S exemplar, L row, D style width, H, W.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class EvalSet:
         intrinsic_SLD, extrinsic_SLD: z_i+ and z_e+ of the exemplars.
         face_CCHW, exemplar_SCHW: aligned images, uint8.
         truncation: psi for the faces' codes; reconstructions use 1.
-        batch: pairs per forward pass.
+        batch: pairs per call of a method; DualStyleGAN itself renders one by one.
     """
 
     contents: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Reference values of identity: rendered codes, painted faces, and the curve of structure weights.
 
-Legend of shape suffixes: C content face, S exemplar, P pair of a face and an exemplar, H, W.
+Legend of shape suffixes: C content face or channel, S exemplar, P pair of a face and an exemplar,
+L row, D style width, H, W.
 
 A restyled face loses identity in three places: its code does not render the person, the warp of
 the structure rows moves features away, and the style paints over them. g(code) bounds the first;
@@ -89,7 +90,7 @@ def measure_identity_lines(
         extractor: the measuring networks.
         references: descriptions of faces and exemplars.
         progress: called with a description, the pairs done and their number.
-        painter: restyles a photo without a warp; None leaves the painted faces out.
+        painter: restyling of a photo without a warp; None leaves the painted faces out.
         pairs: indices of a face and an exemplar, for painted faces and the curve.
         seed, resamples: of the bootstrap.
     """

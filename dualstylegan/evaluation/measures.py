@@ -1,7 +1,7 @@
 """Measures computed from descriptions of images, with intervals and reference values.
 
 Legend of shape suffixes: C content face, S exemplar (style), T exemplar compared with, E identity
-width, N, M descriptor.
+width, F style feature, N, M descriptor, P pair of exemplars, K landmark.
 """
 
 from __future__ import annotations

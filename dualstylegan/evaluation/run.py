@@ -62,7 +62,7 @@ class EvaluationPlan:
             None takes all.
         diversity_pairs: pairs of exemplars whose results are compared, per face.
         structure, color: style weights of the results; None takes the model's defaults.
-        batch: images per forward pass.
+        batch: images per pass of the measuring networks; the model renders one by one.
         seed: of the bootstrap and of the choice of pairs.
         resamples: of the bootstrap.
         natural_faces: number of faces from random codes that g(z_i+) is compared with.
@@ -167,7 +167,7 @@ def evaluate(
         extractor: the measuring networks.
         plan: settings of the evaluation.
         progress: called with a description, the steps done and their total.
-        painter: restyles a photo without a warp, for `identity_painted_line`; None: no such line.
+        painter: restyling without a warp, for `identity_painted_line`; None leaves it out.
 
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.

@@ -1,6 +1,7 @@
 """Embedded encoder after pSp and ReStyle: feature pyramid, one head per row, several passes.
 
-Legend of shape suffixes: N image, C channel, H height, W width, L row, D style width, E embedding.
+Legend of shape suffixes: N image, C channel, H height, W width, L row, K coarser row,
+D style width, E embedding.
 
 At a tenth of pSp's size: coarse rows are predicted from the top of the pyramid, middle rows from
 its middle, fine rows from its base. The backbone is MobileNetV2 (Sandler et al., 2018) with batch
@@ -43,7 +44,7 @@ ROW_CHANNELS = 32
 TOP_PX = 4
 INPUT_PX = 128
 COARSE_ROWS = 3
-# Rows that a difference of identity corrects: those up to 64 px.
+# Rows K that a difference of identity corrects: those up to 64 px.
 IDENTITY_ROWS = 9
 IDENTITY_HIDDEN = 256
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -1,9 +1,10 @@
-"""FaceNet (Schroff et al., 2015) as Inception-ResNet v1 (Szegedy et al., 2016): a second judge.
+"""FaceNet (Schroff et al., 2015) as Inception-ResNet v1 (Szegedy et al., 2016), for evaluation.
 
 Legend of shape suffixes: N image, C channel, H height, W width, E embedding.
 
-Evaluation alone uses it. No training sees it, so that an identity that it recognises was kept, not
-learned by heart as dlib's can be. Batch normalisation is folded into the convolutions.
+Used in evaluation only, never in training or in the fit of codes: models can overfit to dlib's
+network, which those optimise, but not to this one. Batch normalisation is folded into the
+convolutions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ FACENET_DIM = 128
 FACE_BOX = (55 / 256, 42 / 256, 201 / 256, 242 / 256)
 # Cosine of two photos at the equal error rate of "same person": a Euclidean distance of 0.85.
 SAME_PERSON_COSINE = 0.64
-# Least standard deviation of a standardised image, 1 / sqrt(n) on values of 0 to 255.
+# Grey levels per unit of [-1, 1]. Before the division, the standard deviation of n values is raised
+# to at least 1 / sqrt(n) grey levels.
 LEVELS_PER_UNIT = 127.5
 
 # A convolution: output channels, kernel height and width, stride; unpadded if the stride is 2.
@@ -148,5 +150,5 @@ def standardise(image_NCHW: Tensor) -> Tensor:
 
 
 def cosine(first_NE: Tensor, second_NE: Tensor) -> Tensor:
-    """Compute the cosine (N,) of unit embeddings: 1 for equal ones, 0.05 for two people."""
+    """Compute the cosine (N,) of unit embeddings: 1 for equal ones, about 0.05 for two people."""
     return (first_NE * second_NE).sum(-1)

@@ -34,7 +34,11 @@ CARD_IMAGE = "fits.jpg"
 
 
 class TransferDefaults(ClosedSchema):
-    """Settings of `transfer` where the caller gives none: the same from every entry point."""
+    """Settings of `transfer` where the caller gives none: the same from every entry point.
+
+    The defaults of the fit are those of model folders that do not state them: 24 steps from one
+    pass of the encoder, without identity. The pipeline states its own.
+    """
 
     structure: UnitInterval = Field(default=1.0, description="weight of the structure rows")
     color: UnitInterval = Field(default=1.0, description="weight of the colour rows")
@@ -43,7 +47,7 @@ class TransferDefaults(ClosedSchema):
         default=24, description="steps that fit the code to the face; 0: the encoder's code"
     )
     fit_passes: EncoderPasses = Field(
-        default=1, description="passes of the encoder over the face; 1 in models made before"
+        default=1, description="passes of the encoder over the face (ReStyle)"
     )
     fit_rate: LatentRate = Field(default=0.1, description="learning rate of the fit")
     fit_pixel_weight: LossWeight = Field(
@@ -51,12 +55,11 @@ class TransferDefaults(ClosedSchema):
     )
     fit_identity_weight: LossWeight = Field(
         default=0.0,
-        description="weight of the identity distance of the fit; 0: off, as in models made before",
+        description="weight of the identity distance of the fit; 0: off",
     )
     fit_restyled_weight: LossWeight = Field(
         default=0.0,
-        description="weight of the identity distance of the face's restylings; 0: off, as in "
-        "models made before",
+        description="weight of the identity distance of the face's restylings; 0: off",
     )
     fit_likeness_line: UnitInterval = Field(
         default=0.64,

@@ -1,4 +1,4 @@
-"""Folder of a portrait model: safetensors, JSON and a card, written whole and read with checks."""
+"""Folder of a portrait model: safetensors, JSON and a card; atomic writing, checked reading."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def write_folder(folder: Path, content: FolderContent, weights_dir: Path | None)
     """Write a model folder; it appears whole or not at all.
 
     Args:
-        folder: the folder.
-        content: what it is to hold.
-        weights_dir: folder of third-party weights, of which those of `faces/` are copied.
+        folder: path of the folder, which is replaced if it exists.
+        content: all but the third-party weights.
+        weights_dir: folder of third-party weights, copied into `faces/`; None copies none.
     """
     with atomic_directory(folder) as out:
         write_json(out / CONFIG_FILE, content.config.model_dump(mode="json"))

@@ -80,7 +80,7 @@ class PortraitModel:
         weights_dir: Path | str | None = None,
     ) -> None:
         self.config = config
-        # precision and memory format decide about the last bits: they are set here for everybody
+        # precision and memory format decide about the last bits: set here, once for all callers
         self.network = set_compute_dtype(network.eval().requires_grad_(False), self.dtype)
         self.encoder = channels_last(encoder.eval().requires_grad_(False))
         self.styles = styles

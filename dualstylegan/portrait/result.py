@@ -30,7 +30,7 @@ class FaceFit:
         steps: optimisation steps after the encoder.
         likeness: identity similarity of g(code) to the face, by dlib: 1 for equal embeddings; None
             where face recognition is not at hand.
-        line: similarity from which on the fit counts as the same person; 0: any.
+        line: least similarity at which the fit counts as the same person; 0: any.
     """
 
     code_LD: Tensor
@@ -53,7 +53,7 @@ def result_facts(
     preserve_color: bool,
     fitted: FaceFit,
 ) -> dict[str, str]:
-    """Return the facts of a result's making as text, by keys that begin with `dualstylegan:`.
+    """Return facts about the making of a result as text, by keys that begin with `dualstylegan:`.
 
     The command line adds `seed` for a style that it drew.
 
@@ -64,7 +64,7 @@ def result_facts(
         config: of the model, with its defaults.
         style: name of the style; None for a code without a name.
         weights: structure, color and truncation; None takes the model's default.
-        preserve_color: as `transfer` was asked.
+        preserve_color: option of `transfer`.
         fitted: fit of the face.
     """
     defaults = config.defaults.model_dump()

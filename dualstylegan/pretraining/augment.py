@@ -12,14 +12,15 @@ from dualstylegan.pretraining.photograph.camera import Framing, Noise
 from dualstylegan.pretraining.photograph.chain import Photograph, per_image
 from dualstylegan.pretraining.photograph.fields import happens, resize, size_of, uniform
 
-# Share of drawings; theirs are stronger and flatter colours: relative contrast, brightness and
-# tint offsets on [-1, 1], levels of a channel.
+# Share of drawings, and ranges of their colours, which are stronger and flatter: relative contrast,
+# brightness and tint offsets on [-1, 1], levels per channel.
 DRAWING_PROBABILITY = 0.15
 CONTRAST = (0.7, 1.3)
 BRIGHTNESS = (-0.25, 0.25)
 TINT = (-0.12, 0.12)
 LEVELS = (2.0, 5.0)
-# Posterised is a copy reduced to this share of its side, which has no noise and no fine texture.
+# Before it is posterised, a drawing is reduced to this share of its side and enlarged again, which
+# removes noise and fine texture.
 DETAIL = 0.35
 
 

@@ -1,4 +1,7 @@
-"""Held-out faces for the base models: generated and photographed ones, a photo, painted ones."""
+"""Held-out faces for the base models: generated and photographed ones, a photo, painted ones.
+
+Legend of shape suffixes: N image, L row, D style width, C channel, H height, W width.
+"""
 
 from __future__ import annotations
 

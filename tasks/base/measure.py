@@ -1,4 +1,7 @@
-"""Stage `measure`: measures, images and curves of the base models on held-out faces."""
+"""Stage `measure`: measures, images and curves of the base models on held-out faces.
+
+Legend of shape suffixes: N image, L row, D style width.
+"""
 
 from __future__ import annotations
 

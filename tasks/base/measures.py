@@ -52,7 +52,7 @@ class Judge:
     Attributes:
         lpips: frozen.
         identity: dlib's face recognition, which training uses.
-        facenet: a second one, which no training uses.
+        facenet: evaluation only.
     """
 
     lpips: PerceptualNetwork

@@ -1,1 +1,1 @@
-"""Exemplars of the demo: generated faces, exaggerated by smooth warps, then painted."""
+"""Portraits of the demo: generated faces, painted as exemplars or turned into photographs."""

@@ -1,4 +1,7 @@
-"""Codes of content faces by the packaged model's own fit, and the faces that it fits worst."""
+"""Codes of content faces by the packaged model's own fit, and the faces that it fits worst.
+
+Legend of shape suffixes: N face, L row, D style width.
+"""
 
 from __future__ import annotations
 

@@ -261,8 +261,7 @@ class Sampler(Section):
 class Package(Section):
     """The portrait model's folder: its name and its defaults.
 
-    `fit_*`: fit of codes to faces, to content faces and to the photos of everybody who uses the
-    model alike.
+    `fit_*`: fit of a code to a face, the same for content faces and for users' photos.
     """
 
     name: ModelName = Field(description="name of the model")

@@ -2,8 +2,8 @@
 
 Four formats: OpenVINO IR (an XML graph beside a file of constants), dlib's serialised network, a
 numpy pickle, and Keras' HDF5. Nothing is executed: the first two are parsed here, the pickle is
-interpreted without looking up any name, and of the last the arrays alone are read. Shapes are
-checked against the networks that the result is for.
+interpreted without looking up any name, and only arrays are read from HDF5. Shapes are checked
+against the networks that the result is for.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ KERAS_EPSILON = 1e-3  # of batch normalisation, which has no scale here
 def convert_facenet(h5: Path) -> dict[str, Tensor]:
     """Convert FaceNet from Keras' HDF5; layers absorb the batch normalisation after them.
 
-    The arrays alone are read: the model's own description holds bytecode.
+    Only arrays are read: the model description in the file holds bytecode.
 
     Raises:
         WeightsError: the file does not hold the expected tensors.
@@ -283,7 +283,7 @@ def _keras_layers(h5: Path) -> dict[str, dict[str, NDArray[np.float64]]]:
 
 
 def _facenet_order(name: str) -> tuple[int, int, str]:
-    """Return the place of a layer in `FaceNet`: stage, block, then branches before the rest."""
+    """Return a layer's sort key in `FaceNet`: stage, block, then branches before the rest."""
     stage = next(i for i, stem in enumerate(FACENET_STAGES) if name.startswith(stem))
     block = re.match(r"Block\d+_(\d+)_", name)
     return stage, int(block[1]) if block else 0, name

@@ -1,4 +1,4 @@
-"""Chain from a generated face to an ordinary photograph of it.
+"""Photographic degradations of a generated face, drawn at random and applied in physical order.
 
 Legend of shape suffixes: N image, C channel, H height, W width.
 """

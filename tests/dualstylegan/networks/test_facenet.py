@@ -1,4 +1,4 @@
-"""FaceNet's input and output: what must not matter about a photo does not."""
+"""FaceNet: invariance to contrast and size, unit embeddings, box of the face."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def facenet(weights: Path) -> FaceNet:
 
 @pytest.fixture(scope="module")
 def portrait(weights: Path) -> Tensor:
-    """A photo's FFHQ crop (1, 3, 256, 256)."""
+    """Return the FFHQ crop of a photo, (1, 3, 256, 256)."""
     photo = read_image(weights / "astronaut.png")
     return image_to_tensor(align_face(photo, 256, weights_dir=weights).image)[None]
 
