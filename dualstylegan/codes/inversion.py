@@ -258,33 +258,6 @@ def encode_in_passes(
     return code_NLD
 
 
-@torch.no_grad()
-def nearest_random_code(
-    generator: Generator, lpips: PerceptualNetwork, image_NCHW: Tensor, candidates: int, seed: int
-) -> Tensor:
-    """Choose for each image the random code whose face is nearest by LPIPS.
-
-    The chosen z fills all rows: optimisation from independent random rows does not converge.
-
-    Args:
-        generator: g; candidates are rendered with psi 0.7.
-        image_NCHW: targets in [-1, 1], of a size that the generator renders.
-        candidates: number of random codes, drawn from `seed`.
-
-    Returns:
-        Z+ codes (N, L, D).
-    """
-    rng = torch.Generator().manual_seed(seed)
-    z = torch.randn(candidates, generator.style_dim, generator=rng).to(image_NCHW.device)
-    size = image_NCHW.shape[-1]
-    faces = lpips.features(generator(z, truncation=0.7, size=size))
-    nearest = []
-    for image_CHW in image_NCHW:
-        target = lpips.features(image_CHW[None])  # one image, broadcast against all faces
-        nearest.append(z[lpips.distance(faces, target).argmin()])
-    return torch.stack(nearest)[:, None].expand(-1, generator.rows, -1).contiguous()
-
-
 @dataclass(frozen=True)
 class IdentityTerm:
     """Identity term of an inversion: the distance to the faces' own embeddings, weighted.

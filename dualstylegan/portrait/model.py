@@ -132,7 +132,10 @@ class PortraitModel:
 
     @torch.no_grad()
     def encode(self, face_NCHW: Tensor) -> Tensor:
-        """Encode aligned faces (N, 3, H, W) in [-1, 1] into Z+ codes E(I), (N, L, D)."""
+        """Encode aligned faces (N, 3, H, W) in [-1, 1] into Z+ codes E(I), (N, L, D), in one pass.
+
+        `fit` with 0 steps takes the passes of the model's config.
+        """
         codes: Tensor = self.encoder(face_NCHW)
         return codes
 
@@ -210,7 +213,7 @@ class PortraitModel:
             size: side of the result in pixels, 64 to 1024.
             align: find the face and crop it as FFHQ does; False takes the centre square.
             paste: put the result back into the photo; needs `align`.
-            fit_steps: optimisation steps that fit the face's code; 0: the encoder's code.
+            fit_steps: optimisation steps that fit the face's code; 0: the encoder alone.
 
         Returns:
             The result; its `info` holds the facts of its making, see `result_facts`.

@@ -16,7 +16,6 @@ from dualstylegan.codes.inversion import (
     OptimizationSchedule,
     encode,
     invert,
-    nearest_random_code,
     optimize_latents,
 )
 from dualstylegan.networks.generator import Space
@@ -63,17 +62,6 @@ def test_the_best_code_is_kept_whatever_comes_after(generator: StyleGAN2) -> Non
         OptimizationSchedule(5), space="w_plus", rate=1e4, pixel_weight=1.0,
     )  # fmt: skip
     assert bool((found.loss_N <= found.initial_loss_N).all())
-
-
-def test_the_closest_of_random_faces_is_a_good_start(generator: StyleGAN2) -> None:
-    z = torch.randn(4, DIM, generator=torch.Generator().manual_seed(7))
-    with torch.no_grad():
-        wanted = generator(z, truncation=0.7)[2:3]
-    start = nearest_random_code(
-        generator, Pyramid(), wanted,  # type: ignore[arg-type]
-        candidates=4, seed=7,
-    )  # fmt: skip
-    assert torch.equal(start, z[2].expand(1, generator.rows, -1))
 
 
 def test_encoding_needs_no_gradients() -> None:
