@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from dualstylegan.codes.sampling import SAMPLER_FILE
 from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import DataError
@@ -85,6 +87,12 @@ def transfer_defaults(settings: Settings) -> TransferDefaults:
     )
 
 
+def shuffled(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names in a fixed random order: neighbours in the alphabet often look alike."""
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0))
+    return tuple(names[index] for index in order.tolist())
+
+
 def package(settings: Settings) -> PortraitModel:
     """Assemble the model from the outputs of the stages before; write it and its fits of faces.
 
@@ -102,6 +110,7 @@ def package(settings: Settings) -> PortraitModel:
         bfloat16=settings.profile.bfloat16,
         defaults=transfer_defaults(settings),
         styles=styles.names,
+        fit_styles=shuffled(styles.names),
         labels=labels,
         has_sampler=True,
     )

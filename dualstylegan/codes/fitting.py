@@ -39,6 +39,7 @@ class FitSettings:
         identity_weight: weight of the identity distance; 0 leaves it out.
         restyled_weight: weight of the identity distance after restyling; 0 leaves it out, as where
             no style model is trained yet.
+        structure, color: style weights of the restyled faces.
     """
 
     size: int = 128
@@ -48,6 +49,8 @@ class FitSettings:
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
     restyled_weight: float = 0.5
+    structure: float = 1.0
+    color: float = 1.0
 
     @classmethod
     def of_painting(cls, size: int, steps: int, rate: float, pixel_weight: float) -> FitSettings:
@@ -78,8 +81,8 @@ class FitNetworks:
         lpips: perceptual distance; needed for optimisation steps.
         identity: face recognition; needed where the settings weigh the identity distance or the
             encoder takes several passes.
-        dualstylegan, extrinsic_SLD: G and the exemplars' codes in Z+; needed where the settings
-            weigh the identity distance after restyling.
+        dualstylegan, extrinsic_SLD: G, and codes in Z+ of the exemplars in the order of the steps;
+            needed where the settings weigh the identity distance after restyling.
     """
 
     generator: Generator
@@ -167,7 +170,8 @@ def restyled_identity(
     with torch.no_grad():
         style_SLD = networks.generator.map(networks.extrinsic_SLD)
     weighted = replace(identity, weight=settings.restyled_weight)
-    return RestyledIdentity(networks.dualstylegan, style_SLD, weighted, settings.size)
+    weights = settings.structure, settings.color
+    return RestyledIdentity(networks.dualstylegan, style_SLD, weighted, settings.size, *weights)
 
 
 def encode_faces(networks: FitNetworks, image_NCHW: Tensor, passes: int) -> Tensor:

@@ -287,34 +287,40 @@ class IdentityTerm:
 
 
 class RestyledIdentity:
-    """Identity term of G(code, z_e+, 1): that of an inversion, after restyling.
+    """Identity term of G(code, z_e+, w): that of an inversion, after restyling.
 
-    Each step restyles after one exemplar, in a fixed random order: a code that keeps the person in
-    some styles keeps them in others. A counter on the device selects the exemplar, so that a CUDA
-    graph can hold the step.
+    Each step restyles after the next exemplar: a code that keeps the person in some styles keeps
+    them in others. A counter on the device selects the exemplar, so that a CUDA graph can hold the
+    step.
 
     Args:
         network: frozen G.
-        style_SLD: codes of the exemplars in W+.
+        style_SLD: codes of the exemplars in W+, in the order of the steps.
         identity: term that the restyled faces are compared by.
         size: side of the restyled faces in pixels, one that G renders.
+        structure, color: style weights w.
     """
 
     def __init__(
-        self, network: DualStyleGAN, style_SLD: Tensor, identity: IdentityTerm, size: int
+        self,
+        network: DualStyleGAN,
+        style_SLD: Tensor,
+        identity: IdentityTerm,
+        size: int,
+        structure: float = 1.0,
+        color: float = 1.0,
     ) -> None:
         self.network, self.style_SLD = network, style_SLD
         self.identity, self.size = identity, size
-        order = torch.randperm(len(style_SLD), generator=torch.Generator().manual_seed(0))
-        self.order = order.to(style_SLD.device)
+        self.weights = network.weights(structure, color)
         self.step = torch.zeros(1, dtype=torch.long, device=style_SLD.device)
 
     def __call__(self, code_NLD: Tensor) -> Tensor:
         """Compute the term (N,) of Z+ codes and move on to the next exemplar."""
-        chosen = self.order.index_select(0, self.step % len(self.order))
-        style_NLD = self.style_SLD.index_select(0, chosen).expand(len(code_NLD), -1, -1)
+        style_1LD = self.style_SLD.index_select(0, self.step % len(self.style_SLD))
+        style_NLD = style_1LD.expand(len(code_NLD), -1, -1)
         self.step += 1
-        return self.identity(self.network(code_NLD, style_NLD, size=self.size))
+        return self.identity(self.network(code_NLD, style_NLD, self.weights, size=self.size))
 
 
 def invert(

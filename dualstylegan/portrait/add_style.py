@@ -135,7 +135,12 @@ def with_style(
         torch.cat((model.styles.intrinsic_SLD, intrinsic_1LD.detach())),
         {**model.styles.labels, **({} if label == name else {name: label})},
     )
-    config = {"styles": styles.names, "labels": dict(styles.labels)}
+    config = {
+        "styles": styles.names,
+        # the same photo keeps its code
+        "fit_styles": model.config.fit_styles or model.styles.names,
+        "labels": dict(styles.labels),
+    }
     return PortraitModel(
         model.config.model_copy(update=config),
         model.network,

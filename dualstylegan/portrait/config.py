@@ -88,6 +88,10 @@ class PortraitConfig(ClosedSchema):
     )
     defaults: TransferDefaults = TransferDefaults()
     styles: tuple[str, ...] = Field(description="names, in the order of styles.safetensors")
+    fit_styles: tuple[str, ...] = Field(
+        default=(),
+        description="styles that the steps of the fit restyle after, in this order; empty: all",
+    )
     labels: dict[str, str] = Field(
         default={}, description="text that people read, by name, where it is not the name"
     )

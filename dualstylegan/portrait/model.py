@@ -307,7 +307,7 @@ class PortraitModel:
             self.lpips() if settings.steps else None,
             identity,
             self.network,
-            self.styles.extrinsic_SLD,
+            self.styles.extrinsic_of(self.config.fit_styles or self.styles.names),
         )
         code_NLD = fit(networks, image, settings).code_NLD
         similar = None
@@ -326,6 +326,8 @@ class PortraitModel:
             pixel_weight=defaults.fit_pixel_weight,
             identity_weight=defaults.fit_identity_weight,
             restyled_weight=defaults.fit_restyled_weight,
+            structure=defaults.structure,
+            color=defaults.color,
         )
 
     def lpips(self) -> LPIPS:

@@ -45,6 +45,8 @@ DEFAULTS = TransferDefaults(
     structure=0.75,
     color=1.0,
     truncation=0.75,
+    fit_steps=FitSettings.steps,
+    fit_rate=FitSettings.rate,
     fit_identity_weight=FitSettings.identity_weight,
     fit_restyled_weight=FitSettings.restyled_weight,
 )

@@ -284,6 +284,9 @@ class Package(Section):
     fit_restyled_weight: Weight = Field(
         description="weight of the identity distance of the face's restylings; 0: off"
     )
+    fit_likeness_line: UnitInterval = Field(
+        description="identity similarity of the fitted face below which `transfer` warns; 0: never"
+    )
     thumbnail_px: int = Field(ge=16, le=512, description="side of an exemplar's thumbnail, pixels")
 
 

@@ -13,9 +13,11 @@ from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
 from dualstylegan.codes.inversion import IdentityTerm, RestyledIdentity, resize_images
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, read_image
+from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.identity import DlibFaceRecognition, similarity
-from dualstylegan.networks.loading import EmbeddedNetworks
+from dualstylegan.networks.loading import EmbeddedNetworks, load_facenet
 from dualstylegan.networks.precision import set_compute_dtype
+from dualstylegan.portrait.config import TransferDefaults
 from tests.conftest import ROOT
 from tests.support.trainings import Regions
 
@@ -75,27 +77,56 @@ def test_the_restyled_term_keeps_the_person_in_a_style_that_the_fit_has_not_seen
     assert similar[1] > similar[0] + 0.03
 
 
-def test_each_step_restyles_after_another_exemplar() -> None:
-    """Ask for as many terms as there are exemplars: each has been used once, in a fixed order."""
-    used: list[Tensor] = []
+def test_the_default_fit_keeps_the_person_for_a_network_that_it_does_not_know(
+    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor, weights: Path
+) -> None:
+    """Compare g(code) with the photo by FaceNet, and by the likeness that users are told."""
+    dualstylegan = EmbeddedNetworks(weights, ROOT / "data/base").dualstylegan()
+    set_compute_dtype(dualstylegan, torch.bfloat16)
+    shape = (7, dualstylegan.generator.rows, dualstylegan.generator.style_dim)
+    styles = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    known = replace(networks, identity=identity, dualstylegan=dualstylegan, extrinsic_SLD=styles)
+    facenet, small = load_facenet(weights), resize_images(face, 128)
+    found: dict[int, tuple[float, float]] = {}
+    for steps in (0, FitSettings.steps):
+        code = fit(known, small, FitSettings(steps=steps)).code_NLD
+        with torch.no_grad():
+            rendered = networks.generator(code, "z_plus", size=256).clamp(-1, 1)
+            same = float(cosine(facenet(rendered), facenet(face)))
+        found[steps] = same, float(likeness(networks.generator, identity, code, small, 128))
+    line = TransferDefaults().fit_likeness_line
+    assert found[FitSettings.steps][0] > found[0][0] + 0.2
+    assert found[FitSettings.steps][0] > 0.5
+    assert found[0][1] < line
+    assert found[FitSettings.steps][1] > found[0][1] + 0.1
 
-    def network(code: Tensor, style: Tensor, size: int) -> Tensor:
-        used.append(style[:, 0, 0])
+
+class Recorder:
+    """Stand-in for G; records styles and weights."""
+
+    def __init__(self) -> None:
+        self.used: list[float] = []
+
+    def weights(self, structure: float, color: float) -> tuple[float, float]:
+        return structure, color
+
+    def __call__(
+        self, code: Tensor, style: Tensor, weights: tuple[float, float], size: int
+    ) -> Tensor:
+        assert weights == (0.75, 1.0)
+        assert torch.equal(style[0], style[1])
+        self.used.append(float(style[0]))
         return torch.zeros(len(code), 3, size, size)
 
-    target = torch.zeros(2, 128)
-    identity = IdentityTerm(Regions(), target, 64, 1.0)  # type: ignore[arg-type]
-    styles = torch.arange(5.0).view(5, 1, 1)
-    orders = []
-    for _ in range(2):
-        used.clear()
-        term = RestyledIdentity(network, styles, identity, 64)  # type: ignore[arg-type]
-        for _ in range(5):
-            term(torch.zeros(2, 1, 1))
-        orders.append(torch.stack(used))
-    assert sorted(orders[0][:, 0].tolist()) == [0, 1, 2, 3, 4]
-    assert torch.equal(*orders)
-    assert torch.equal(orders[0][:, 0], orders[0][:, 1])
+
+def test_each_step_restyles_after_the_next_exemplar_at_the_given_weights() -> None:
+    network = Recorder()
+    identity = IdentityTerm(Regions(), torch.zeros(2, 128), 64, 1.0)  # type: ignore[arg-type]
+    styles = torch.tensor([2.0, 0.0, 1.0]).view(3, 1, 1)
+    term = RestyledIdentity(network, styles, identity, 64, 0.75)  # type: ignore[arg-type]
+    for _ in range(4):
+        term(torch.zeros(2, 1, 1))
+    assert network.used == [2, 0, 1, 2]
 
 
 def test_without_weight_or_steps_networks_are_left_out(

@@ -99,3 +99,18 @@ def test_any_text_names_a_style_and_stays_its_label(
 def test_a_portrait_without_a_face_is_refused(model: PortraitModel) -> None:
     with pytest.raises(FaceError, match="no face"):
         add_style(model, "new", painting(), settings=SETTINGS)
+
+
+def test_a_photo_keeps_its_code_when_a_style_is_added(model: PortraitModel) -> None:
+    """Fit by restyled faces: the exemplars of the fit are those of the model before."""
+    update = {"fit_steps": 3, "fit_restyled_weight": 0.5, "fit_likeness_line": 0.0}
+    defaults = model.config.defaults.model_copy(update=update)
+    model.config = model.config.model_copy(update={"defaults": defaults})
+    face = painting().crop((0, 0, 192, 192))
+    code = torch.randn(1, model.generator.rows, model.generator.style_dim)
+    added = with_style(model, "new", code, code, face)
+    again = with_style(added, "newer", code, code, face)
+    assert added.config.fit_styles == again.config.fit_styles == STYLE_NAMES
+    before = model.fit(face).code_LD
+    assert torch.equal(before, added.fit(face).code_LD)
+    assert torch.equal(before, again.fit(face).code_LD)

@@ -86,7 +86,8 @@ def test_defaults_of_the_core_are_those_of_the_shipped_settings() -> None:
     )
     fitted, options = FitSettings(), settings.package
     assert fitted.size == settings.profile.working_size
-    for name in set(vars(fitted)) - {"size"}:
+    assert (fitted.structure, fitted.color) == (options.structure, options.color)
+    for name in set(vars(fitted)) - {"size", "structure", "color"}:
         assert getattr(fitted, name) == getattr(options, f"fit_{name}"), name
     for section in (settings.invert, settings.refine):
         for name in section.model_fields_set & set(vars(added)) - {"steps"}:
