@@ -130,7 +130,10 @@ def package(settings: Settings) -> PortraitModel:
     )
     device = prepare(settings.runtime)
     table = fit_faces(model.to(device))
-    fits, model.card_image, faces = worst_fits(model, table)
+    fits: list[tuple[str, float]] = []
+    faces = 0
+    if settings.package.card_faces:
+        fits, model.card_image, faces = worst_fits(model, table, settings.package.card_faces)
     model.card = model_card(
         config,
         network.generator.resolution,

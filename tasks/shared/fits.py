@@ -33,8 +33,8 @@ from tasks.shared.tensors import Tensors, Tick, cached_tensors, loss_columns
 
 # Part of the cache key: raise it when the codes change.
 VERSION = 1
-# Content faces in the card, the worst fitted ones, and the side of their images in pixels.
-CARD_FACES, CARD_PX = 12, 128
+# Side of a face in the card's image, in pixels.
+CARD_PX = 128
 
 
 def fit_faces(model: PortraitModel) -> CodeTable:
@@ -77,9 +77,14 @@ def _fingerprint(model: PortraitModel) -> list[str | bool | int | dict[str, floa
 
 
 def worst_fits(
-    model: PortraitModel, table: CodeTable
+    model: PortraitModel, table: CodeTable, limit: int
 ) -> tuple[list[tuple[str, float]], bytes, int]:
     """Compare content faces with the generator's images of their codes.
+
+    Args:
+        model: the packaged model.
+        table: codes of the content faces.
+        limit: number of faces returned, at least 1.
 
     Returns:
         Names and FaceNet's cosines of the faces that are least alike, the worst first; a JPEG strip
@@ -93,7 +98,7 @@ def worst_fits(
         rendered = tensor_to_image(model.render(code_LD[None], None, size=size)[0])
         identity = _cosine(facenet, [photo, rendered], size, model.device)
         measured.append((name, identity, photo, rendered))
-    worst = sorted(measured, key=lambda fit: fit[1])[:CARD_FACES]
+    worst = sorted(measured, key=lambda fit: fit[1])[:limit]
     first = worst[0][2].resize((CARD_PX, CARD_PX), Image.Resampling.LANCZOS)  # sets all sizes
     cells = [first, *(photo for *_, photo, _ in worst[1:]), *(image for *_, image in worst)]
     fits = [(name, identity) for name, identity, *_ in worst]

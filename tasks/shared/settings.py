@@ -287,6 +287,12 @@ class Package(Section):
     fit_likeness_line: UnitInterval = Field(
         description="identity similarity of the fitted face below which `transfer` warns; 0: never"
     )
+    card_faces: int = Field(
+        ge=0,
+        le=100,
+        description="content faces that the model card shows, the worst fitted ones; 0: none, for "
+        "private photos",
+    )
     thumbnail_px: int = Field(ge=16, le=512, description="side of an exemplar's thumbnail, pixels")
 
 

@@ -113,8 +113,9 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     for name, image in zip(names, (photo, own, photo.rotate(180)), strict=True):
         write_png(Paths.faces / f"{name}.png", image)
     table = CodeTable(names, ("0" * 64,) * 3, "z_plus", codes, "digest")
-    fits, strip, faces = worst_fits(model, table)
+    fits, strip, faces = worst_fits(model, table, 12)
     assert faces == 3
+    assert worst_fits(model, table, 1)[0] == fits[:1]
     assert {name for name, _ in fits} == set(names)
     assert fits[-1][0] == "b"  # a photo that is its own rendering
     assert fits[-1][1] == pytest.approx(1, abs=0.02)
