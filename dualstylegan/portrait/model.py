@@ -307,13 +307,17 @@ class PortraitModel:
             self.lpips() if settings.steps else None,
             identity,
             self.network,
-            self.styles.extrinsic_of(self.config.fit_styles or self.styles.names),
+            self.fit_exemplars(),
         )
         code_NLD = fit(networks, image, settings).code_NLD
         similar = None
         if identity is not None:
             similar = float(likeness(self.generator, identity, code_NLD, image, settings.size)[0])
         return FaceFit(code_NLD[0], settings.steps, similar, self.config.defaults.fit_likeness_line)
+
+    def fit_exemplars(self) -> Tensor:
+        """Return z_e+ (N, L, D) of the styles that `fit` restyles after, in their order."""
+        return self.styles.extrinsic_of(self.config.fit_styles or self.styles.names)
 
     def fit_settings(self, steps: int | None = None) -> FitSettings:
         """Return the settings of `fit`; None takes the config's default number of steps."""

@@ -65,7 +65,7 @@ def fit_faces(model: PortraitModel) -> CodeTable:
 
 def _fingerprint(model: PortraitModel) -> list[str | bool | int | dict[str, float]]:
     """Return everything in a model that its fits depend on."""
-    extrinsic = model.styles.extrinsic_SLD.cpu().contiguous().numpy().tobytes()
+    extrinsic = model.fit_exemplars().cpu().contiguous().numpy().tobytes()
     networks = (model.network, model.encoder, model.lpips(), model.identity())
     return [
         *(digest(network) for network in networks),

@@ -13,6 +13,7 @@ from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
 from dualstylegan.codes.inversion import IdentityTerm, RestyledIdentity, resize_images
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, read_image
+from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.identity import DlibFaceRecognition, similarity
 from dualstylegan.networks.loading import EmbeddedNetworks, load_facenet
@@ -41,6 +42,19 @@ def identity(weights: Path) -> DlibFaceRecognition:
 
 
 @pytest.fixture(scope="module")
+def dualstylegan(weights: Path) -> DualStyleGAN:
+    """Return G before any style training, in bfloat16."""
+    loaded = EmbeddedNetworks(weights, ROOT / "data/base").dualstylegan()
+    return set_compute_dtype(loaded, torch.bfloat16)
+
+
+def random_styles(network: DualStyleGAN, count: int) -> Tensor:
+    """Draw Z+ codes (count, L, D)."""
+    shape = (count, network.generator.rows, network.generator.style_dim)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
 def face(weights: Path) -> Tensor:
     """Return the face of a photo as (1, 3, 256, 256) in [-1, 1]."""
     photo = read_image(weights / "astronaut.png")
@@ -59,32 +73,32 @@ def test_the_identity_term_makes_the_face_more_like_the_person(
 
 
 def test_the_restyled_term_keeps_the_person_in_a_style_that_the_fit_has_not_seen(
-    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor, weights: Path
+    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor, dualstylegan: DualStyleGAN
 ) -> None:
-    stylegan = EmbeddedNetworks(weights, ROOT / "data/base").dualstylegan()
-    set_compute_dtype(stylegan, torch.bfloat16)
-    shape = (5, stylegan.generator.rows, stylegan.generator.style_dim)
-    styles = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    known = replace(networks, identity=identity, dualstylegan=stylegan, extrinsic_SLD=styles[:4])
-    unseen = stylegan.generator.map(styles[4:])
+    styles = random_styles(dualstylegan, 5)
+    known = replace(
+        networks, identity=identity, dualstylegan=dualstylegan, extrinsic_SLD=styles[:4]
+    )
+    unseen = dualstylegan.generator.map(styles[4:])
     similar = []
     for weight in (0.0, 0.5):
         settings = replace(FEW, steps=8, restyled_weight=weight)
         code = fit(known, face, settings).code_NLD
         with torch.no_grad():
-            restyled = resize_images(stylegan(code, unseen, size=128), 256)
+            restyled = resize_images(dualstylegan(code, unseen, size=128), 256)
             similar.append(float(similarity(identity(restyled), identity(face))))
     assert similar[1] > similar[0] + 0.03
 
 
 def test_the_default_fit_keeps_the_person_for_a_network_that_it_does_not_know(
-    networks: FitNetworks, identity: DlibFaceRecognition, face: Tensor, weights: Path
+    networks: FitNetworks,
+    identity: DlibFaceRecognition,
+    face: Tensor,
+    dualstylegan: DualStyleGAN,
+    weights: Path,
 ) -> None:
     """Compare g(code) with the photo by FaceNet, and by the likeness that users are told."""
-    dualstylegan = EmbeddedNetworks(weights, ROOT / "data/base").dualstylegan()
-    set_compute_dtype(dualstylegan, torch.bfloat16)
-    shape = (7, dualstylegan.generator.rows, dualstylegan.generator.style_dim)
-    styles = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    styles = random_styles(dualstylegan, 7)
     known = replace(networks, identity=identity, dualstylegan=dualstylegan, extrinsic_SLD=styles)
     facenet, small = load_facenet(weights), resize_images(face, 128)
     found: dict[int, tuple[float, float]] = {}
