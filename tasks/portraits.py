@@ -17,8 +17,8 @@ from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, w
 from dualstylegan.io.images import read_image, scan_images
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.loading import GENERATOR_FILE
+from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo import compose
-from tasks.demo.paint import PAINTER_FILE, Painter
 from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
 from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths

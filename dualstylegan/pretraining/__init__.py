@@ -1,1 +1,1 @@
-"""Training of the embedded base models: RGB heads, encoder into Z+, and structure transfer."""
+"""Training of the embedded base models; photographs and paintings made for it."""

@@ -21,9 +21,9 @@ from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.loading import GENERATOR_FILE, freeze
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
+from dualstylegan.pretraining.painting.paint import Brush, Painter, Palette
+from dualstylegan.pretraining.painting.warp import Character, exaggerate
 from dualstylegan.pretraining.photograph.chain import Photograph
-from tasks.demo.paint import Brush, Painter, Palette
-from tasks.demo.warp import Character, exaggerate
 
 PIXELS = 512
 # Increase when warps or painting change, so that cached images are made again.

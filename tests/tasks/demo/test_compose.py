@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dualstylegan.pretraining.painting.warp import (
+    MIN_AREA,
+    Character,
+    displacement,
+    exaggerate,
+    smallest_area,
+)
 from tasks.demo.compose import CHARACTERS, recipe_key, recipes
-from tasks.demo.warp import MIN_AREA, Character, displacement, exaggerate, smallest_area
 from tests.support.schematic_face import SIZE, face_points, ramps
 
 

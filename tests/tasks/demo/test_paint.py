@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.demo.brushwork import (
+from dualstylegan.pretraining.painting.brushwork import (
     along,
     flat_tones,
     gaussian_blur,
@@ -16,9 +16,14 @@ from tasks.demo.brushwork import (
     smoothed,
     tangents,
 )
+from dualstylegan.pretraining.painting.paint import Painter, coloured, eye_mask, skin_mask
+from dualstylegan.pretraining.painting.warp import (
+    Character,
+    displacement,
+    exaggerate,
+    smallest_area,
+)
 from tasks.demo.compose import BRUSHES, CHARACTERS, PALETTES
-from tasks.demo.paint import Painter, coloured, eye_mask, skin_mask
-from tasks.demo.warp import Character, displacement, exaggerate, smallest_area
 from tests.support.schematic_face import SIZE, face_points, ramps
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dualstylegan.faces.detect import onnx_session
-from tasks.demo.brushwork import (
+from dualstylegan.pretraining.painting.brushwork import (
     along,
     flat_tones,
     gaussian_blur,

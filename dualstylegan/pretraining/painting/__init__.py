@@ -1,0 +1,1 @@
+"""Known processes from a face to an artistic portrait: warps, palettes, brushes."""
