@@ -25,6 +25,7 @@ from dualstylegan.networks.generator import (
     row_resolutions,
 )
 from dualstylegan.networks.layers import leaky_relu_scaled, pixel_norm
+from dualstylegan.networks.mesh import suppress_mesh
 
 STYLE_DIM = 512
 CHANNELS = (512, 512, 512, 512, 256, 128, 64)
@@ -213,7 +214,10 @@ class MobileStyleGAN(Generator):
     Unlike StyleGAN2, whose image is a sum over resolutions, it sets the colours in its output layer
     alone, which a head predicts. Codes and extrinsic paths optimised at a smaller size depend on
     the head there: with `coarse_px`, a larger image takes its coarse content from the head at that
-    size and keeps its own detail.
+    size and keeps its own detail. No loss there sees what the blocks above make of their rows, and
+    optimised rows end twice as far from the mean of W as faces are: at full size, false colours,
+    doubled rims and a mesh come of it. Full-size images therefore take the mean of W in these
+    rows, and what remains of the mesh, which g has of itself, is filtered out.
 
     Row 2i+1 modulates `up` and `conv1` of block i, row 2i+2 its `conv2`. The last row modulates the
     output and every head, besides rows of the blocks that the head skips.
@@ -259,17 +263,28 @@ class MobileStyleGAN(Generator):
         if noise is not None:
             raise ValueError("MobileStyleGAN's noise is constant: pass noise=None")
         size = self.check_size(size)
-        rendered_px = {size} if self.coarse_px is None else {size, min(size, self.coarse_px)}
-        images = {}
-        for block_px, features in self.features(w_NLD, after_row):
-            if block_px in rendered_px:
-                images[block_px] = self._head(block_px, features, w_NLD)
+        coarse_px = size if self.coarse_px is None else min(size, self.coarse_px)
+        full = size == self.resolution and coarse_px < size
+        detail_NLD = self._detail_code(w_NLD, coarse_px) if full else w_NLD
+        coarse = None
+        for block_px, features in self.features(detail_NLD, after_row):
             if block_px == size:
+                image = self._head(size, features, w_NLD)
                 break
+            if block_px == coarse_px:
+                coarse = self._head(coarse_px, features, w_NLD)
         else:
-            images[size] = self.to_img(features, w_NLD[:, -1]).float()
-        image = images.pop(size)
-        return replace_coarse(images.popitem()[1], image) if images else image
+            image = self.to_img(features, detail_NLD[:, -1]).float()
+        if coarse is None:
+            return image
+        image = replace_coarse(coarse, image)
+        return suppress_mesh(image, size // coarse_px) if full else image
+
+    def _detail_code(self, w_NLD: Tensor, coarse_px: int) -> Tensor:
+        """Replace the rows of the blocks above `coarse_px`, and the output's, by the mean of W."""
+        first = 2 * self.sizes.index(coarse_px) + 3
+        mean_NLD = self.mean_w.expand(len(w_NLD), self.rows - first, -1)
+        return torch.cat((w_NLD[:, :first], mean_NLD), 1)
 
     def _head_rows(self, size: int) -> list[int]:
         """Return rows evenly spaced from the one after a block's to the output's."""

@@ -1,0 +1,56 @@
+"""Suppression of the mesh that upsampling by interleaved pixels leaves in an image.
+
+Legend of shape suffixes: N image, C channel, P phase, H, W.
+
+An inverse wavelet transform makes the pixels of a block of 2 x 2 from separate channels. Where
+these differ in their mean, every block shows the same small pattern: lines in the spectrum at
+multiples of half a cycle per pixel, and of a quarter and an eighth from the blocks before. A comb
+of narrow notch filters at these frequencies removes it and leaves the spectrum between them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Standard deviation, in periods, of the window in which a pattern is estimated, and its reach.
+WINDOW = 1.5
+WINDOW_RADIUS = 4
+# Contrast, as a fraction of the range of [-1, 1], beyond which a block tells less of the pattern:
+# three grey levels, so that the detail of hair and eyes is not taken for it.
+CONTRAST = 3 / 127.5
+
+
+def suppress_mesh(image_NCHW: Tensor, period: int) -> Tensor:
+    """Remove the local mean pattern of blocks of `period` x `period` pixels.
+
+    The pattern is the mean over neighbouring blocks, pixel by pixel (phase by phase), of the
+    difference from the blurred image; smooth blocks have the larger weights.
+
+    Args:
+        image_NCHW: images in [-1, 1].
+        period: side of a block in pixels, even; it divides H and W.
+    """
+    half = period // 2
+    padded = F.pad(image_NCHW, (half,) * 4, mode="reflect")
+    # a mean over a period has no part of the pattern; the second one centres it on the pixel
+    smooth = F.avg_pool2d(F.avg_pool2d(padded, period, 1), 2, 1)
+    phase_NCHW = F.pixel_unshuffle(image_NCHW - smooth, period)
+    phase_NCPHW = phase_NCHW.unflatten(1, (image_NCHW.shape[1], period**2))
+    weight_NCHW = (CONTRAST**2 + phase_NCPHW.square().mean((1, 2))).reciprocal()[:, None]
+    mean_NCHW = _blur(phase_NCHW * weight_NCHW) / _blur(weight_NCHW)
+    mean_NCPHW = mean_NCHW.unflatten(1, phase_NCPHW.shape[1:3])
+    pattern_NCPHW = mean_NCPHW - mean_NCPHW.mean(2, keepdim=True)
+    return image_NCHW - F.pixel_shuffle(pattern_NCPHW.flatten(1, 2), period)
+
+
+def _blur(x_NCHW: Tensor) -> Tensor:
+    """Blur each channel by a Gaussian window; edges are repeated."""
+    position = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, device=x_NCHW.device)
+    window = torch.exp(-0.5 * (position / WINDOW).square())
+    channels = x_NCHW.shape[1]
+    kernel = (window / window.sum()).to(x_NCHW.dtype).expand(channels, 1, 1, -1)
+    padded = F.pad(x_NCHW, (WINDOW_RADIUS,) * 4, mode="replicate")
+    across = F.conv2d(padded, kernel, groups=channels)
+    return F.conv2d(across, kernel.transpose(2, 3), groups=channels)
