@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from dualstylegan.codes.tables import read_codes
@@ -14,11 +15,14 @@ from dualstylegan.evaluation.baselines import pixel_optimisation
 from dualstylegan.evaluation.bootstrap import Interval
 from dualstylegan.evaluation.eval_set import Progress, RestyleMethod
 from dualstylegan.evaluation.extractor import FeatureExtractor
+from dualstylegan.evaluation.full_size import Originals
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
 from dualstylegan.evaluation.landmarks import PlausibleLandmarks
 from dualstylegan.evaluation.measures import IDENTITY_MEASURE
 from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
+from dualstylegan.faces.geometry import crop_quad, quad_side
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json
+from dualstylegan.io.images import read_image
 from dualstylegan.networks.loading import load_facenet, load_identity, load_perceptual
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
@@ -33,6 +37,7 @@ from tasks.shared.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL import Image
 
 # Values that tell at a glance whether a model is good; see docs/evaluation.md for each.
 HEADLINE = (
@@ -162,6 +167,22 @@ def pixel_painter(settings: Settings, device: torch.device | str) -> RestyleMeth
     return pixel_optimisation(perceptual, chosen.pixel_steps, chosen.pixel_size)
 
 
+def read_originals() -> Originals:
+    """Return a function that crops an exemplar, by name, at the resolution of its file."""
+    import pandas as pd
+
+    table = pd.read_parquet(Paths.manifest, columns=["kind", "name", "file", "quad"])
+    exemplars = table[table["kind"] == Paths.exemplars.name].set_index("name")
+
+    def crop(name: str) -> Image.Image:
+        row = exemplars.loc[name]
+        quad_Q2 = np.array(row["quad"], np.float64).reshape(4, 2)
+        portrait = read_image(Paths.portraits / Paths.exemplars.name / row["file"])
+        return crop_quad(portrait, quad_Q2, round(quad_side(quad_Q2)))
+
+    return crop
+
+
 def run(settings: Settings, progress: Progress) -> Evaluation:
     """Evaluate the packaged model and write figures and images."""
     chosen, plan = settings.evaluate, plan_of(settings)
@@ -182,6 +203,7 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
         plan,
         progress,
         pixel_painter(settings, device),
+        read_originals(),
     )
     write_evaluation(evaluation)
     return evaluation

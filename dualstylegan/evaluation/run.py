@@ -34,7 +34,7 @@ from dualstylegan.evaluation.eval_set import (
     spread_pairs,
 )
 from dualstylegan.evaluation.extractor import FeatureExtractor
-from dualstylegan.evaluation.full_size import measure_full_size
+from dualstylegan.evaluation.full_size import Originals, measure_full_size
 from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.identity_lines import (
     SWEEP_WEIGHTS,
@@ -155,6 +155,7 @@ def evaluate(
     plan: EvaluationPlan,
     progress: Progress = lambda what, done, total: None,
     painter: RestyleMethod | None = None,
+    originals: Originals | None = None,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
@@ -168,6 +169,8 @@ def evaluate(
         plan: settings of the evaluation.
         progress: called with a description, the steps done and their total.
         painter: restyling without a warp, for `identity_painted_line`; None leaves it out.
+        originals: exemplars at the resolution of their files, for the texture of large images;
+            None takes `exemplars`.
 
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
@@ -182,7 +185,14 @@ def evaluate(
         sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
         random_faces = render_random_faces(model, plan)
         full_size = measure_full_size(
-            model, eval_set, extractor, plan.large_pairs, plan.size, **bootstrap
+            model,
+            eval_set,
+            extractor,
+            plan.large_pairs,
+            plan.size,
+            originals=originals or dict(exemplars).__getitem__,
+            measure_size=plan.measure_size,
+            **bootstrap,
         )
     pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
     references = describe_references(extractor, eval_set, natural, pairs)

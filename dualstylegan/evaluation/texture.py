@@ -23,7 +23,7 @@ LINE_RADIUS, REFERENCE_RADIUS = 1, 3
 FLOOR = 1 / 12 * 2.25 / TILE_PX**2
 GREY_LEVELS = 127.5
 LUMA = (0.299, 0.587, 0.114)
-# Bands of detail: half octaves, up to a fraction of the sampling rate that resampling leaves intact.
+# Bands of detail: half octaves, up to the fraction of the sampling rate that resampling keeps.
 HALF_OCTAVE = 2**0.5
 HIGHEST_FREQUENCY = 0.4
 

@@ -215,7 +215,7 @@ class MobileStyleGAN(Generator):
     alone, which a head predicts. Codes and extrinsic paths optimised at a smaller size depend on
     the head there: with `coarse_px`, a larger image takes its coarse content from the head at that
     size and keeps its own detail. No loss there sees what the blocks above make of their rows, and
-    optimised rows end twice as far from the mean of W as faces are: at full size, false colours,
+    optimised rows end farther from the mean of W than almost any face: at full size, false colours,
     doubled rims and a mesh come of it. Full-size images therefore take the mean of W in these
     rows, and what remains of the mesh, which g has of itself, is filtered out.
 

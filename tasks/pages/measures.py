@@ -207,11 +207,35 @@ MEASURES = (
         (("diversity_lpips", "style to style"),),
     ),
     Measure(
-        "large_detail",
-        "detail",
-        "Is the full-size image sharp?",
-        "Detail that only the full size can show, relative to the generator's own full-size image "
-        "of the same face: 1 is as detailed as a photo.",
+        "large_mesh",
+        "results",
+        "Is the full-size image free of a mesh?",
+        "Power of patterns that repeat every 2, 4 or 8 pixels over most of the image, above that "
+        "of their surroundings in the spectrum, in dB: a generator's upsampling can leave them. "
+        "0 is none.",
+        (
+            ("large_mesh_face_line", "untouched face"),
+            ("large_mesh_exemplar_line", "exemplars"),
+        ),
+    ),
+    Measure(
+        "large_texture",
+        "results",
+        "Is the full-size image painted as finely as its exemplar?",
+        "Difference of the fine detail's power, by half octaves, from the exemplar's at the "
+        "resolution of its own file, plus the mesh, in dB. Too smooth and too rough count alike. "
+        "Lower is better. For reference: the face before any style, and the small result enlarged.",
+        (
+            ("large_texture_face_line", "untouched face"),
+            ("large_texture_small_line", "small, enlarged"),
+        ),
+    ),
+    Measure(
+        "texture",
+        "results",
+        "Is the small image painted as finely as its exemplar?",
+        "The same for small results: the detail that they show beyond the size at which images "
+        "are compared otherwise.",
         (),
     ),
     *(

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualstylegan.errors import DataError
+from dualstylegan.evaluation.texture import detail_bands, mesh
 from dualstylegan.networks.loading import EmbeddedNetworks
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN, inverse_haar
 
@@ -80,6 +81,28 @@ def test_larger_pictures_keep_the_colours_of_the_coarse_one(
     assert error < 0.01
     assert error < (reduced(plain, 32) - wanted).abs().mean() / 10
     assert (large - F.interpolate(small, scale_factor=2, mode="bilinear")).abs().mean() > 0.005
+
+
+@torch.no_grad()
+def test_at_full_size_detail_is_a_face_s_however_far_the_rows_are(
+    generator: MobileStyleGAN, w: Tensor
+) -> None:
+    """Rows that training at 128 px moves unseen colour the image and draw nothing into it."""
+    strange = w[:1].clone()
+    strange[:, 11:] = generator.mean_w + 3 * (strange[:, 11:] - generator.mean_w)
+    plain = generator.synthesise(strange)
+    own = generator.synthesise(w[:1])
+    generator.coarse_px = 128
+    try:
+        full = generator.synthesise(strange)
+        small = generator.synthesise(strange, size=128)
+    finally:
+        generator.coarse_px = None
+    assert mesh(own) > 5
+    assert mesh(full) < 2
+    assert (reduced(full, 32) - reduced(small, 32)).abs().mean() < 0.01
+    wanted, found, false = (detail_bands(x, 128, 400) for x in (own, full, plain))
+    assert (found - wanted).abs().mean() < (false - wanted).abs().mean()
 
 
 def test_sizes_without_a_head_are_refused(generator: MobileStyleGAN, w: Tensor) -> None:
