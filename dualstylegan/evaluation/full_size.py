@@ -125,8 +125,8 @@ def measure_texture(
         measure_size: in pixels; texture is what an image of this size cannot show.
     """
     size = large_NCHW.shape[2:]
-    names = ("large_mesh", "large_mesh_face_line", "large_mesh_exemplar_line")
-    names += ("large_texture", "large_texture_face_line", "large_texture_small_line")
+    names = ["large_mesh", "large_mesh_face_line", "large_mesh_exemplar_line"]
+    names += ["large_texture", "large_texture_face_line", "large_texture_small_line"]
     rows = []
     for image, reduced, face, exemplar in zip(
         large_NCHW, small_NCHW, face_NCHW, exemplars, strict=True

@@ -44,7 +44,8 @@ def tile_power(image_NCHW: Tensor) -> Tensor:
     window_FG = window[:, None] * window
     window_FG = window_FG / window_FG.sum()
     centred_TFG = tile_TFG - (tile_TFG * window_FG).sum((1, 2), keepdim=True)
-    return (torch.fft.fft2(centred_TFG * window_FG).abs() * GREY_LEVELS).square()
+    power_TFG: Tensor = (torch.fft.fft2(centred_TFG * window_FG).abs() * GREY_LEVELS).square()
+    return power_TFG
 
 
 def lattice(period: int) -> Tensor:

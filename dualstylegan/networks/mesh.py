@@ -10,13 +10,16 @@ of narrow notch filters at these frequencies removes it and leaves the spectrum 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Standard deviation, in periods, of the window in which a pattern is estimated, and its reach.
-WINDOW = 1.5
-WINDOW_RADIUS = 4
+# Standard deviation in pixels of the window in which a pattern is estimated: notches of 0.013
+# cycles per pixel. The window reaches so many of them.
+WINDOW_PX = 12
+REACH = 2.7
 # Contrast, as a fraction of the range of [-1, 1], beyond which a block tells less of the pattern:
 # three grey levels, so that the detail of hair and eyes is not taken for it.
 CONTRAST = 3 / 127.5
@@ -37,20 +40,22 @@ def suppress_mesh(image_NCHW: Tensor, period: int) -> Tensor:
     # a mean over a period has no part of the pattern; the second one centres it on the pixel
     smooth = F.avg_pool2d(F.avg_pool2d(padded, period, 1), 2, 1)
     phase_NCHW = F.pixel_unshuffle(image_NCHW - smooth, period)
-    phase_NCPHW = phase_NCHW.unflatten(1, (image_NCHW.shape[1], period**2))
-    weight_NCHW = (CONTRAST**2 + phase_NCPHW.square().mean((1, 2))).reciprocal()[:, None]
-    mean_NCHW = _blur(phase_NCHW * weight_NCHW) / _blur(weight_NCHW)
-    mean_NCPHW = mean_NCHW.unflatten(1, phase_NCPHW.shape[1:3])
+    weight_NCHW = (CONTRAST**2 + phase_NCHW.square().mean(1, keepdim=True)).reciprocal()
+    sigma = WINDOW_PX / period
+    mean_NCHW = _blur(phase_NCHW * weight_NCHW, sigma) / _blur(weight_NCHW, sigma)
+    n, _, height, width = mean_NCHW.shape
+    mean_NCPHW = mean_NCHW.view(n, image_NCHW.shape[1], period**2, height, width)
     pattern_NCPHW = mean_NCPHW - mean_NCPHW.mean(2, keepdim=True)
     return image_NCHW - F.pixel_shuffle(pattern_NCPHW.flatten(1, 2), period)
 
 
-def _blur(x_NCHW: Tensor) -> Tensor:
+def _blur(x_NCHW: Tensor, sigma: float) -> Tensor:
     """Blur each channel by a Gaussian window; edges are repeated."""
-    position = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, device=x_NCHW.device)
-    window = torch.exp(-0.5 * (position / WINDOW).square())
+    radius = math.ceil(REACH * sigma - 0.5)
+    position = torch.arange(-radius, radius + 1, device=x_NCHW.device)
+    window = torch.exp(-0.5 * (position / sigma).square())
     channels = x_NCHW.shape[1]
     kernel = (window / window.sum()).to(x_NCHW.dtype).expand(channels, 1, 1, -1)
-    padded = F.pad(x_NCHW, (WINDOW_RADIUS,) * 4, mode="replicate")
+    padded = F.pad(x_NCHW, (radius,) * 4, mode="replicate")
     across = F.conv2d(padded, kernel, groups=channels)
     return F.conv2d(across, kernel.transpose(2, 3), groups=channels)

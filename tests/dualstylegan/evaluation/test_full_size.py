@@ -49,7 +49,7 @@ def changed_at_full_size(model: PortraitModel, change: Any) -> None:
         image = render(*codes, size=size, **named)
         return (change(image) if size == 64 else image).clamp(-1, 1)
 
-    model.render = changing  # type: ignore[method-assign]
+    model.render = changing  # type: ignore[method-assign, assignment]
 
 
 def test_a_picture_agrees_with_itself_and_not_with_another_palette(model: PortraitModel) -> None:

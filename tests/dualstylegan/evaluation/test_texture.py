@@ -19,7 +19,7 @@ def picture(seed: int = 0, px: int = PX) -> Tensor:
     radius = (frequency[:, None].square() + frequency.square()).sqrt().clamp_min(1 / px)
     noise = torch.randn(1, 3, px, px, generator=rng)
     pink = torch.fft.ifft2(torch.fft.fft2(noise) / radius).real
-    grain = pink / pink.std()
+    grain: Tensor = pink / pink.std()
     return (0.3 * (grain > 0.3) + 0.15 * grain - 0.1).clamp(-1, 1)
 
 
@@ -36,7 +36,7 @@ def blurred(image: Tensor, taps: int = 5) -> Tensor:
 
 def test_periods_divide_the_lattice_among_them() -> None:
     points = torch.cat([lattice(period) for period in PERIODS])
-    assert len(points.unique(dim=0)) == len(points) == 8 * 8 - 1
+    assert len({*map(tuple, points.tolist())}) == len(points) == 8 * 8 - 1
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -75,7 +75,7 @@ def test_blur_and_noise_make_texture_worse() -> None:
 
 
 def test_sizes_of_one_picture_compare() -> None:
-    """What half the size can show has the same density there."""
+    """Detail that half the size can show has the same density there."""
     large = picture(px=512)
     small = F.interpolate(large, (256, 256), mode="bicubic", antialias=True)
     bands = [detail_bands(x, 32, 64) for x in (large, small)]
