@@ -17,9 +17,12 @@ from torch.nn import functional as F
 
 from dualstylegan.networks.double_backward import no_weight_gradients
 from dualstylegan.networks.layers import upcast
+from dualstylegan.networks.masks import Mask, mask_of, masked_mean
 
 CONTEXTUAL_BANDWIDTH = 0.2  # h of the contextual loss
 EPS = 1e-5
+# Of positions that a mask leaves out: below any cosine; and a finite logit of probability zero.
+NO_SIMILARITY, NO_AFFINITY = -2.0, -1e6
 
 
 # Adversarial loss L_adv (Goodfellow et al., 2014; StyleGAN2).
@@ -91,32 +94,43 @@ def perceptual(
     return torch.stack(terms).sum(0)
 
 
-def feature_matching(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+def feature_matching(
+    first: Sequence[Tensor], second: Sequence[Tensor], mask_N1HW: Mask = None
+) -> Tensor:
     """Compute L_FM = sum_l mean_C (mean_HW a_l - mean_HW b_l)^2 (section 3.3). Shape (N,).
 
     Args:
         first, second: feature maps (N, C, H, W) of each layer l.
+        mask_N1HW: of the positions that count, in any size; None: all.
     """
-    terms = [
-        (upcast(a).mean((2, 3)) - upcast(b).mean((2, 3))).square().mean(1)
-        for a, b in zip(first, second, strict=True)
-    ]
+
+    def means(map_NCHW: Tensor) -> Tensor:
+        return masked_mean(upcast(map_NCHW), mask_of(mask_N1HW, map_NCHW), (2, 3))
+
+    terms = [(means(a) - means(b)).square().mean(1) for a, b in zip(first, second, strict=True)]
     return torch.stack(terms).sum(0)
 
 
 # Contextual loss L_CX (Mechrez et al., 2018; section 3.3): -log mean_j max_i A_ij.
 
 
-def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float) -> Tensor:
+def _affinity(x_PC: Tensor, y_QC: Tensor, bandwidth: float, inside_Q: Mask = None) -> Tensor:
     """Compute the affinities A (P, Q) of each x to all y; each row sums to one.
 
     A_ij = w_ij / sum_j w_ij with w_ij = exp((1 - d_ij / (min_j d_ij + eps)) / h) and d = 1 - s.
     Since w_ij = exp(k_i s_ij) times a factor of row i, with k_i = 1 / (h (1 - max_j s_ij + eps)),
     A is a softmax of k_i s_ij: the factor cancels.
+
+    Each y that a mask leaves out has an affinity of zero, and no part in the others.
     """
     similarity = x_PC @ y_QC.T
+    if inside_Q is not None:
+        similarity = similarity.masked_fill(~inside_Q, NO_SIMILARITY)
     sharpness = 1 / (bandwidth * (1 - similarity.amax(1, keepdim=True) + EPS))
-    return torch.softmax(sharpness * similarity, 1)
+    scaled = sharpness * similarity
+    if inside_Q is not None:
+        scaled = scaled.masked_fill(~inside_Q, NO_AFFINITY)
+    return torch.softmax(scaled, 1)
 
 
 class _BestAffinity(torch.autograd.Function):
@@ -124,26 +138,38 @@ class _BestAffinity(torch.autograd.Function):
 
     Affinities are computed `block` rows at a time and not stored. Only rows that hold the maximum
     of some y have a gradient, about two in five on real features: the backward pass computes these
-    again.
+    again. Rows and columns that a mask leaves out hold no maximum.
     """
 
     @staticmethod
-    def forward(ctx: Any, x_PC: Tensor, y_QC: Tensor, bandwidth: float, block: int) -> Tensor:
+    def forward(
+        ctx: Any,
+        x_PC: Tensor,
+        y_QC: Tensor,
+        bandwidth: float,
+        block: int,
+        inside_P: Mask,
+        inside_Q: Mask,
+    ) -> Tensor:
         best_Q = x_PC.new_full((len(y_QC),), -1.0)
         row_Q = torch.zeros(len(y_QC), dtype=torch.long, device=x_PC.device)
         for start in range(0, len(x_PC), block):
-            block_best_Q, block_row_Q = _affinity(x_PC[start : start + block], y_QC, bandwidth).max(
-                0
-            )
+            part = slice(start, start + block)
+            affinity = _affinity(x_PC[part], y_QC, bandwidth, inside_Q)
+            if inside_P is not None:
+                affinity = affinity.masked_fill(~inside_P[part, None], -1.0)
+            block_best_Q, block_row_Q = affinity.max(0)
             row_Q = torch.where(block_best_Q > best_Q, block_row_Q + start, row_Q)
             best_Q = torch.maximum(block_best_Q, best_Q)
         ctx.save_for_backward(x_PC, y_QC, row_Q)
-        ctx.bandwidth, ctx.block = bandwidth, block
+        ctx.bandwidth, ctx.block, ctx.inside_Q = bandwidth, block, inside_Q
         return best_Q
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor, Tensor | None, None, None, None, None]:
         x_PC, y_QC, row_Q = ctx.saved_tensors
         # All rows on a GPU: a number of rows that depends on data would synchronise the device.
         rows = torch.arange(len(x_PC), device=x_PC.device) if x_PC.is_cuda else row_Q.unique()
@@ -153,13 +179,13 @@ class _BestAffinity(torch.autograd.Function):
         for part in rows.split(ctx.block):
             with torch.enable_grad():
                 x = x_PC[part].detach().requires_grad_(True)
-                affinity = _affinity(x, y, ctx.bandwidth)
+                affinity = _affinity(x, y, ctx.bandwidth, ctx.inside_Q)
             affinity_gradient = torch.where(part[:, None] == row_Q, gradients[0], 0)
             inputs = [x] if y_gradient_QC is None else [x, y]
             x_gradient_PC[part], *rest = torch.autograd.grad(affinity, inputs, affinity_gradient)
             if y_gradient_QC is not None:
                 y_gradient_QC += rest[0]
-        return x_gradient_PC, y_gradient_QC, None, None
+        return x_gradient_PC, y_gradient_QC, None, None, None, None
 
 
 def contextual(
@@ -168,6 +194,7 @@ def contextual(
     bandwidth: float = CONTEXTUAL_BANDWIDTH,
     block: int = 512,
     center_1C11: Tensor | None = None,
+    mask_N1HW: Mask = None,
 ) -> Tensor:
     """Compute L_CX, the contextual loss with cosine distances (Mechrez et al., 2018). Shape (N,).
 
@@ -180,16 +207,21 @@ def contextual(
         block: number of positions of x handled at once.
         center_1C11: mean that is subtracted from both; by default each target's own mean, so that
             images do not depend on the batch (the published code takes the batch mean).
+        mask_N1HW: of the positions of both that count, in any size; None: all.
     """
-    center = upcast(y_NCHW).mean((2, 3), keepdim=True) if center_1C11 is None else center_1C11
+    x_mask, y_mask = mask_of(mask_N1HW, x_NCHW), mask_of(mask_N1HW, y_NCHW)
+    if center_1C11 is None:
+        center_1C11 = masked_mean(upcast(y_NCHW), y_mask, (2, 3))[..., None, None]
     x_NPC, y_NPC = (
-        F.normalize(upcast(f) - center, dim=1).flatten(2).transpose(1, 2) for f in (x_NCHW, y_NCHW)
+        F.normalize(upcast(f) - center_1C11, dim=1).flatten(2).transpose(1, 2)
+        for f in (x_NCHW, y_NCHW)
     )
-    best = [
-        _BestAffinity.apply(x_PC, y_PC, bandwidth, block)  # type: ignore[no-untyped-call]
-        for x_PC, y_PC in zip(x_NPC, y_NPC, strict=True)
-    ]
-    return -torch.log(torch.stack(best).mean(1) + EPS)
+    inside_NP, inside_NQ = (None if m is None else m.flatten(1) for m in (x_mask, y_mask))
+    best = []
+    for i, (x_PC, y_PC) in enumerate(zip(x_NPC, y_NPC, strict=True)):
+        inside = (None if m is None else m[i] for m in (inside_NP, inside_NQ))
+        best.append(_BestAffinity.apply(x_PC, y_PC, bandwidth, block, *inside))  # type: ignore[no-untyped-call]
+    return -torch.log(masked_mean(torch.stack(best), inside_NQ, (1,)) + EPS)
 
 
 # Regularisers of weights, codes and noise maps.

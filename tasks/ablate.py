@@ -21,6 +21,7 @@ from dualstylegan.io.checkpoints import load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import NetworkSet, freeze, load_perceptual
+from dualstylegan.networks.masks import Mask
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.finetune import TrainingPairs, style_training
@@ -77,7 +78,11 @@ def trained(
 
 
 def refined(
-    model: PortraitModel, eval_set: EvalSet, exemplar_SCHW: Tensor, settings: Settings
+    model: PortraitModel,
+    eval_set: EvalSet,
+    exemplar_SCHW: Tensor,
+    mask_S1HW: Mask,
+    settings: Settings,
 ) -> EvalSet:
     """Refine the extrinsic codes of an evaluation set on a model, as the stage `refine` does."""
     chosen = settings.refine
@@ -90,6 +95,7 @@ def refined(
         OptimizationSchedule(chosen.steps),
         structure_rate=chosen.structure_rate,
         color_rate=chosen.color_rate,
+        mask_N1HW=mask_S1HW,
     )
     return replace(eval_set, extrinsic_SLD=refinement.latents[0].detach())
 
@@ -123,8 +129,9 @@ def run_ablations(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
         )
         measure(ablation.name, model, ablated_set)
         if ablation is COMPLETE:
-            images = own_pairs.portraits.images(indices)
-            measure(REFINED, model, refined(model, ablated_set, images, settings))
+            portraits = own_pairs.portraits
+            images, masks = portraits.images(indices), portraits.masks(indices)
+            measure(REFINED, model, refined(model, ablated_set, images, masks, settings))
     return measured, eval_set
 
 

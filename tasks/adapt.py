@@ -34,7 +34,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
         VERSION,
         profile.model_dump(),
         options.model_dump(),
-        portraits.sha256,
+        portraits.digests,
         sha256_file(Paths.style_codes),
         [digest(network) for network in (generator, discriminator, lpips)],
     )
@@ -46,6 +46,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
         codes,
         profile.working_size,
         training_plan(AdaptPlan, options),
+        portraits.masks,
     )
     plan = run_plan(
         profile, options, runtime.save_seconds, runtime.picture_steps.adapt, fingerprint

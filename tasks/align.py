@@ -15,6 +15,7 @@ from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
+from tasks.shared.aligned import FRAME
 from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
 from tasks.shared.feasibility import check_aligned
 from tasks.shared.paths import KINDS, Paths
@@ -23,7 +24,7 @@ from tasks.shared.runner import load_settings, run_stage
 
 CACHE = Paths.cache / "aligned"
 # Part of the cache key: raise it when the crop changes.
-VERSION = 2
+VERSION = 3
 
 
 def crop_maker(path: Path, size: int) -> Make:
@@ -33,10 +34,11 @@ def crop_maker(path: Path, size: int) -> Make:
         try:
             face = align_face(read_image(path), size, weights_dir=Paths.weights)
         except FaceError as error:
-            return None, {"refused": str(error), "flags": "", "score": 0.0, "quad": []}
+            return None, {"refused": str(error), "flags": "", "score": 0.0, "quad": [], FRAME: []}
         quad = [round(v, 3) for v in face.quad.reshape(-1).tolist()]
+        frame = [] if face.frame_Q2 is None else face.frame_Q2.reshape(-1).tolist()
         facts = {"refused": "", "flags": " ".join(face.flags), "score": round(face.score, 4)}
-        return face.image, {**facts, "quad": quad}
+        return face.image, {**facts, "quad": quad, FRAME: frame}
 
     return make
 

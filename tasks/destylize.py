@@ -63,7 +63,7 @@ class Destylizer:
                 self.options.model_dump(),
                 digests,
             )
-            for i, sha256 in enumerate(portraits.sha256)
+            for i, sha256 in enumerate(portraits.digests)
         ]
 
         def work(indices: list[int], tick: Tick) -> Tensors:
@@ -79,6 +79,7 @@ class Destylizer:
                 size=self.profile.working_size,
                 rate=self.options.rate,
                 progress=tick,
+                mask_N1HW=portraits.masks(indices),
             )
             return {
                 "code": result.intrinsic_NLD,

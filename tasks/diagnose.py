@@ -9,11 +9,12 @@ import torch
 
 from dualstylegan.codes.tables import read_codes
 from dualstylegan.errors import DataError
+from dualstylegan.faces.frame import outside_share
 from dualstylegan.io.files import write_json, write_text
-from dualstylegan.io.images import image_to_tensor
+from dualstylegan.networks.masks import crop_to_tensor
 from tasks.pages.diagnosis import Diagnosis, Limits, Verdict, diagnose
 from tasks.pages.diagnosis_page import render
-from tasks.shared.aligned import read_aligned
+from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Diagnose
@@ -45,10 +46,12 @@ def run(chosen: Diagnose) -> Diagnosis:
     rows = manifest_rows()
     images = dict(read_aligned(Paths.exemplars))
     names = list(images)
+    frames = read_frames(Paths.exemplars, names)
+    tensors = [crop_to_tensor(image, frames[name], DIAGNOSIS_PX) for name, image in images.items()]
     limits = Limits(chosen.duplicate, chosen.abstract, chosen.min_exemplars, chosen.refused)
     diagnosis = diagnose(
         names,
-        torch.stack([image_to_tensor(image, DIAGNOSIS_PX) for image in images.values()]),
+        torch.stack(tensors),
         {row["name"]: row["flags"].split() for row in rows},
         {
             "inversion": losses_of(Paths.style_codes, "end", names),
@@ -56,6 +59,7 @@ def run(chosen: Diagnose) -> Diagnosis:
         },
         {row["name"]: row["refused"] for row in rows if row["refused"]},
         limits,
+        [outside_share(frames[name]) for name in names],
     )
     write_text(Paths.diagnosis_page, render(diagnosis, images))
     findings = [

@@ -26,7 +26,7 @@ from dualstylegan.io.images import read_image
 from dualstylegan.networks.loading import load_facenet, load_identity, load_perceptual
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
-from tasks.shared.aligned import read_aligned
+from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.held_out import add_styles
 from tasks.shared.networks import place
 from tasks.shared.paths import Paths
@@ -191,11 +191,14 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
     trained = model.styles.names
     held_out = read_aligned(Paths.held_out) if Paths.held_out.is_dir() else []
     budget = AddStyleSettings(chosen.held_out_invert_steps, chosen.held_out_refine_steps)
-    model = add_styles(model, held_out, budget, settings.profile)
+    style_names = [*trained, *(name for name, _ in held_out)]
+    style_frames = read_frames(Paths.exemplars, style_names)
+    model = add_styles(model, held_out, style_frames, budget, settings.profile)
     codes = read_codes(Paths.content_codes)
+    faces = read_aligned(Paths.faces)
     evaluation = evaluate(
         model,
-        read_aligned(Paths.faces),
+        faces,
         dict(zip(codes.names, codes.codes_NLD, strict=True)),
         read_aligned(Paths.exemplars, trained),
         held_out,
@@ -204,6 +207,8 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
         progress,
         pixel_painter(settings, device),
         read_originals(),
+        read_frames(Paths.faces, [name for name, _ in faces]),
+        style_frames,
     )
     write_evaluation(evaluation)
     return evaluation

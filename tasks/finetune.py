@@ -62,7 +62,7 @@ def style_training(
         VERSION,
         profile.model_dump(),
         options.model_dump(),
-        pairs.portraits.sha256,
+        pairs.portraits.digests,
         [digest_codes(codes) for codes in (pairs.intrinsic_NLD, pairs.extrinsic_NLD)],
         [digest(module) for module in (network, discriminator, perceptual, identity)],
     )
@@ -76,6 +76,7 @@ def style_training(
         pairs.extrinsic_NLD,
         profile.working_size,
         training_plan(StylePlan, options),
+        pairs.portraits.masks,
     )
     return training, fingerprint
 

@@ -55,11 +55,12 @@ class Inverter:
         digests = [digest(network) for network in self.networks.present]
         keys = [
             cache_key(VERSION, sha256, self.profile.bfloat16, asdict(settings), digests)
-            for sha256 in portraits.sha256
+            for sha256 in portraits.digests
         ]
 
         def work(indices: list[int], tick: Tick) -> Tensors:
-            fitted = fit(self.networks, portraits.images(indices), settings, tick)
+            images, masks = portraits.images(indices), portraits.masks(indices)
+            fitted = fit(self.networks, images, settings, tick, masks)
             columns = {
                 "code": fitted.code_NLD,
                 "start": fitted.initial_loss_N,

@@ -22,7 +22,7 @@ from dualstylegan.networks.loading import load_trained_generator
 from dualstylegan.portrait.model import PortraitModel
 from tasks import evaluate
 from tasks.pages.leaderboard_page import render
-from tasks.shared.aligned import read_aligned
+from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.networks import place
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
@@ -73,7 +73,12 @@ def open_eval_set(
     table = read_codes(Paths.content_codes)
     codes = dict(zip(table.names, table.codes_NLD, strict=True))
     faces, exemplars = subset(chosen)
-    return model, build_eval_set(model, faces, codes, exemplars, evaluate.plan_of(settings))
+    frames = (
+        read_frames(Paths.faces, [name for name, _ in faces]),
+        read_frames(Paths.exemplars, [name for name, _ in exemplars]),
+    )
+    plan = evaluate.plan_of(settings)
+    return model, build_eval_set(model, faces, codes, exemplars, plan, *frames)
 
 
 def write_board(

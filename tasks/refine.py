@@ -37,7 +37,7 @@ def refine_codes(settings: Settings) -> CodeTable:
             options.model_dump(),
             digests,
         )
-        for i, sha256 in enumerate(portraits.sha256)
+        for i, sha256 in enumerate(portraits.digests)
     ]
 
     def work(indices: list[int], tick: Tick) -> Tensors:
@@ -51,6 +51,7 @@ def refine_codes(settings: Settings) -> CodeTable:
             structure_rate=options.structure_rate,
             color_rate=options.color_rate,
             progress=tick,
+            mask_N1HW=portraits.masks(indices),
         )
         return {"code": tensors.latents[0], "start": tensors.initial_loss_N, "end": tensors.loss_N}
 

@@ -21,6 +21,7 @@ from dualstylegan.codes.inversion import (
 from dualstylegan.losses import noise_autocorrelation, row_spread
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import FaceRecognition
+from dualstylegan.networks.masks import Mask, mask_of, within
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg import PerceptualNetwork
 
@@ -54,6 +55,7 @@ def fit_adapted(
     schedule: OptimizationSchedule,
     rate: float,
     progress: Callable[[int], None] | None = None,
+    mask_N1HW: Mask = None,
 ) -> OptimizationResult:
     """Fit codes to the portraits by latent optimisation on g' (step 2, Eq. 1).
 
@@ -67,11 +69,12 @@ def fit_adapted(
         start_NLD: initial codes in Z+: z_e+ = E(S).
         schedule, rate: schedule and peak learning rate.
         progress: called with the number of steps done.
+        mask_N1HW: of what lies inside of the portraits' pictures; nothing else counts.
 
     Returns:
         The result; its first latent tensor is the codes (N, L, D), the others the noise maps.
     """
-    size = image_NCHW.shape[-1]
+    size, mask = image_NCHW.shape[-1], mask_of(mask_N1HW, image_NCHW)
     with torch.no_grad():
         features, embedding = lpips.features(image_NCHW), identity(image_NCHW)
     noises: list[Tensor] = []
@@ -82,6 +85,7 @@ def fit_adapted(
         code, *maps = latents
         whitened = [(m - m.mean((2, 3), True)) / m.std((2, 3), keepdim=True) for m in maps]
         rendered = adapted(code, "z_plus", size=size, noise=whitened or None)
+        rendered = within(mask, rendered, image_NCHW)
         loss = lpips.distance(lpips.features(rendered), features)
         loss = loss + IDENTITY_WEIGHT * identity.distance(identity(rendered), embedding)
         loss = loss + SPREAD_WEIGHT * row_spread(code)
@@ -134,6 +138,7 @@ def destylize(
     size: int,
     rate: float,
     progress: Callable[[int], None] | None = None,
+    mask_N1HW: Mask = None,
 ) -> Destylization:
     """Destylize portraits whose codes z_e+ = E(S) are known (step 1): steps 2 and 3.
 
@@ -147,6 +152,7 @@ def destylize(
         schedule, rate: schedule and peak learning rate of step 2.
         size: working size in pixels, one that g and g' render.
         progress: called with the number of steps done.
+        mask_N1HW: of what lies inside of the portraits' pictures; nothing else counts in step 2.
     """
     fitted = fit_adapted(
         adapted,
@@ -157,6 +163,7 @@ def destylize(
         schedule,
         rate,
         progress,
+        mask_N1HW,
     )
     natural, intrinsic = naturalise(generator, encoder, fitted.latents[0], extrinsic_NLD, size)
     return Destylization(fitted, natural, intrinsic)

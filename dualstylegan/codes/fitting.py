@@ -23,6 +23,7 @@ from dualstylegan.codes.inversion import (
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.identity import DlibFaceRecognition, FaceRecognition, similarity
+from dualstylegan.networks.masks import Mask, within
 from dualstylegan.networks.vgg import PerceptualNetwork
 
 
@@ -119,6 +120,7 @@ def fit(
     image_NCHW: Tensor,
     settings: FitSettings,
     progress: Callable[[int], None] | None = None,
+    mask_N1HW: Mask = None,
 ) -> FittedCodes:
     """Fit Z+ codes to aligned faces: the encoder's codes, then inversion from them.
 
@@ -131,15 +133,18 @@ def fit(
             their own size.
         settings: size, steps, rate and loss weights.
         progress: called with the number of steps done.
+        mask_N1HW: of what lies inside of the faces' pictures, in the faces' size; see `masks`.
     """
-    start_NLD = encode_faces(networks, image_NCHW, settings.passes)
+    start_NLD = encode_faces(networks, image_NCHW, settings.passes, mask_N1HW)
     if settings.steps == 0:
         return FittedCodes(start_NLD)
     assert networks.lpips is not None
     identity = restyled = None
     if settings.identity_weight or settings.restyled_weight:
         assert networks.identity is not None
-        identity = IdentityTerm.of_faces(networks.identity, image_NCHW, settings.identity_weight)
+        identity = IdentityTerm.of_faces(
+            networks.identity, image_NCHW, settings.identity_weight, mask_N1HW
+        )
     if settings.restyled_weight:
         assert identity is not None
         restyled = restyled_identity(networks, identity, settings)
@@ -154,6 +159,7 @@ def fit(
         pixel_weight=settings.pixel_weight,
         identity=identity,
         restyled=restyled,
+        mask_N1HW=mask_N1HW,
         progress=progress,
     )
     if restyled is not None:  # losses after different exemplars cannot be compared
@@ -174,13 +180,15 @@ def restyled_identity(
     return RestyledIdentity(networks.dualstylegan, style_SLD, weighted, settings.size, *weights)
 
 
-def encode_faces(networks: FitNetworks, image_NCHW: Tensor, passes: int) -> Tensor:
+def encode_faces(
+    networks: FitNetworks, image_NCHW: Tensor, passes: int, mask_N1HW: Mask = None
+) -> Tensor:
     """Encode faces into codes (N, L, D) in the given number of passes."""
     if passes == 1:
         return encode(networks.encoder, image_NCHW)
     assert networks.identity is not None
     encoder, generator = networks.encoder, networks.generator
-    return encode_in_passes(encoder, generator, networks.identity, image_NCHW, passes)
+    return encode_in_passes(encoder, generator, networks.identity, image_NCHW, passes, mask_N1HW)
 
 
 @torch.no_grad()
@@ -190,6 +198,7 @@ def likeness(
     code_NLD: Tensor,
     image_NCHW: Tensor,
     size: int,
+    mask_N1HW: Mask = None,
 ) -> Tensor:
     """Compute the identity similarity (N,) of g(code) to the faces that the codes were fitted to.
 
@@ -201,7 +210,9 @@ def likeness(
         code_NLD: Z+ codes.
         image_NCHW: the faces in [-1, 1].
         size: side in pixels of the renderings, which are enlarged to that of the faces.
+        mask_N1HW: of what lies inside of the faces' pictures, in the faces' size.
     """
     rendered = generator(code_NLD, "z_plus", size=size).clamp(-1, 1)
     enlarged = resize_images(rendered, image_NCHW.shape[-1])
+    enlarged = within(mask_N1HW, enlarged, image_NCHW)
     return similarity(identity(enlarged.flip(3)), identity(image_NCHW.flip(3)))

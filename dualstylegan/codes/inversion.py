@@ -23,6 +23,7 @@ from dualstylegan.networks.encoder import INPUT_PX as ENCODER_PX
 from dualstylegan.networks.encoder import EncoderPass, PortraitEncoder
 from dualstylegan.networks.generator import Generator, Space
 from dualstylegan.networks.identity import FaceRecognition
+from dualstylegan.networks.masks import Mask, mask_of, within
 from dualstylegan.networks.vgg import PerceptualNetwork
 
 Objective = Callable[[Sequence[Tensor]], Tensor]
@@ -231,6 +232,7 @@ def encode_in_passes(
     identity: FaceRecognition,
     image_NCHW: Tensor,
     passes: int,
+    mask_N1HW: Mask = None,
 ) -> Tensor:
     """Encode aligned faces in several passes (ReStyle), without gradients.
 
@@ -242,6 +244,7 @@ def encode_in_passes(
         identity: dlib's face recognition.
         image_NCHW: aligned faces (N, 3, any, any) in [-1, 1].
         passes: at least 1.
+        mask_N1HW: of what lies inside of the pictures; the corrections see no difference outside.
 
     Returns:
         Z+ codes (N, L, D).
@@ -249,10 +252,12 @@ def encode_in_passes(
     code_NLD = encode(encoder, image_NCHW)
     if passes == 1 or not isinstance(encoder, PortraitEncoder):
         return code_NLD
-    wanted_NE = identity(resize_images(image_NCHW, ENCODER_PX))
+    small_NCHW = resize_images(image_NCHW, ENCODER_PX)
+    wanted_NE, mask = identity(small_NCHW), mask_of(mask_N1HW, small_NCHW)
     size = generator.size_up_to(ENCODER_PX)
     for _ in range(passes - 1):
         rendering = resize_images(generator(code_NLD, "z_plus", size=size), ENCODER_PX)
+        rendering = within(mask, rendering, small_NCHW)
         before = EncoderPass(code_NLD, rendering, wanted_NE, identity(rendering))
         code_NLD = encoder(image_NCHW, before)
     return code_NLD
@@ -267,22 +272,35 @@ class IdentityTerm:
         target_NE: embeddings of the faces.
         px: side in pixels to which renderings are enlarged: that of the embedded faces.
         weight: of the distance.
+        mask_N1HW, image_NCHW: of what lies inside of the faces' pictures, and the faces; None: all.
     """
 
     network: FaceRecognition
     target_NE: Tensor
     px: int
     weight: float
+    mask_N1HW: Mask = None
+    image_NCHW: Tensor | None = None
 
     @classmethod
     @torch.no_grad()
-    def of_faces(cls, network: FaceRecognition, image_NCHW: Tensor, weight: float) -> IdentityTerm:
+    def of_faces(
+        cls,
+        network: FaceRecognition,
+        image_NCHW: Tensor,
+        weight: float,
+        mask_N1HW: Mask = None,
+    ) -> IdentityTerm:
         """Return the term whose targets are aligned faces (N, 3, any, any) in [-1, 1]."""
-        return cls(network, network(image_NCHW), image_NCHW.shape[-1], weight)
+        px = image_NCHW.shape[-1]
+        return cls(network, network(image_NCHW), px, weight, mask_N1HW, image_NCHW)
 
     def __call__(self, rendered_NCHW: Tensor) -> Tensor:
         """Compute the term (N,) of renderings in [-1, 1]."""
-        embedding_NE = self.network(resize_images(rendered_NCHW, self.px))
+        enlarged_NCHW = resize_images(rendered_NCHW, self.px)
+        if self.image_NCHW is not None:
+            enlarged_NCHW = within(self.mask_N1HW, enlarged_NCHW, self.image_NCHW)
+        embedding_NE = self.network(enlarged_NCHW)
         return self.weight * self.network.distance(embedding_NE, self.target_NE)
 
 
@@ -335,6 +353,7 @@ def invert(
     pixel_weight: float,
     identity: IdentityTerm | None = None,
     restyled: RestyledIdentity | None = None,
+    mask_N1HW: Mask = None,
     progress: Callable[[int], None] | None = None,
 ) -> OptimizationResult:
     """Optimise codes until g renders the images: LPIPS, mean absolute difference, identity.
@@ -349,14 +368,15 @@ def invert(
         pixel_weight: weight of the mean absolute difference.
         identity: identity term; None leaves it out.
         restyled: identity term after restyling, for codes in Z+; None leaves it out.
+        mask_N1HW: of what lies inside of the targets' pictures; nothing else counts.
         progress: called with the number of steps done.
     """
-    size = image_NCHW.shape[-1]
+    size, mask = image_NCHW.shape[-1], mask_of(mask_N1HW, image_NCHW)
     with torch.no_grad():
         features = lpips.features(image_NCHW)
 
     def objective(latents: Sequence[Tensor]) -> Tensor:
-        rendered = generator(latents[0], space, size=size)
+        rendered = within(mask, generator(latents[0], space, size=size), image_NCHW)
         pixels = (rendered - image_NCHW).abs().mean((1, 2, 3))
         loss: Tensor = lpips.distance(lpips.features(rendered), features) + pixel_weight * pixels
         if identity is not None:

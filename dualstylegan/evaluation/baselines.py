@@ -17,6 +17,7 @@ from dualstylegan.codes.inversion import resize_images
 from dualstylegan.evaluation.eval_set import ExemplarBatch, FaceBatch, RestyleMethod
 from dualstylegan.losses import feature_matching
 from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.masks import Mask, mask_of, masked_mean
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
 from dualstylegan.networks.vgg import PerceptualNetwork
@@ -77,10 +78,18 @@ def _coarse_keys(generator: Generator) -> list[str]:
     raise TypeError(f"no layers to swap in {type(generator).__name__}")
 
 
-def gram(features_NCHW: Tensor) -> Tensor:
-    """Compute Gram matrices (N, C, C) of feature maps, divided by the maps' size."""
+def gram(features_NCHW: Tensor, mask_N1HW: Mask = None) -> Tensor:
+    """Compute Gram matrices (N, C, C) of feature maps, divided by the maps' size.
+
+    With a mask, of the positions that count, as if they were all.
+    """
     flat = features_NCHW.float().flatten(2)
-    return flat @ flat.transpose(1, 2) / flat[0].numel()
+    mask = mask_of(mask_N1HW, features_NCHW)
+    if mask is None:
+        return flat @ flat.transpose(1, 2) / flat[0].numel()
+    share_N1 = mask.float().mean((1, 2, 3)).clamp(min=1 / mask[0].numel())[:, None]
+    flat = flat * mask.flatten(2)
+    return flat @ flat.transpose(1, 2) / (flat[0].numel() * share_N1[..., None])
 
 
 def pixel_optimisation(perceptual: PerceptualNetwork, steps: int, working_px: int) -> RestyleMethod:
@@ -99,19 +108,26 @@ def pixel_optimisation(perceptual: PerceptualNetwork, steps: int, working_px: in
     def restyle(faces: FaceBatch, exemplars: ExemplarBatch, truncation: float) -> Tensor:
         size = min(working_px, faces.image_NCHW.shape[-1])
         photo, exemplar = (resize_images(x.image_NCHW, size) for x in (faces, exemplars))
-        change = _optimise(perceptual, photo, exemplar, steps) - photo
+        change = _optimise(perceptual, photo, exemplar, exemplars.mask_N1HW, steps) - photo
         return (faces.image_NCHW + resize_images(change, faces.image_NCHW.shape[-1])).clamp(-1, 1)
 
     return restyle
 
 
 def _optimise(
-    perceptual: PerceptualNetwork, photo_NCHW: Tensor, exemplar_NCHW: Tensor, steps: int
+    perceptual: PerceptualNetwork,
+    photo_NCHW: Tensor,
+    exemplar_NCHW: Tensor,
+    mask_N1HW: Mask,
+    steps: int,
 ) -> Tensor:
     with torch.no_grad():
         content = perceptual.features(photo_NCHW, 4)[CONTENT_STAGES]
         targets = perceptual.features(exemplar_NCHW, 4)[STYLE_STAGES]
-        grams = [gram(x) for x in targets]
+        grams = [gram(x, mask_N1HW) for x in targets]
+        means = [
+            masked_mean(x.float(), mask_of(mask_N1HW, x), (2, 3))[..., None, None] for x in targets
+        ]
         scale = [g.square().mean() for g in grams]
     with torch.enable_grad():
         image = photo_NCHW.clone().requires_grad_(True)
@@ -122,7 +138,7 @@ def _optimise(
                 (a.float() - b.float()).square().mean() / b.float().square().mean()
                 for a, b in zip(features[CONTENT_STAGES], content, strict=True)
             )
-            loss = loss + STYLE_WEIGHT * feature_matching(features[STYLE_STAGES], targets).mean()
+            loss = loss + STYLE_WEIGHT * feature_matching(features[STYLE_STAGES], means).mean()
             for a, b, s in zip(features[STYLE_STAGES], grams, scale, strict=True):
                 loss = loss + GRAM_WEIGHT * (gram(a) - b).square().mean() / s
             optimiser.zero_grad(set_to_none=True)

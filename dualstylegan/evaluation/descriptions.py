@@ -90,18 +90,19 @@ def describe_references(
         natural_SCHW: uint8 images of g(z_i+).
         pairs: exemplars whose results are compared with each other, by index.
     """
-    exemplars, spread_P = extractor.describe(eval_set.exemplar_SCHW, pairs)
+    exemplar_mask = eval_set.exemplar_mask_S1HW
+    exemplars, spread_P = extractor.describe(eval_set.exemplar_SCHW, pairs, exemplar_mask)
     return References(
         contents=eval_set.contents,
         styles=eval_set.styles,
-        faces=extractor.describe(eval_set.face_CCHW)[0],
+        faces=extractor.describe(eval_set.face_CCHW, mask_N1HW=eval_set.face_mask_C1HW)[0],
         exemplars=exemplars,
         natural=extractor.describe(natural_SCHW)[0],
         face_identities=extractor.identities(eval_set.face_CCHW),
         face_dlib=extractor.dlib_identities(eval_set.face_CCHW),
         faces_CK2=extractor.landmark_tables(eval_set.face_CCHW),
         exemplars_SK2=extractor.landmark_tables(eval_set.exemplar_SCHW),
-        intrinsic_S=extractor.lpips(natural_SCHW, eval_set.exemplar_SCHW),
+        intrinsic_S=extractor.lpips(natural_SCHW, eval_set.exemplar_SCHW, exemplar_mask),
         pairs=tuple(pairs),
         exemplar_spread_P=spread_P,
     )
@@ -130,6 +131,8 @@ def describe_results(
         identities=np.concatenate(identities_by_face),
         dlib=np.concatenate(dlib_by_face),
         landmarks_NK2=np.concatenate(landmarks_by_face),
-        reconstruction_S=extractor.lpips(renderings.reconstructions, eval_set.exemplar_SCHW),
+        reconstruction_S=extractor.lpips(
+            renderings.reconstructions, eval_set.exemplar_SCHW, eval_set.exemplar_mask_S1HW
+        ),
         spread_CP=np.stack(spreads),
     )

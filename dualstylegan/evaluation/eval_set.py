@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dualstylegan.codes.tables import evenly_spaced
 from dualstylegan.io.images import dequantize, quantize
+from dualstylegan.networks.masks import Mask
 from dualstylegan.portrait.model import PortraitModel
 
 Item = TypeVar("Item")
@@ -34,10 +35,11 @@ class FaceBatch:
 
 @dataclass(frozen=True)
 class ExemplarBatch:
-    """Exemplars: extrinsic Z+ codes (N, L, D) and aligned images (N, 3, H, W) in [-1, 1]."""
+    """Exemplars: extrinsic Z+ codes (N, L, D), aligned images (N, 3, H, W) in [-1, 1], masks."""
 
     extrinsic_NLD: Tensor
     image_NCHW: Tensor
+    mask_N1HW: Mask = None
 
 
 # A method of style transfer: N faces, an exemplar for each, and psi for the faces' codes, to N
@@ -56,6 +58,7 @@ class EvalSet:
         face_CCHW, exemplar_SCHW: aligned images, uint8.
         truncation: psi for the faces' codes; reconstructions use 1.
         batch: pairs per call of a method; DualStyleGAN itself renders one by one.
+        face_mask_C1HW, exemplar_mask_S1HW: of what lies inside of their pictures; None: all.
     """
 
     contents: tuple[str, ...]
@@ -67,6 +70,8 @@ class EvalSet:
     exemplar_SCHW: Tensor
     truncation: float
     batch: int
+    face_mask_C1HW: Mask = None
+    exemplar_mask_S1HW: Mask = None
 
     def restyle(self, method: RestyleMethod, progress: Progress) -> Tensor:
         """Render every face in every style, uint8 (C, S, 3, H, W)."""
@@ -117,7 +122,9 @@ class EvalSet:
             columns = list(styles[part])
             faces = FaceBatch(code_NLD[part], dequantize(face_NCHW[part].to(device)))
             images = dequantize(self.exemplar_SCHW[columns].to(device))
-            exemplars = ExemplarBatch(self.extrinsic_SLD[columns], images)
+            mask = self.exemplar_mask_S1HW
+            mask = None if mask is None else mask[columns].to(device)
+            exemplars = ExemplarBatch(self.extrinsic_SLD[columns], images, mask)
             parts.append(quantize(method(faces, exemplars, truncation)).cpu())
             progress(min(start + self.batch, len(styles)))
         return torch.cat(parts)

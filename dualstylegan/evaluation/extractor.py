@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.io.images import dequantize
+from dualstylegan.networks.masks import Mask, mask_of, within
 from dualstylegan.networks.style_embedding import Description, describe, join
 
 
@@ -76,21 +77,35 @@ class FeatureExtractor:
         return F.interpolate(x_NCHW, (self.size, self.size), mode="bilinear", antialias=True)
 
     def describe(
-        self, images: Tensor, pairs: Sequence[tuple[int, int]] = ()
+        self,
+        images: Tensor,
+        pairs: Sequence[tuple[int, int]] = (),
+        mask_N1HW: Mask = None,
     ) -> tuple[Description, Array]:
         """Compute style descriptors of uint8 images (N, 3, H, W), and LPIPS (P,) of pairs of them.
 
         Each image passes through VGG16 once. With pairs, the feature maps of all N images are held
         in memory (8 MB per image at 128 px).
+
+        Args:
+            images: uint8 (N, 3, H, W).
+            pairs: indices of two images each.
+            mask_N1HW: of what lies inside of the images' pictures; nothing else is described, and
+                pairs are compared where both lie inside, for which VGG16 runs anew.
         """
         parts: list[Description] = []
         cached: list[list[Tensor]] = []
-        for x in self.batches(images):
+        for start, x in zip(range(0, len(images), self.batch), self.batches(images), strict=True):
             small = self.resize(x)
             maps = self.perceptual.features(small)
-            parts.append(describe(maps, small))
-            if pairs:
+            mask = None if mask_N1HW is None else mask_N1HW[start : start + len(x)].to(x.device)
+            parts.append(describe(maps, small, mask))
+            if pairs and mask_N1HW is None:
                 cached += [[level[i : i + 1] for level in maps] for i in range(len(x))]
+        if pairs and mask_N1HW is not None:
+            first, second = (list(column) for column in zip(*pairs, strict=True))
+            both = mask_N1HW[first] & mask_N1HW[second]
+            return join(parts), self.lpips(images[first], images[second], both)
         distances = [self.perceptual.distance(cached[a], cached[b]) for a, b in pairs]
         return join(parts), _array(torch.cat(distances)) if distances else np.zeros(0)
 
@@ -113,13 +128,23 @@ class FeatureExtractor:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             return np.stack(list(pool.map(self.landmarks, images)))
 
-    def lpips(self, first: Tensor, second: Tensor) -> Array:
-        """Compute LPIPS (N,) of N pairs of uint8 images (N, 3, H, W)."""
+    def lpips(self, first: Tensor, second: Tensor, mask_N1HW: Mask = None) -> Array:
+        """Compute LPIPS (N,) of N pairs of uint8 images (N, 3, H, W).
+
+        With a mask of the second ones' pictures, the first ones take their surroundings, and the
+        distance is divided by the share of the image that lies inside.
+        """
         distances = []
-        for a, b in zip(self.batches(first), self.batches(second), strict=True):
-            features_a = self.perceptual.features(self.resize(a))
-            features_b = self.perceptual.features(self.resize(b))
-            distances.append(self.perceptual.distance(features_a, features_b))
+        starts = range(0, len(first), self.batch)
+        for start, a, b in zip(starts, self.batches(first), self.batches(second), strict=True):
+            small_a, small_b = self.resize(a), self.resize(b)
+            mask = None if mask_N1HW is None else mask_N1HW[start : start + len(a)].to(a.device)
+            mask = mask_of(mask, small_b)
+            features_a = self.perceptual.features(within(mask, small_a, small_b))
+            distance = self.perceptual.distance(features_a, self.perceptual.features(small_b))
+            if mask is not None:
+                distance = distance / mask.float().mean((1, 2, 3)).clamp(min=1 / mask[0].numel())
+            distances.append(distance)
         return _array(torch.cat(distances))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from PIL import Image
@@ -42,11 +43,16 @@ from dualstylegan.evaluation.identity_lines import (
     measure_identity_lines,
 )
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
-from dualstylegan.io.images import image_to_tensor, quantize
+from dualstylegan.faces.frame import Array as Corners
+from dualstylegan.io.images import quantize
+from dualstylegan.networks.masks import crop_to_tensor, masks_of
 from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.model import PortraitModel
 
 Portrait = tuple[str, Image.Image]
+# Frames of the pictures in crops, by name; those that are missing cover theirs.
+Frames = Mapping[str, Corners | None]
+WHOLE: Frames = MappingProxyType({})
 
 RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
 
@@ -126,9 +132,10 @@ class Evaluation:
         return self.eval_set.styles
 
 
-def stack(portraits: Sequence[Portrait], size: int) -> Tensor:
-    """Stack aligned portraits as uint8 (N, 3, size, size)."""
-    return quantize(torch.stack([image_to_tensor(image, size) for _, image in portraits])).cpu()
+def stack(portraits: Sequence[Portrait], size: int, frames: Frames = WHOLE) -> Tensor:
+    """Stack aligned portraits as uint8 (N, 3, size, size), continued beyond their pictures."""
+    images = [crop_to_tensor(image, frames.get(name), size) for name, image in portraits]
+    return quantize(torch.stack(images)).cpu()
 
 
 def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
@@ -156,6 +163,8 @@ def evaluate(
     progress: Progress = lambda what, done, total: None,
     painter: RestyleMethod | None = None,
     originals: Originals | None = None,
+    content_frames: Frames = WHOLE,
+    style_frames: Frames = WHOLE,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
@@ -171,6 +180,7 @@ def evaluate(
         painter: restyling without a warp, for `identity_painted_line`; None leaves it out.
         originals: exemplars at the resolution of their files, for the texture of large images;
             None takes `exemplars`.
+        content_frames, style_frames: frames of the faces' and of all exemplars' pictures.
 
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
@@ -178,7 +188,8 @@ def evaluate(
     contents = evenly_spaced_subset(contents, plan.contents)
     exemplars = evenly_spaced_subset(exemplars, plan.styles)
     _check_known(model, [*exemplars, *held_out])
-    eval_set = build_eval_set(model, contents, codes, exemplars, plan)
+    frames = content_frames, style_frames
+    eval_set = build_eval_set(model, contents, codes, exemplars, plan, *frames)
     bootstrap = {"seed": plan.seed, "resamples": plan.resamples}
     with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
         renderings, natural = render(model, eval_set, plan, progress)
@@ -215,7 +226,7 @@ def evaluate(
     figures |= lines.figures
     added = None
     if held_out:
-        added_set = build_eval_set(model, contents, codes, held_out, plan)
+        added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
         added, added_results = render_added(model, added_set, extractor, plan, progress)
         figures |= measure_added_styles(results, added_results, **bootstrap)
     return Evaluation(
@@ -263,6 +274,8 @@ def build_eval_set(
     codes: Mapping[str, Tensor],
     exemplars: Sequence[Portrait],
     plan: EvaluationPlan,
+    content_frames: Frames = WHOLE,
+    style_frames: Frames = WHOLE,
 ) -> EvalSet:
     """Combine faces and exemplars with the codes that the model and the code table have for them.
 
@@ -272,6 +285,7 @@ def build_eval_set(
         codes: Z+ codes (L, D) of the faces, by name.
         exemplars: aligned exemplars, by name.
         plan: image size and batch.
+        content_frames, style_frames: frames of the faces' and of the exemplars' pictures.
     """
     names = [name for name, _ in exemplars]
     return EvalSet(
@@ -280,10 +294,12 @@ def build_eval_set(
         code_CLD=torch.stack([codes[name] for name, _ in contents]).to(model.device),
         intrinsic_SLD=model.styles.intrinsic_of(names),
         extrinsic_SLD=model.styles.extrinsic_of(names),
-        face_CCHW=stack(contents, plan.size),
-        exemplar_SCHW=stack(exemplars, plan.size),
+        face_CCHW=stack(contents, plan.size, content_frames),
+        exemplar_SCHW=stack(exemplars, plan.size, style_frames),
         truncation=model.config.defaults.truncation,
         batch=plan.batch,
+        face_mask_C1HW=masks_of([content_frames.get(name) for name, _ in contents], plan.size),
+        exemplar_mask_S1HW=masks_of([style_frames.get(name) for name in names], plan.size),
     )
 
 

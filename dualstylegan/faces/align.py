@@ -14,10 +14,10 @@ from PIL import Image
 
 from dualstylegan.errors import FaceError
 from dualstylegan.faces.detect import largest_face
+from dualstylegan.faces.frame import Array, picture_frame
 from dualstylegan.faces.geometry import (
     LEFT_EYE,
     RIGHT_EYE,
-    Array,
     crop_quad,
     ffhq_quad_of_landmarks,
     quad_side,
@@ -46,6 +46,7 @@ class AlignedFace:
         flags: conditions that may impair results: `small`, `uncertain`, `tilted`, `turned`,
             `outside` (of the photo) and `several_faces` (the largest was taken).
         score: score of the detector, 0 to 1.
+        frame_Q2: corners of the photo in the crop, see `frame`; None if it covers the crop.
     """
 
     image: Image.Image
@@ -53,6 +54,7 @@ class AlignedFace:
     landmarks_K2: Array
     flags: tuple[str, ...]
     score: float
+    frame_Q2: Array | None = None
 
     @property
     def quad(self) -> Array:
@@ -86,7 +88,8 @@ def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> Ali
     flags = _flags(landmarks_K2, quad_Q2, photo.size, size, face.score)
     if count > 1:
         flags = (*flags, "several_faces")
-    return AlignedFace(crop_quad(photo, quad_Q2, size), quad_Q2, landmarks_K2, flags, face.score)
+    crop, frame_Q2 = crop_quad(photo, quad_Q2, size), picture_frame(photo.size, quad_Q2)
+    return AlignedFace(crop, quad_Q2, landmarks_K2, flags, face.score, frame_Q2)
 
 
 def _flags(

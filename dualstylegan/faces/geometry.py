@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from dualstylegan.errors import FaceError
+from dualstylegan.faces.frame import TRIM_SHARE, Array
 
-Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
@@ -28,8 +28,6 @@ OVERSAMPLING = 2
 PADDING_BLUR = 0.02
 FADE_SHARE = 0.06
 CORNER_SHARE = 0.06
-# Fraction of the shorter side that is trimmed: the outermost pixels are often a frame, or ringing.
-FRAME_SHARE = 0.01
 
 
 def ffhq_quad(left_eye: Array, right_eye: Array, mouth: Array) -> Array:
@@ -90,7 +88,7 @@ def _pad(
     The padding is the blurred reflection of the photo, faded into its background. A reflection
     alone mirrors hair that touches the edge, and a model trained on such crops learns that.
     """
-    trim = round(FRAME_SHARE * min(photo.size))
+    trim = round(TRIM_SHARE * min(photo.size))
     inner = np.maximum(low, trim), np.minimum(high, np.array(photo.size) - trim)
     if (inner[1] <= inner[0]).any():
         raise FaceError("the face lies outside of the image")

@@ -23,6 +23,7 @@ from dualstylegan.finetuning.discriminator import BETAS, DiscriminatorTrainer, l
 from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.masks import Masks, no_masks, within
 from dualstylegan.networks.vgg import PerceptualNetwork
 
 GRID_COLUMNS = 8
@@ -67,6 +68,7 @@ class AdaptTraining(AdversarialTraining):
         portraits: function from indices to exemplars (N, 3, size, size) in [-1, 1].
         codes_NLD: z_e+ of every exemplar, in Z+.
         size: working size in pixels.
+        masks: function from indices to masks of what lies inside of the exemplars' pictures.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class AdaptTraining(AdversarialTraining):
         codes_NLD: Tensor,
         size: int,
         plan: AdaptPlan,
+        masks: Masks = no_masks,
     ) -> None:
         trained = synthesis_parameters(generator)
         if generator.folded_scales:
@@ -88,17 +91,22 @@ class AdaptTraining(AdversarialTraining):
         self.generator = generator
         self.lpips = lpips
         self.portraits = portraits
+        self.masks = masks
         self.codes_NLD = codes_NLD
         self.size = size
         self.plan = plan
 
     def make_pass(self, step: int, rng: torch.Generator) -> Pass:
         plan, count = self.plan, len(self.codes_NLD)
-        index = torch.randperm(count, generator=rng)[: plan.anchored]
+        order = torch.randperm(count, generator=rng)
+        index = order[: plan.anchored]
         with torch.no_grad():
             anchored = self.generator.map(self.codes_NLD[index])
             w_NLD = torch.cat((anchored, self._random_codes(plan.batch - len(index), rng)))
+        # Every face gets the surroundings of an exemplar, an anchored one those of its own.
+        framed = order[torch.arange(len(w_NLD)) % count]
         fake = self.generator.synthesise(w_NLD, size=self.size)
+        fake = within(self.masks(framed), fake, self.portraits(framed))
         adversarial = self.discriminator.generator_loss(fake, rng).mean()
         terms = {"adversarial": plan.adversarial_weight * adversarial}
         if len(index):

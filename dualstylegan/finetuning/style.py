@@ -35,6 +35,7 @@ from dualstylegan.losses import (
 )
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import FaceRecognition
+from dualstylegan.networks.masks import Mask, Masks, no_masks, within
 from dualstylegan.networks.vgg import PerceptualNetwork
 
 # Weights of the feature maps of L_perc, those that L_sty compares, and the one that L_CX does.
@@ -105,12 +106,14 @@ class Batch:
         intrinsic_NLD, extrinsic_NLD: codes of face and style in W+.
         portrait_NCHW: exemplars that the style codes belong to, in [-1, 1].
         paired: True if G must reconstruct the exemplars.
+        mask_N1HW: of what lies inside of the exemplars' pictures.
     """
 
     intrinsic_NLD: Tensor
     extrinsic_NLD: Tensor
     portrait_NCHW: Tensor
     paired: bool
+    mask_N1HW: Mask = None
 
 
 class StyleTraining(AdversarialTraining):
@@ -125,6 +128,7 @@ class StyleTraining(AdversarialTraining):
         intrinsic_NLD, extrinsic_NLD: z_i+ and z_e+ of every exemplar, in Z+.
         size: working size in pixels.
         plan: settings.
+        masks: function from indices to masks of what lies inside of the exemplars' pictures.
 
     Attributes:
         identity_factor: factor of lambda_ID.
@@ -143,6 +147,7 @@ class StyleTraining(AdversarialTraining):
         extrinsic_NLD: Tensor,
         size: int,
         plan: StylePlan,
+        masks: Masks = no_masks,
     ) -> None:
         optimiser = lazy_adam(train_extrinsic(network), plan.rate, plan.step_options.interval)
         super().__init__("network", network, optimiser, discriminator, plan.step_options)
@@ -150,7 +155,7 @@ class StyleTraining(AdversarialTraining):
         self.generator = network.generator
         self.perceptual = perceptual
         self.identity = identity
-        self.portraits = portraits
+        self.portraits, self.masks = portraits, masks
         self.intrinsic_NLD = intrinsic_NLD
         with torch.no_grad():
             self.extrinsic_NLD = self.generator.map(extrinsic_NLD)
@@ -210,7 +215,7 @@ class StyleTraining(AdversarialTraining):
         code[:, rows:] = self.noise(len(index), 1, code.shape[2], rng=rng)
         with torch.no_grad():
             intrinsic = self.generator.map(code)
-        return Batch(intrinsic, self._style_codes(index, rng), self.portraits(index), True)
+        return self._batch(intrinsic, index, rng, paired=True)
 
     def _unpaired_batch(self, rng: torch.Generator) -> Batch:
         """Draw random faces, mixed from two codes with probability `mixing`, and exemplars."""
@@ -221,7 +226,14 @@ class StyleTraining(AdversarialTraining):
         with torch.no_grad():
             w = g.truncate(g.map(self.noise(2, n, g.style_dim, rng=rng)), self.plan.truncation)
             intrinsic = g.mix(w[0], w[1], crossover if mixed else g.rows)
-        return Batch(intrinsic, self._style_codes(index, rng), self.portraits(index), False)
+        return self._batch(intrinsic, index, rng, paired=False)
+
+    def _batch(
+        self, intrinsic_NLD: Tensor, index: Tensor, rng: torch.Generator, *, paired: bool
+    ) -> Batch:
+        """Return the batch of faces and of the exemplars at the indices."""
+        codes, portraits = self._style_codes(index, rng), self.portraits(index)
+        return Batch(intrinsic_NLD, codes, portraits, paired, self.masks(index))
 
     def _terms(
         self, batch: Batch, rng: torch.Generator
@@ -236,12 +248,14 @@ class StyleTraining(AdversarialTraining):
             face = self.generator.synthesise(batch.intrinsic_NLD, size=self.size)
             face_identity = self.identity(face)
             target = self.perceptual.features(batch.portrait_NCHW, STAGES)
-        rendered = self.perceptual.features(fake, STAGES)
-        cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE])
-        fm = feature_matching(rendered[STYLE_STAGES], target[STYLE_STAGES])
+        mask, seen = batch.mask_N1HW, within(batch.mask_N1HW, fake, batch.portrait_NCHW)
+        rendered = self.perceptual.features(seen, STAGES)
+        cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE], mask_N1HW=mask)
+        fm = feature_matching(rendered[STYLE_STAGES], target[STYLE_STAGES], mask)
+        # L_ID compares two generated faces, whole as they are.
         identity_loss = self.identity.distance(self.identity(fake), face_identity).mean()
         terms = {
-            "adversarial": plan.adversarial * self.discriminator.generator_loss(fake, rng).mean(),
+            "adversarial": plan.adversarial * self.discriminator.generator_loss(seen, rng).mean(),
             "contextual": plan.contextual * cx.mean(),
             "matching": plan.matching * fm.mean(),
             "identity": self.identity_factor * plan.identity * identity_loss,
@@ -251,7 +265,7 @@ class StyleTraining(AdversarialTraining):
             terms["perceptual"] = (
                 plan.perceptual * perceptual(rendered, target, PERCEPTUAL_WEIGHTS).mean()
             )
-        return fake, terms, {"person": identity_loss, "factor": self.identity_factor.clone()}
+        return seen, terms, {"person": identity_loss, "factor": self.identity_factor.clone()}
 
     def _regularised(self) -> list[torch.nn.Parameter]:
         """Return the weights whose norms L_reg penalises, so that G stays near g (section 3.3)."""
@@ -280,6 +294,7 @@ class StyleTraining(AdversarialTraining):
                 self.extrinsic_NLD[shown],
                 self.size,
                 panel,
+                self.masks(shown),
             )
         measures = self._validation.measure()
         if self.plan.identity_goal:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import FaceRecognition
+from dualstylegan.networks.masks import Mask
 from dualstylegan.networks.style_embedding import Description, describe, join, style_distances
 from dualstylegan.networks.vgg import PerceptualNetwork
 
@@ -52,6 +53,7 @@ class Validation:
         extrinsic_SLD: their codes in W+.
         size: working size in pixels.
         panel: number of faces and their truncation.
+        mask_S1HW: of what lies inside of the exemplars' pictures; their style is that of it alone.
     """
 
     @torch.no_grad()
@@ -64,6 +66,7 @@ class Validation:
         extrinsic_SLD: Tensor,
         size: int,
         panel: Panel,
+        mask_S1HW: Mask = None,
     ) -> None:
         self.network, self.perceptual, self.identity = network, perceptual, identity
         self.extrinsic_SLD, self.size = extrinsic_SLD, size
@@ -74,7 +77,10 @@ class Validation:
         self.face_FLD = w[:, None].expand(-1, generator.rows, -1)
         faces = [generator.synthesise(w_LD[None], size=size) for w_LD in self.face_FLD]
         self.identity_FE = torch.cat([identity(face) for face in faces])
-        exemplars = [self._describe(portrait[None]) for portrait in portrait_SCHW]
+        exemplars = [
+            self._describe(portrait[None], None if mask_S1HW is None else mask_S1HW[i : i + 1])
+            for i, portrait in enumerate(portrait_SCHW)
+        ]
         self.exemplars = join(exemplars)
         unstyled = join([self._describe(face) for face in faces])
         self.unstyled_distance = float(style_distances(unstyled, self.exemplars).mean())
@@ -110,8 +116,8 @@ class Validation:
         w_NLD = face_LD.expand(count, *face_LD.shape)
         return self.network(w_NLD, self.extrinsic_SLD, space="w_plus", size=self.size)  # type: ignore[no-any-return]
 
-    def _describe(self, image_NCHW: Tensor) -> Description:
-        return describe(self.perceptual.features(image_NCHW), image_NCHW)
+    def _describe(self, image_NCHW: Tensor, mask_N1HW: Mask = None) -> Description:
+        return describe(self.perceptual.features(image_NCHW), image_NCHW, mask_N1HW)
 
     def _identity_distances(self, identity_NE: Tensor) -> Tensor:
         """Return identity distances of images to every face of the panel (N, F)."""

@@ -22,6 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dualstylegan.networks.masks import Mask, mask_of
+
 Array = NDArray[np.float64]
 
 TEXTURE_DEPTHS = 4
@@ -82,11 +84,38 @@ class Description:
         return len(self.pooled_NF)
 
 
-def describe(features: Sequence[Tensor], x_NCHW: Tensor) -> Description:
-    """Describe images in [-1, 1] by their VGG16 feature maps, shallow to deep, and colours."""
+def describe(features: Sequence[Tensor], x_NCHW: Tensor, mask_N1HW: Mask = None) -> Description:
+    """Describe images in [-1, 1] by their VGG16 feature maps, shallow to deep, and colours.
+
+    Args:
+        features: feature maps (N, C, H, W).
+        x_NCHW: the images.
+        mask_N1HW: of what lies inside of the images' pictures, in any size: all statistics are
+            those of it alone.
+    """
+    if mask_N1HW is not None:
+        rows = [slice(i, i + 1) for i in range(len(x_NCHW))]
+        return join(
+            [
+                describe(
+                    [_inside(f_NCHW[row], mask_N1HW[row]) for f_NCHW in features],
+                    _inside(x_NCHW[row], mask_N1HW[row]),
+                )
+                for row in rows
+            ]
+        )
     groups = [*texture_statistics(features), color_statistics(x_NCHW)]
     pooled = features[-1].float().mean((2, 3))
     return Description(_array(pooled), tuple(_array(group) for group in groups))
+
+
+def _inside(map_1CHW: Tensor, mask_11HW: Tensor) -> Tensor:
+    """Return the positions of a map that a mask keeps, (1, C, P, 1); the map if it keeps all."""
+    mask = mask_of(mask_11HW, map_1CHW)
+    assert mask is not None
+    if mask.all() or not mask.any():
+        return map_1CHW
+    return map_1CHW.flatten(2)[:, :, mask.flatten(), None]
 
 
 def join(parts: Sequence[Description]) -> Description:

@@ -20,8 +20,10 @@ from dualstylegan.codes.destylization import naturalise
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
 from dualstylegan.codes.inversion import OptimizationSchedule, resize_images
 from dualstylegan.codes.refinement import refine
-from dualstylegan.io.images import image_to_tensor, thumbnail
+from dualstylegan.faces.frame import Array
+from dualstylegan.io.images import thumbnail
 from dualstylegan.io.names import safe_name
+from dualstylegan.networks.masks import crop_to_tensor, masks_of
 from dualstylegan.portrait.config import check_new_name
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.sizes import centre_square
@@ -75,6 +77,7 @@ def add_style(
     portrait: Image.Image,
     *,
     align: bool = True,
+    frame: Array | None = None,
     settings: AddStyleSettings = AddStyleSettings(),
     progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> AddedStyle:
@@ -86,6 +89,8 @@ def add_style(
             (`safe_name`) and the text is its label.
         portrait: an artistic portrait.
         align: find the face and crop it as FFHQ does; False takes the centre square.
+        frame: with `align` off, the frame (4, 2) of the picture in an aligned portrait, as
+            `AlignedFace` has it; what lies outside does not count. None: all is inside.
         settings: steps, rates and weights of the optimisation.
         progress: called with the phase ("inversion" or "refinement"), the steps done and their
             total.
@@ -96,14 +101,18 @@ def add_style(
         WeightsError: the face models or LPIPS weights are missing.
     """
     check_new_name(model.config, name)
-    face = _face(model, portrait, align)
+    face, frame = _face(model, portrait, align, frame)
     size = model.generator.size_up_to(WORKING_PX)
-    image = image_to_tensor(face, max(FACE_PX, size))[None].to(model.device)
+    pixels = max(FACE_PX, size)
+    image = crop_to_tensor(face, frame, pixels)[None].to(model.device)
+    mask = masks_of([frame], pixels)
+    mask = None if mask is None else mask.to(model.device)
     fitted = fit(
         FitNetworks(model.generator, model.encoder, model.lpips()),
         image,
         settings.fit_settings(size),
         progress=lambda step: progress("inversion", step, settings.invert_steps),
+        mask_N1HW=mask,
     ).code_NLD
     _, natural = naturalise(model.generator, model.encoder, fitted, fitted, size)
     refined = refine(
@@ -116,6 +125,7 @@ def add_style(
         structure_rate=settings.structure_rate,
         color_rate=settings.color_rate,
         progress=lambda step: progress("refinement", step, settings.refine_steps),
+        mask_N1HW=mask,
     )
     return AddedStyle(
         with_style(model, name, refined.latents[0], natural, face),
@@ -154,6 +164,12 @@ def with_style(
     )
 
 
-def _face(model: PortraitModel, portrait: Image.Image, align: bool) -> Image.Image:
+def _face(
+    model: PortraitModel, portrait: Image.Image, align: bool, frame: Array | None
+) -> tuple[Image.Image, Array | None]:
+    """Return the aligned face, and the frame of its picture."""
     photo = portrait.convert("RGB")
-    return model.align(photo).image if align else centre_square(photo)
+    if not align:
+        return centre_square(photo), frame
+    aligned = model.align(photo)
+    return aligned.image, aligned.frame_Q2

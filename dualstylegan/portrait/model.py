@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
 from dualstylegan.errors import CheckpointError, SettingsError
-from dualstylegan.io.images import image_to_tensor, tensor_to_image
+from dualstylegan.io.images import tensor_to_image
 from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.loading import (
     IDENTITY_FILE,
@@ -25,6 +25,7 @@ from dualstylegan.networks.loading import (
     load_identity,
     load_perceptual,
 )
+from dualstylegan.networks.masks import crop_to_tensor, masks_of
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.portrait.config import PortraitConfig, check_options
 from dualstylegan.portrait.face_weights import (
@@ -41,6 +42,7 @@ from dualstylegan.portrait.styles import StyleLibrary
 if TYPE_CHECKING:
     from dualstylegan.codes.sampling import StyleSampler
     from dualstylegan.faces.align import AlignedFace
+    from dualstylegan.faces.frame import Array
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
     from dualstylegan.networks.identity import DlibFaceRecognition
@@ -237,7 +239,7 @@ class PortraitModel:
         photo = image.convert("RGB")
         aligned = self.align(photo) if align else None
         face = aligned.image if aligned is not None else centre_square(photo)
-        fitted = self.fit(face, fit_steps)
+        fitted = self.fit(face, fit_steps, None if aligned is None else aligned.frame_Q2)
         code_LD = fitted.code_LD
         if preserve_color:
             rows = self.generator.structure_rows
@@ -285,20 +287,26 @@ class PortraitModel:
         weights = require_weights(self.weights_dir, *FACE_FILES)
         return align_face(photo, self.config.defaults.crop_px, weights_dir=weights)
 
-    def fit(self, face: Image.Image, steps: int | None = None) -> FaceFit:
+    def fit(
+        self, face: Image.Image, steps: int | None = None, frame: Array | None = None
+    ) -> FaceFit:
         """Fit a Z+ code to an aligned face, and measure its likeness to the face.
 
         Args:
             face: a square FFHQ crop.
             steps: optimisation steps after the encoder; None takes the config's default, 0 keeps
                 the encoder's code.
+            frame: frame (4, 2) of the photo in the crop, as `AlignedFace` has it; what lies
+                outside does not count. None: all is inside.
 
         Raises:
             WeightsError: LPIPS, or face recognition where it takes part, is missing.
         """
         settings = self.fit_settings(steps)
         pixels = max(settings.size, self.config.network.encoder_px)
-        image = image_to_tensor(face, pixels)[None].to(self.device)
+        image = crop_to_tensor(face, frame, pixels)[None].to(self.device)
+        mask = masks_of([frame], pixels)
+        mask = None if mask is None else mask.to(self.device)
         measured = settings.needs_identity or has_weights(self.weights_dir, IDENTITY_FILE)
         identity = self.identity() if measured else None
         networks = FitNetworks(
@@ -309,10 +317,11 @@ class PortraitModel:
             self.network,
             self.fit_exemplars(),
         )
-        code_NLD = fit(networks, image, settings).code_NLD
+        code_NLD = fit(networks, image, settings, mask_N1HW=mask).code_NLD
         similar = None
         if identity is not None:
-            similar = float(likeness(self.generator, identity, code_NLD, image, settings.size)[0])
+            (similarity,) = likeness(self.generator, identity, code_NLD, image, settings.size, mask)
+            similar = float(similarity)
         return FaceFit(code_NLD[0], settings.steps, similar, self.config.defaults.fit_likeness_line)
 
     def fit_exemplars(self) -> Tensor:

@@ -25,11 +25,13 @@ FLAGS = {
     "uncertain": "the face detector is not certain of the face",
     "tilted": "the head is tilted",
     "turned": "the head is turned away",
-    "outside": "the crop extends beyond the image, so its border was filled in",
+    "outside": "the crop extends beyond the image; what lies outside counts in no loss",
     "several_faces": "the image shows several faces; the largest was used",
 }
 # A remark on at least this share of the exemplars is made once, on the set.
 COMMON_SHARE = 0.8
+# Share of all crops outside of their pictures that is worth a remark on the set.
+MUCH_OUTSIDE = 0.05
 ABSTRACT = "more abstract than the rest: its destylized face is a guess and may mislead training"
 
 
@@ -112,6 +114,7 @@ def diagnose(
     losses: Mapping[str, Sequence[float]],
     refused: Mapping[str, str],
     limits: Limits,
+    outside: Sequence[float] = (),
 ) -> Diagnosis:
     """Judge a style set.
 
@@ -122,6 +125,7 @@ def diagnose(
         losses: `inversion` and `destylization` of each, in the order of the names.
         refused: reasons why portraits have no usable face, by name.
         limits: thresholds.
+        outside: share of each crop that lies outside of its picture; empty: not known.
     """
     copies = duplicates(image_NCHW, limits.duplicate)
     abstract = robust_deviations(losses["destylization"])
@@ -143,7 +147,21 @@ def diagnose(
     findings.sort(key=lambda finding: (order.index(finding.verdict), finding.name))
     verdict, set_reasons = _judge_set(findings, len(refused), limits)
     set_reasons += tuple(f"In most portraits {FLAGS[flag]}." for flag in common)
+    set_reasons += _remark_outside(outside)
     return Diagnosis(verdict, set_reasons, tuple(findings))
+
+
+def _remark_outside(outside: Sequence[float]) -> tuple[str, ...]:
+    """Return a remark on the set if much of its crops lies outside of their pictures."""
+    share = sum(outside) / max(len(outside), 1)
+    if share < MUCH_OUTSIDE:
+        return ()
+    beyond = sum(value > 0 for value in outside)
+    return (
+        f"{beyond} of {len(outside)} crops reach beyond their pictures, by {share:.0%} of the area "
+        "of all: nothing is learnt from there, so hair and background have fewer examples. "
+        "Portraits with more room around the head help.",
+    )
 
 
 def _judge_set(

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.tables import CodeTable, digest
+from dualstylegan.faces.frame import continued
 from dualstylegan.io.files import sha256_file
 from dualstylegan.io.images import (
     image_to_tensor,
@@ -26,10 +27,10 @@ from dualstylegan.io.images import (
 from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.loading import load_facenet
 from dualstylegan.portrait.model import PortraitModel
-from tasks.shared.aligned import read_aligned
+from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
-from tasks.shared.tensors import Tensors, Tick, cached_tensors, loss_columns
+from tasks.shared.tensors import Tensors, Tick, cached_tensors, framed_digest, loss_columns
 
 # Part of the cache key: raise it when the codes change.
 VERSION = 1
@@ -42,10 +43,12 @@ def fit_faces(model: PortraitModel) -> CodeTable:
     paths = list_images(Paths.faces)
     images = [read_image(path) for path in paths]
     hashes = [sha256_file(path) for path in paths]
-    keys = [cache_key(VERSION, sha256, *_fingerprint(model)) for sha256 in hashes]
+    frames = list(read_frames(Paths.faces, [path.stem for path in paths]).values())
+    framed = [framed_digest(*pair) for pair in zip(hashes, frames, strict=True)]
+    keys = [cache_key(VERSION, sha256, *_fingerprint(model)) for sha256 in framed]
 
     def work(indices: list[int], tick: Tick) -> Tensors:
-        fits = [model.fit(images[index]) for index in indices]
+        fits = [model.fit(images[index], frame=frames[index]) for index in indices]
         likeness = [float("nan") if fit.likeness is None else fit.likeness for fit in fits]
         return {
             "code": torch.stack([fit.code_LD for fit in fits]),
@@ -91,12 +94,14 @@ def worst_fits(
         with their photos above and the images of their codes below; and the number of all faces.
     """
     faces = read_aligned(Paths.faces, table.names)
+    frames = read_frames(Paths.faces, table.names)
     facenet = load_facenet(Paths.weights).to(model.device)
     size = min(model.config.defaults.crop_px, max(model.generator.output_sizes))
     measured = []
     for (name, photo), code_LD in zip(faces, table.codes_NLD.to(model.device), strict=True):
         rendered = tensor_to_image(model.render(code_LD[None], None, size=size)[0])
-        identity = _cosine(facenet, [photo, rendered], size, model.device)
+        inside = continued(photo, frames[name])
+        identity = _cosine(facenet, [inside, rendered], size, model.device)
         measured.append((name, identity, photo, rendered))
     worst = sorted(measured, key=lambda fit: fit[1])[:limit]
     first = worst[0][2].resize((CARD_PX, CARD_PX), Image.Resampling.LANCZOS)  # sets all sizes

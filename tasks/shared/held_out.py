@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from dualstylegan.codes.tables import digest
-from dualstylegan.evaluation.run import Portrait
+from dualstylegan.evaluation.run import Frames, Portrait
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import png_bytes
 from dualstylegan.networks.precision import compute_dtype, dtype_of
@@ -23,7 +23,7 @@ from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Profile
-from tasks.shared.tensors import Tensors, Tick, cached_tensors
+from tasks.shared.tensors import Tensors, Tick, cached_tensors, framed_digest
 
 # Increase when the way styles are added changes, so that cached codes are made again.
 VERSION = 1
@@ -32,6 +32,7 @@ VERSION = 1
 def add_styles(
     model: PortraitModel,
     portraits: Sequence[Portrait],
+    frames: Frames,
     settings: AddStyleSettings,
     profile: Profile,
 ) -> PortraitModel:
@@ -40,6 +41,7 @@ def add_styles(
     Args:
         model: packaged model; it does not change.
         portraits: aligned portraits, by name.
+        frames: frames of their pictures, by name.
         settings: of the optimisation.
         profile: its precision.
     """
@@ -47,8 +49,14 @@ def add_styles(
         return model
     digests = [digest(model.network), digest(model.encoder)]
     keys = [
-        cache_key(VERSION, _digest(image), asdict(settings), profile.bfloat16, digests)
-        for _, image in portraits
+        cache_key(
+            VERSION,
+            framed_digest(_digest(image), frames.get(name)),
+            asdict(settings),
+            profile.bfloat16,
+            digests,
+        )
+        for name, image in portraits
     ]
 
     def work(indices: list[int], tick: Tick) -> Tensors:
@@ -59,8 +67,9 @@ def add_styles(
             tick(done + (settings.invert_steps if what == "refinement" else 0))
 
         name, image = portraits[index]
+        frame = frames.get(name)
         styles = add_style(
-            model, name, image, align=False, settings=settings, progress=report
+            model, name, image, align=False, frame=frame, settings=settings, progress=report
         ).model.styles
         return {
             "extrinsic": styles.extrinsic_of([name]),

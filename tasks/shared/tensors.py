@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +15,11 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from dualstylegan.io.images import (
-    dequantize,
-    image_to_tensor,
-    list_images,
-    quantize,
-    read_image,
-)
-from tasks.shared.caching import cached_items
+from dualstylegan.faces.frame import Array
+from dualstylegan.io.images import dequantize, list_images, quantize, read_image
+from dualstylegan.networks.masks import Mask, crop_to_tensor, masks_of
+from tasks.shared.aligned import read_frames
+from tasks.shared.caching import cache_key, cached_items
 from tasks.shared.paths import Paths
 from tasks.shared.progress import Progress
 
@@ -37,33 +34,60 @@ class PortraitSet:
     Attributes:
         names: of the files without suffix, sorted.
         sha256: digest of each file.
+        digests: digest of each file and of the frame of its picture.
         pixels_NCHW: uint8.
+        mask_N1HW: of what lies inside of the pictures; None: all.
     """
 
     names: tuple[str, ...]
     sha256: tuple[str, ...]
+    digests: tuple[str, ...]
     pixels_NCHW: Tensor
+    mask_N1HW: Mask = None
 
     def images(self, index: Tensor | Sequence[int]) -> Tensor:
         """Return some of the portraits as float32 (N, 3, H, W) in [-1, 1]."""
         rows = torch.as_tensor(index, dtype=torch.long).to(self.pixels_NCHW.device)
         return dequantize(self.pixels_NCHW[rows])
 
+    def masks(self, index: Tensor | Sequence[int]) -> Mask:
+        """Return the masks (N, 1, H, W) of some of the portraits; None: all is inside."""
+        if self.mask_N1HW is None:
+            return None
+        return self.mask_N1HW[torch.as_tensor(index, dtype=torch.long).to(self.mask_N1HW.device)]
+
     def to(self, device: torch.device) -> PortraitSet:
-        """Return the set with its pixels on a device."""
-        return PortraitSet(self.names, self.sha256, self.pixels_NCHW.to(device))
+        """Return the set with its pixels and masks on a device."""
+        mask = None if self.mask_N1HW is None else self.mask_N1HW.to(device)
+        return replace(self, pixels_NCHW=self.pixels_NCHW.to(device), mask_N1HW=mask)
 
 
 def read_portraits(folder: Path, size: int) -> PortraitSet:
-    """Read every portrait of a folder, reduced to `size` pixels.
+    """Read every portrait of a folder, reduced to `size` pixels, and what lies in its picture.
 
     Raises:
-        DataError: the folder is missing or empty; ImageError: a file is no image.
+        DataError: the folder or its frames are missing or empty; ImageError: a file is no image.
     """
     paths = list_images(folder)
-    pixels = [quantize(image_to_tensor(read_image(path), size)) for path in paths]
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
-    return PortraitSet(tuple(p.stem for p in paths), tuple(digests), torch.stack(pixels))
+    frames = list(read_frames(folder, [path.stem for path in paths]).values())
+    pixels = [
+        quantize(crop_to_tensor(read_image(path), frame, size))
+        for path, frame in zip(paths, frames, strict=True)
+    ]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    digests = [framed_digest(*pair) for pair in zip(hashes, frames, strict=True)]
+    return PortraitSet(
+        tuple(path.stem for path in paths),
+        tuple(hashes),
+        tuple(digests),
+        torch.stack(pixels),
+        masks_of(frames, size),
+    )
+
+
+def framed_digest(sha256: str, frame_Q2: Array | None) -> str:
+    """Return the digest of a file and of the frame in it; the file's own if all is inside."""
+    return sha256 if frame_Q2 is None else cache_key(sha256, frame_Q2.tolist())
 
 
 def cached_tensors(

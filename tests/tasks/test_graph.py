@@ -31,6 +31,7 @@ WITHOUT_EFFECT = frozenset(
             "dualstylegan/__init__.py",
             "dualstylegan/errors.py",
             "dualstylegan/evaluation/__init__.py",
+            "dualstylegan/faces/__init__.py",
             "dualstylegan/pretraining/__init__.py",
             "dualstylegan/published/__init__.py",
             "tasks/__init__.py",

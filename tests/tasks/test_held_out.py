@@ -34,15 +34,15 @@ def test_each_is_added_once_and_again_only_for_another_budget(
     model = tiny_model(resolution=64)
     model.weights_dir = weights
     portraits = [(f"né {name}", image) for name, image in faces(2, 7)]
-    first = add_styles(model, portraits, PLAN, shipped().profile)
+    first = add_styles(model, portraits, {}, PLAN, shipped().profile)
     assert first.styles.names == (*STYLE_NAMES, "né face-0", "né face-1")
     assert model.styles.names == STYLE_NAMES
     assert len(made) == 2
     assert set(read_json(Paths.added_seconds)) == {"né face-0", "né face-1"}
-    again = add_styles(model, portraits, PLAN, shipped().profile)
+    again = add_styles(model, portraits, {}, PLAN, shipped().profile)
     assert len(made) == 2
     assert torch.equal(again.styles.extrinsic_SLD, first.styles.extrinsic_SLD)
     assert not torch.equal(first.styles.extrinsic_SLD[-1], first.styles.extrinsic_SLD[-2])
-    add_styles(model, portraits[:1], AddStyleSettings(2, 3), shipped().profile)
+    add_styles(model, portraits[:1], {}, AddStyleSettings(2, 3), shipped().profile)
     assert len(made) == 3
-    assert add_styles(model, [], PLAN, shipped().profile) is model
+    assert add_styles(model, [], {}, PLAN, shipped().profile) is model

@@ -89,6 +89,21 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "imported"
 
 
+def write_record(project: Path, *portraits: str) -> None:
+    """Write the alignment's record of portraits; Eve has no face."""
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": kind,
+            "name": name,
+            "flags": "",
+            "refused": "no face" if name == "eve" else "",
+            "frame": [],
+        }
+        for kind, name in (portrait.split("/") for portrait in portraits)
+    ]
+    pd.DataFrame(rows).to_parquet(project / "data/aligned/manifest.parquet")
+
+
 @pytest.fixture
 def settings(
     tmp_path: Path, weights: Path, published: Path, monkeypatch: pytest.MonkeyPatch
@@ -99,11 +114,7 @@ def settings(
     (tmp_path / "data/weights").symlink_to(weights.resolve())
     for seed, name in enumerate(("style/ann", "style/bob", "content/cem")):
         write_portrait(tmp_path / f"data/aligned/{name}.png", seed)
-    manifest = [
-        {"kind": kind, "name": name, "flags": "", "refused": "no face" if name == "eve" else ""}
-        for kind, name in (("style", "ann"), ("style", "bob"), ("style", "eve"), ("content", "cem"))
-    ]
-    pd.DataFrame(manifest).to_parquet(tmp_path / "data/aligned/manifest.parquet")
+    write_record(tmp_path, "style/ann", "style/bob", "style/eve", "content/cem")
     write_params(tmp_path, SETTINGS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ImportedFolder, "encoder", lambda self: Encoder().requires_grad_(False))
@@ -225,6 +236,7 @@ def test_one_more_portrait_costs_one_more_code(
     invert.main()
     first = read_codes("data/codes/style.parquet")
     write_portrait(Path("data/aligned/style/dan.png"), 9)
+    write_record(Path(), "style/ann", "style/bob", "style/dan", "content/cem")
     optimised = []
     work = fit
 
