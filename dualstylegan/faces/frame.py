@@ -23,7 +23,7 @@ Floats = NDArray[np.float32]
 TRIM_SHARE = 0.01
 DECIMALS = 6
 # Resampling mixes pixels across the picture's edge, by so many pixels of a mask.
-MARGIN_PX = 1.5
+MARGIN_PX = 2.0
 EPS = 1e-6
 SHARE_PX = 128
 CROP_Q2 = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0]])

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -20,9 +21,11 @@ from tasks import align as align_stage
 from tasks import portraits as portrait_stage
 from tasks.align import align, hold_out
 from tasks.portraits import all_items, write_portraits
+from tasks.shared.aligned import read_frames
 from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths
 from tasks.shared.sources import kind_of
+from tasks.shared.tensors import read_portraits
 from tests.support.settings import ROOT, shipped
 
 
@@ -65,6 +68,44 @@ def test_own_portraits_are_aligned_and_recorded(project: Path) -> None:
     assert read_image("data/aligned/style/one.png").size == (64, 64)
     origins = pd.read_parquet("data/portraits/provenance.parquet")["origin"]
     assert list(origins) == ["user: one.jpg", "user: two.jpg", "user: one.jpg"]
+
+
+def test_frames_are_recorded_and_read_back(project: Path) -> None:
+    """To the bit: a photo has the same code by the pipeline as by the model."""
+    photo = read_image("mine/style/one.jpg")
+    photo.crop((150, 60, 420, 400)).save("mine/style/close.png")
+    portraits(source="mine")
+    align(size=64, held_out=0, min_exemplars=10)
+    frames = read_frames(Paths.exemplars, ["close", "one"])
+    direct = align_face(
+        read_image(Paths.portraits / "style/close.png"), 64, weights_dir="data/weights"
+    )
+    assert frames["one"] is None
+    assert frames["close"] is not None
+    assert direct.frame_Q2 is not None
+    assert np.array_equal(frames["close"], direct.frame_Q2)
+    portraits_read = read_portraits(Paths.exemplars, 32)
+    mask = portraits_read.masks([0, 1])
+    assert mask is not None
+    assert not bool(mask[0].all())
+    assert bool(mask[1].all())
+    # a picture that covers its crop has the key that it had before there were frames
+    assert portraits_read.digests[1] == portraits_read.sha256[1]
+    assert portraits_read.digests[0] != portraits_read.sha256[0]
+
+
+def test_a_record_without_frames_is_refused(project: Path) -> None:
+    portraits(source="mine")
+    align(size=64, held_out=0, min_exemplars=10)
+    with pytest.raises(DataError, match="nobody"):
+        read_frames(Paths.exemplars, ["nobody"])
+    table = pd.read_parquet(Paths.manifest)
+    table.drop(columns="frame").to_parquet(Paths.manifest)
+    with pytest.raises(DataError, match="has no frames.*align"):
+        read_portraits(Paths.exemplars, 32)
+    Paths.manifest.unlink()
+    with pytest.raises(DataError, match="is missing"):
+        read_portraits(Paths.exemplars, 32)
 
 
 def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
