@@ -51,7 +51,7 @@ def picture_frame(photo_size: tuple[int, int], quad_Q2: Array) -> Array | None:
 
 def covers(frame_Q2: Array) -> bool:
     """Return True if no part of the crop lies outside of the picture."""
-    return bool((_depths(frame_Q2, CROP_Q2) >= 0).all())
+    return bool((_depths(frame_Q2, CROP_Q2) >= -EPS).all())
 
 
 def frame_mask(frame_Q2: Array | None, size: int) -> Pixels:
@@ -69,7 +69,7 @@ def frame_mask(frame_Q2: Array | None, size: int) -> Pixels:
         return mask
     centres = (np.arange(size) + 0.5) / size
     points = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)
-    crossing_E = (_depths(frame_Q2, CROP_Q2) < 0).any(0)
+    crossing_E = (_depths(frame_Q2, CROP_Q2) < -EPS).any(0)
     inside = (_depths(frame_Q2, points)[:, crossing_E] >= MARGIN_PX / size).all(1)
     return inside.reshape(size, size)
 

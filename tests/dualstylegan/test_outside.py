@@ -130,11 +130,11 @@ def inverted(image: Tensor, start: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def adapted(image: Tensor, start: Tensor, mask: Tensor | None) -> Tensor:
-    networks: tuple[Any, ...] = (Canvas(), Pyramid(), Identity())
+    networks: tuple[Any, Any, Any] = (Canvas(), Pyramid(), Identity())
     schedule = OptimizationSchedule(3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dualstylegan.codes.destylization.SPREAD_WEIGHT", 0.0)
-        found = fit_adapted(*networks, image, start, schedule, 0.05, mask_N1HW=mask)
+        found = fit_adapted(*networks, image, start, schedule, 0.05, None, mask)
     return found.latents[0]
 
 

@@ -101,7 +101,7 @@ def test_a_record_without_frames_is_refused(project: Path) -> None:
         read_frames(Paths.exemplars, ["nobody"])
     table = pd.read_parquet(Paths.manifest)
     table.drop(columns="frame").to_parquet(Paths.manifest)
-    with pytest.raises(DataError, match="has no frames.*align"):
+    with pytest.raises(DataError, match=r"has no frames.*align"):
         read_portraits(Paths.exemplars, 32)
     Paths.manifest.unlink()
     with pytest.raises(DataError, match="is missing"):
