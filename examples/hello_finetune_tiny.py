@@ -19,10 +19,10 @@ STEPS = 20
 def main(folder: str, portrait: str, output: str) -> None:
     """Train the synthesis network until it renders the portrait from the portrait's own code."""
     model = PortraitModel.from_pretrained(folder)
-    g, face = model.generator, model.align(read_image(portrait)).image
+    g, face = model.generator, model.align(read_image(portrait))
     size = max(px for px in g.output_sizes if px <= 128)
-    target = image_to_tensor(face, size)[None]
-    w_NLD = g.map(model.fit(face).code_LD[None])
+    target = image_to_tensor(face.image, size)[None]
+    w_NLD = g.map(model.fit(face.image, frame=face.frame).code_LD[None])
     before = g.synthesise(w_NLD, size=size)
     optimiser = relative_adam(synthesis_parameters(g), rate=0.002)
     for _ in range(STEPS):

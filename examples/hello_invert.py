@@ -11,12 +11,13 @@ from dualstylegan.io.images import make_grid, read_image, tensor_to_image
 def main(folder: str, photo: str, output: str) -> None:
     """Show the aligned face, and g of the code by the encoder alone and after 50 steps."""
     model = PortraitModel.from_pretrained(folder)
-    face = model.align(read_image(photo)).image
-    images = [face]
+    face = model.align(read_image(photo))
+    images = [face.image]
     for steps in (0, 50):
-        fitted = model.fit(face, steps)  # Z+: a row of 512 numbers per layer of the generator
+        # Z+: a row of 512 numbers per layer of the generator
+        fitted = model.fit(face.image, steps, face.frame)
         print(f"{steps} steps: likeness {fitted.likeness}")
-        image = model.render(fitted.code_LD[None], None, size=face.width)[0]
+        image = model.render(fitted.code_LD[None], None, size=face.image.width)[0]
         images.append(tensor_to_image(image))
     make_grid(images, 3, ("photo", "encoder", "50 steps")).save(output)
 

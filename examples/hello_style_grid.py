@@ -13,7 +13,8 @@ COLUMNS = 4
 def main(folder: str, photo: str, output: str) -> None:
     """Fit the face once, render it in all styles and write a labelled grid."""
     model = PortraitModel.from_pretrained(folder)
-    code_LD = model.fit(model.align(read_image(photo)).image).code_LD
+    face = model.align(read_image(photo))
+    code_LD = model.fit(face.image, frame=face.frame).code_LD
     styles_SLD = model.styles.extrinsic_SLD.to(model.device)
     results = [tensor_to_image(model.render(code_LD[None], one[None])[0]) for one in styles_SLD]
     make_grid(results, COLUMNS, model.styles.names).save(output)

@@ -61,6 +61,11 @@ class AlignedFace:
         """Corners (4, 2) of the crop in the photo, in pixels."""
         return self.quad_Q2
 
+    @property
+    def frame(self) -> Array | None:
+        """Corners (4, 2) of the photo in the crop, as shares of its side; None: it covers it."""
+        return self.frame_Q2
+
 
 def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> AlignedFace:
     """Crop the largest face of an RGB photo as FFHQ does (Karras et al., 2019).

@@ -172,4 +172,4 @@ def _face(
     if not align:
         return centre_square(photo), frame
     aligned = model.align(photo)
-    return aligned.image, aligned.frame_Q2
+    return aligned.image, aligned.frame

@@ -239,7 +239,7 @@ class PortraitModel:
         photo = image.convert("RGB")
         aligned = self.align(photo) if align else None
         face = aligned.image if aligned is not None else centre_square(photo)
-        fitted = self.fit(face, fit_steps, None if aligned is None else aligned.frame_Q2)
+        fitted = self.fit(face, fit_steps, None if aligned is None else aligned.frame)
         code_LD = fitted.code_LD
         if preserve_color:
             rows = self.generator.structure_rows

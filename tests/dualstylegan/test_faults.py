@@ -171,13 +171,19 @@ def test_a_step_waits_for_its_numbers_once(
 
 
 def test_portraits_are_held_as_bytes(tmp_path: Path) -> None:
+    import pandas as pd
     from PIL import Image
 
     from tasks.shared.tensors import read_portraits
 
+    (tmp_path / "style").mkdir()
     for name in ("a", "b"):
-        Image.new("RGB", (SIZE, SIZE), (255, 0, 51)).save(tmp_path / f"{name}.png")
-    portraits = read_portraits(tmp_path, SIZE)
+        Image.new("RGB", (SIZE, SIZE), (255, 0, 51)).save(tmp_path / f"style/{name}.png")
+    rows: list[dict[str, object]] = [
+        {"kind": "style", "name": name, "frame": []} for name in ("a", "b")
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "manifest.parquet")
+    portraits = read_portraits(tmp_path / "style", SIZE)
     assert portraits.pixels_NCHW.dtype == torch.uint8
     assert portraits.pixels_NCHW.nbytes == 2 * 3 * SIZE * SIZE
     assert portraits.images([1])[0, :, 0, 0].tolist() == pytest.approx([1, -1, -0.6], abs=1e-6)

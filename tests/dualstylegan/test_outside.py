@@ -1,4 +1,4 @@
-"""What lies outside of a picture counts nowhere: not in a code, a loss, a gradient or a measure."""
+"""Outside of a picture nothing counts: for no code, loss, gradient or measure."""
 
 from __future__ import annotations
 
