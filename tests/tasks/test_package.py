@@ -23,6 +23,7 @@ from tasks.package import (
     style_library,
     weight_sources,
 )
+from tasks.shared.aligned import FRAME
 from tasks.shared.fits import CARD_PX, worst_fits
 from tasks.shared.paths import Paths
 from tests.support.portrait_models import tiny_model
@@ -112,6 +113,8 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     own = tensor_to_image(model.render(codes[1:2], None, size=64)[0])
     for name, image in zip(names, (photo, own, photo.rotate(180)), strict=True):
         write_png(Paths.faces / f"{name}.png", image)
+    rows: list[dict[str, object]] = [{"kind": "content", "name": n, FRAME: []} for n in names]
+    pd.DataFrame(rows).to_parquet(Paths.manifest)
     table = CodeTable(names, ("0" * 64,) * 3, "z_plus", codes, "digest")
     fits, strip, faces = worst_fits(model, table, 12)
     assert faces == 3

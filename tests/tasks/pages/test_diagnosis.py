@@ -98,6 +98,18 @@ def test_what_holds_for_most_is_said_once_of_the_set() -> None:
     assert {one.name: len(one.reasons) for one in found.findings if one.reasons} == {"p2": 1}
 
 
+def test_a_set_that_reaches_far_beyond_its_pictures_is_told() -> None:
+    names = [f"p{i}" for i in range(5)]
+    losses = {"inversion": [1.0] * 5, "destylization": [1.0] * 5}
+    for outside, told in (([0.3, 0.2, 0.1, 0, 0], True), ([0.02, 0, 0, 0, 0], False), ([], False)):
+        found = diagnose(names, pictures(5), {}, losses, {}, LIMITS, outside)
+        remarks = [reason for reason in found.reasons if "beyond their pictures" in reason]
+        assert bool(remarks) is told
+        if told:
+            assert "3 of 5 crops" in remarks[0]
+            assert "12%" in remarks[0]
+
+
 def test_small_sets_are_doubtful_and_faceless_ones_useless() -> None:
     few = judged(pictures(3), [0.3, 0.3, 0.3])
     assert few.verdict is Verdict.DOUBTFUL
