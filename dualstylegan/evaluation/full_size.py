@@ -22,6 +22,7 @@ from dualstylegan.evaluation.eval_set import EvalSet, spread_pairs
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.texture import TILE_PX, mesh, texture_distance
 from dualstylegan.io.images import dequantize, image_to_tensor, quantize
+from dualstylegan.networks.masks import Mask
 from dualstylegan.portrait.model import PortraitModel
 
 Pairs = Sequence[tuple[int, int]]
@@ -89,13 +90,16 @@ def measure_full_size(
         original_tensor(originals(eval_set.styles[column]), largest) for _, column in chosen
     ]
     values: dict[str, Array] = {"large_lpips": extractor.lpips(reduced, small)}
-    values |= measure_texture(large, small, faces, exemplars, measure_size)
+    columns = [column for _, column in chosen]
+    mask = eval_set.exemplar_mask_S1HW
+    masks = [None if mask is None else mask[column][None] for column in columns]
+    values |= measure_texture(large, small, faces, exemplars, measure_size, masks)
     if size >= TILE_PX:
-        aligned = eval_set.exemplar_SCHW[[column for _, column in chosen]]
+        aligned = eval_set.exemplar_SCHW[columns]
         values["texture"] = np.array(
             [
-                texture_distance(dequantize(a[None]), dequantize(b[None]), measure_size)
-                for a, b in zip(small, aligned, strict=True)
+                texture_distance(dequantize(a[None]), dequantize(b[None]), measure_size, m)
+                for a, b, m in zip(small, aligned, masks, strict=True)
             ]
         )
     return {
@@ -115,6 +119,7 @@ def measure_texture(
     face_NCHW: Tensor,
     exemplars: Sequence[Tensor],
     measure_size: int,
+    masks: Sequence[Mask] = (),
 ) -> dict[str, Array]:
     """Measure texture and mesh (N,) of full-size results, in dB, with their reference values.
 
@@ -123,18 +128,20 @@ def measure_texture(
         face_NCHW: g's own full-size images of the same faces, uint8.
         exemplars: the exemplar (1, 3, H, W) of each result at its own size, in [-1, 1].
         measure_size: in pixels; texture is what an image of this size cannot show.
+        masks: of what lies inside of the exemplars' pictures, in any size; empty: all.
     """
     size = large_NCHW.shape[2:]
     names = ["large_mesh", "large_mesh_face_line", "large_mesh_exemplar_line"]
     names += ["large_texture", "large_texture_face_line", "large_texture_small_line"]
     rows = []
-    for image, reduced, face, exemplar in zip(
-        large_NCHW, small_NCHW, face_NCHW, exemplars, strict=True
+    known = masks or [None] * len(exemplars)
+    for image, reduced, face, exemplar, mask in zip(
+        large_NCHW, small_NCHW, face_NCHW, exemplars, known, strict=True
     ):
         result, plain = dequantize(image[None]), dequantize(face[None])
         enlarged = F.interpolate(dequantize(reduced[None]), size, mode="bicubic")
         rows.append(
-            [mesh(x) for x in (result, plain, exemplar)]
-            + [texture_distance(x, exemplar, measure_size) for x in (result, plain, enlarged)]
+            [mesh(result), mesh(plain), mesh(exemplar, mask)]
+            + [texture_distance(x, exemplar, measure_size, mask) for x in (result, plain, enlarged)]
         )
     return dict(zip(names, np.array(rows).T, strict=True))

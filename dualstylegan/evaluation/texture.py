@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dualstylegan.networks.masks import Mask, mask_of
+
 TILE_PX = 64
 # Periods of a mesh in pixels: one per doubling, from the output's own to 1/8 of its resolution.
 PERIODS = (2, 4, 8)
@@ -28,24 +30,35 @@ HALF_OCTAVE = 2**0.5
 HIGHEST_FREQUENCY = 0.4
 
 
-def tile_power(image_NCHW: Tensor) -> Tensor:
+def tile_power(image_NCHW: Tensor, mask_N1HW: Mask = None) -> Tensor:
     """Compute power spectra (T, F, G) of the luma of tiles, half overlapping, Hann-windowed.
 
     Args:
         image_NCHW: images in [-1, 1], no smaller than a tile.
+        mask_N1HW: of what lies inside of the images' pictures; other tiles are left out, unless
+            there are no more.
 
     Returns:
         Squared amplitudes in grey levels of 255, per bin of 1/64 cycle per pixel.
     """
     luma_NHW = (image_NCHW.float() * image_NCHW.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1)
     step = TILE_PX // 2
-    tile_TFG = luma_NHW.unfold(1, TILE_PX, step).unfold(2, TILE_PX, step).flatten(0, 2)
+    tile_TFG = _tiles(luma_NHW, step)
+    mask = mask_of(mask_N1HW, image_NCHW)
+    if mask is not None:
+        inside_T = _tiles(mask[:, 0], step).all(2).all(1)
+        tile_TFG = tile_TFG[inside_T] if inside_T.any() else tile_TFG
     window = torch.hann_window(TILE_PX, device=image_NCHW.device)
     window_FG = window[:, None] * window
     window_FG = window_FG / window_FG.sum()
     centred_TFG = tile_TFG - (tile_TFG * window_FG).sum((1, 2), keepdim=True)
     power_TFG: Tensor = (torch.fft.fft2(centred_TFG * window_FG).abs() * GREY_LEVELS).square()
     return power_TFG
+
+
+def _tiles(map_NHW: Tensor, step: int) -> Tensor:
+    """Return the tiles (T, F, G) of maps."""
+    return map_NHW.unfold(1, TILE_PX, step).unfold(2, TILE_PX, step).flatten(0, 2)
 
 
 def lattice(period: int) -> Tensor:
@@ -60,7 +73,7 @@ def lattice(period: int) -> Tensor:
     return torch.tensor(points)
 
 
-def mesh(image_NCHW: Tensor) -> float:
+def mesh(image_NCHW: Tensor, mask_N1HW: Mask = None) -> float:
     """Compute how far a mesh stands out of an image's spectrum, in dB.
 
     For each period, power at its lattice points over that of their surroundings, as the median over
@@ -70,8 +83,9 @@ def mesh(image_NCHW: Tensor) -> float:
 
     Args:
         image_NCHW: one image (1, 3, H, W) in [-1, 1], or several of one size, taken together.
+        mask_N1HW: see `tile_power`.
     """
-    power_TFG = tile_power(image_NCHW) + FLOOR
+    power_TFG = tile_power(image_NCHW, mask_N1HW) + FLOOR
     offsets = [
         (i, j)
         for i in range(-REFERENCE_RADIUS, REFERENCE_RADIUS + 1)
@@ -89,7 +103,9 @@ def mesh(image_NCHW: Tensor) -> float:
     return max(0.0, float(torch.stack(found).mean()))
 
 
-def detail_bands(image_NCHW: Tensor, lowest: float, highest: float) -> Tensor:
+def detail_bands(
+    image_NCHW: Tensor, lowest: float, highest: float, mask_N1HW: Mask = None
+) -> Tensor:
     """Compute the power density (B,) in dB of an image per half octave, without lines of a mesh.
 
     Densities are per square of a cycle per image, so that images of different sizes compare.
@@ -97,9 +113,10 @@ def detail_bands(image_NCHW: Tensor, lowest: float, highest: float) -> Tensor:
     Args:
         image_NCHW: one image (1, 3, H, W) in [-1, 1].
         lowest, highest: range in cycles per image; bands are those that lie inside.
+        mask_N1HW: see `tile_power`.
     """
     size = image_NCHW.shape[-1]
-    mean_FG = tile_power(image_NCHW).mean(0) + FLOOR
+    mean_FG = tile_power(image_NCHW, mask_N1HW).mean(0) + FLOOR
     frequency = torch.fft.fftfreq(TILE_PX) * size
     radius_FG = (frequency[:, None].square() + frequency.square()).sqrt()
     continuous_FG = torch.ones_like(radius_FG, dtype=torch.bool)
@@ -115,7 +132,9 @@ def detail_bands(image_NCHW: Tensor, lowest: float, highest: float) -> Tensor:
     return 10 * torch.stack(bands).log10()
 
 
-def texture_distance(image_NCHW: Tensor, exemplar_NCHW: Tensor, coarse_px: int) -> float:
+def texture_distance(
+    image_NCHW: Tensor, exemplar_NCHW: Tensor, coarse_px: int, mask_N1HW: Mask = None
+) -> float:
     """Compute the distance in dB of an image's fine texture from an exemplar's.
 
     Mean absolute difference of their densities in the half octaves that an image of `coarse_px`
@@ -127,11 +146,13 @@ def texture_distance(image_NCHW: Tensor, exemplar_NCHW: Tensor, coarse_px: int) 
         image_NCHW: one image (1, 3, H, W) in [-1, 1].
         exemplar_NCHW: the exemplar, showing the same extent at a size of its own.
         coarse_px: size in pixels whose detail does not count.
+        mask_N1HW: of what lies inside of the exemplar's picture, in any size.
     """
     lowest = coarse_px / 2
     size = min(image_NCHW.shape[-1], exemplar_NCHW.shape[-1])
     # a first band in any case: an exemplar of hardly more pixels is compared by what it has
     highest = max(HIGHEST_FREQUENCY * size, lowest * HALF_OCTAVE)
-    first, second = (detail_bands(x, lowest, highest) for x in (image_NCHW, exemplar_NCHW))
-    excess = max(0.0, mesh(image_NCHW) - mesh(exemplar_NCHW))
+    first = detail_bands(image_NCHW, lowest, highest)
+    second = detail_bands(exemplar_NCHW, lowest, highest, mask_N1HW)
+    excess = max(0.0, mesh(image_NCHW) - mesh(exemplar_NCHW, mask_N1HW))
     return float((first - second).abs().mean()) + excess

@@ -20,6 +20,7 @@ from dualstylegan.codes.inversion import IdentityTerm, OptimizationSchedule, inv
 from dualstylegan.codes.refinement import refine
 from dualstylegan.evaluation.baselines import gram
 from dualstylegan.evaluation.run import Evaluation, Portrait, evaluate
+from dualstylegan.evaluation.texture import TILE_PX, tile_power
 from dualstylegan.faces.frame import frame_mask
 from dualstylegan.networks.masks import crop_to_tensor, masks_of, within
 from dualstylegan.networks.style_embedding import describe
@@ -283,6 +284,19 @@ def test_statistics_are_those_of_the_picture() -> None:
     np.testing.assert_allclose(masked.pooled_NF[0], inside.pooled_NF[0], rtol=1e-5)
     torch.testing.assert_close(gram(x, mask)[0], gram(x[:1, :, 8:])[0])
     assert torch.equal(gram(x, mask)[1], gram(x)[1])
+
+
+def test_texture_is_that_of_tiles_inside() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 2 * TILE_PX, 2 * TILE_PX) * 2 - 1
+    mask = torch.ones(1, 1, 32, 32, dtype=torch.bool)
+    mask[:, :, :16] = False
+    image[:, :, :TILE_PX] = 0.3
+    inside = tile_power(image[:, :, TILE_PX:])
+    torch.testing.assert_close(tile_power(image, mask), inside)
+    assert len(tile_power(image)) > len(inside)
+    nothing = torch.zeros_like(mask)
+    assert torch.equal(tile_power(image, nothing), tile_power(image))
 
 
 # Measures.
