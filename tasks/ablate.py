@@ -28,6 +28,7 @@ from tasks.finetune import TrainingPairs, style_training
 from tasks.leaderboard import FACTS, open_eval_set, write_board
 from tasks.shared.curves import step_progress
 from tasks.shared.networks import open_networks, place
+from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
 from tasks.shared.runner import load_settings, run_stage
@@ -108,13 +109,16 @@ def run_ablations(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
     pairs = TrainingPairs.read(settings.profile, packaged.device)
     indices = [pairs.portraits.names.index(name) for name in eval_set.styles]
     extractor = evaluate.open_extractor(plan, packaged.device)
+    pastiches = read_pastiches()
     measured: list[MethodResult] = []
 
     def measure(name: str, model: PortraitModel, ablated_set: EvalSet) -> None:
         method = {name: dualstylegan(model, plan.size)}
         natural = render_natural(model, ablated_set, plan)
         measured.extend(
-            measure_methods(method, ablated_set, natural, extractor, plan, progress_by_name())
+            measure_methods(
+                method, ablated_set, natural, extractor, plan, progress_by_name(), pastiches
+            )
         )
 
     for ablation in ABLATIONS:

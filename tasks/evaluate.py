@@ -29,6 +29,7 @@ from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.held_out import add_styles
 from tasks.shared.networks import place
+from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles
@@ -46,6 +47,9 @@ HEADLINE = (
     "structure_own",
     "identity_same",
     "identity_recognised",
+    "pastiche_lpips",
+    "pastiche_identity",
+    "pastiche_recognised",
     "reconstruction_lpips",
     "artefact_rate",
     "enrolled_style_nearest",
@@ -60,7 +64,16 @@ def write_tables(evaluation: Evaluation, out: Path) -> None:
         [evaluation.contents, evaluation.styles], names=["content", "style"]
     )
     columns = {name: values.ravel() for name, values in evaluation.table.columns().items()}
-    pairs = pd.DataFrame(columns, index=index).reset_index()
+    pairs = pd.DataFrame(columns, index=index)
+    if evaluation.pastiches is not None and evaluation.pastiche_table is not None:
+        judged = evaluation.pastiche_table.columns()
+        own = [
+            (evaluation.contents[face], evaluation.styles[style])
+            for face, style in evaluation.pastiches.pairs
+        ]
+        rows = pd.MultiIndex.from_tuples(own, names=index.names)
+        pairs = pairs.join(pd.DataFrame({k: v.ravel() for k, v in judged.items()}, index=rows))
+    pairs = pairs.reset_index()
     with atomic_write(out / "pairs.parquet") as handle:
         pairs.to_parquet(handle)
     measured = ["identity", "own_distance", "other_distance", "rank"]
@@ -83,6 +96,8 @@ def write_tables(evaluation: Evaluation, out: Path) -> None:
     _write_csv(out / "faces.csv", faces)
     columns_of_curve = ["structure", "color", "identity", "identity_low", "identity_high"]
     columns_of_curve += ["style_distance", "style_nearest"]
+    if evaluation.lines.curve:
+        columns_of_curve += list(evaluation.lines.curve[0].pastiche)
     curve = [
         (
             point.structure,
@@ -90,6 +105,7 @@ def write_tables(evaluation: Evaluation, out: Path) -> None:
             *(point.identity.value, point.identity.low, point.identity.high),
             point.style_distance.value,
             point.style_nearest.value,
+            *(figure.value for figure in point.pastiche.values()),
         )
         for point in evaluation.lines.curve
     ]
@@ -209,6 +225,7 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
         read_originals(),
         read_frames(Paths.faces, [name for name, _ in faces]),
         style_frames,
+        read_pastiches(),
     )
     write_evaluation(evaluation)
     return evaluation

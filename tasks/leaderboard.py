@@ -24,6 +24,7 @@ from tasks import evaluate
 from tasks.pages.leaderboard_page import render
 from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.networks import place
+from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles, results_grid, to_image
@@ -125,7 +126,9 @@ def run(settings: Settings) -> list[MethodResult]:
     compared = methods(model, ours, settings)
     natural = render_natural(model, eval_set, plan)
     extractor = evaluate.open_extractor(plan, model.device)
-    measured = measure_methods(compared, eval_set, natural, extractor, plan, progress_by_name())
+    measured = measure_methods(
+        compared, eval_set, natural, extractor, plan, progress_by_name(), read_pastiches()
+    )
     lede = (
         f"{len(eval_set.contents)} held-out faces in the styles of {len(eval_set.styles)} "
         "exemplars. All methods use the same codes, exemplars and adapted generator."

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,8 @@ from dualstylegan.io.names import safe_name
 from dualstylegan.networks.loading import GENERATOR_FILE
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo import compose
-from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
+from tasks.demo.recipes import Recipe, recipes
+from tasks.shared.caching import Make, cache_key, cached_images, weight_digests
 from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths
 from tasks.shared.progress import with_progress
@@ -31,7 +30,6 @@ CACHE = Paths.cache / "portraits"
 # Public-domain photographs among the weights, and their origins.
 PHOTOS = {"astronaut.png": "NASA, 1993", "grace_hopper.jpg": "US Navy, 1984"}
 USER_LICENCE = "as granted to the user"
-MAX_WORKERS = 4
 README = "README.md"
 
 
@@ -82,7 +80,7 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
     digests = weight_digests(used)
     studio = Studio()
 
-    def style(recipe: compose.Recipe) -> Make:
+    def style(recipe: Recipe) -> Make:
         def make() -> tuple[Any, dict[str, Any]]:
             made = compose.style_portrait(studio.generator, studio.painter, recipe, Paths.weights)
             return made.image, made.provenance
@@ -96,7 +94,7 @@ def generated_items(styles: int | None, contents: int) -> Iterator[Item]:
 
         return make
 
-    for recipe in compose.recipes(styles):
+    for recipe in recipes(styles):
         key = cache_key("style", compose.recipe_key(recipe), digests)
         yield Item("style", recipe.name, recipe.name, key, style(recipe))
     for index in range(contents):
@@ -203,21 +201,6 @@ def all_items(settings: Portraits) -> list[Item]:
     return sorted(items, key=lambda item: KINDS.index(item.kind))
 
 
-def cached_portraits(items: Sequence[Item]) -> Iterator[Entry]:
-    """Yield each portrait's image file and provenance, several made at once.
-
-    Torch works on one thread for each, so that a picture's bytes do not depend on their number.
-    """
-    import torch
-
-    workers = min(MAX_WORKERS, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield from pool.map(lambda item: cached_image(CACHE, item.key, item.make), items)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def write_portraits(items: Sequence[Item]) -> None:
     """Write data/portraits: an image per portrait, and provenance.parquet.
 
@@ -229,7 +212,8 @@ def write_portraits(items: Sequence[Item]) -> None:
     rows = []
     with atomic_directory(Paths.portraits) as out:
         shown = with_progress(items, "portraits", "portraits")
-        for item, entry in zip(shown, cached_portraits(items), strict=True):
+        entries = cached_images(CACHE, [(item.key, item.make) for item in items])
+        for item, entry in zip(shown, entries, strict=True):
             assert entry.data is not None
             write_bytes(out / item.kind / f"{item.name}.png", entry.data)
             own = {"kind": item.kind, "name": item.name, "label": item.label, "key": item.key}

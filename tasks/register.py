@@ -61,9 +61,9 @@ def content_digest(*places: Path) -> str:
 
 
 def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register) -> bool:
-    """Return True if the new measures beat the champion's: the measure improves, the guard holds.
+    """Return True if the new measures beat the champion's: the measure improves, the guards hold.
 
-    A champion without the measure is beaten.
+    A champion without the measure is beaten. A guard that either of the two lacks is not compared.
 
     Raises:
         DataError: the new measures lack the one that decides.
@@ -81,9 +81,8 @@ def better(new: Mapping[str, float], holder: Mapping[str, float], rule: Register
     gain = new[rule.measure] - holder[rule.measure]
     if (-gain if rule.lower_is_better else gain) <= 0:
         return False
-    if rule.guard and rule.guard in new and rule.guard in holder:
-        return new[rule.guard] >= holder[rule.guard] - rule.guard_slack
-    return True
+    guards: list[str] = [key for key in rule.guard if key in new and key in holder]
+    return all(new[key] >= holder[key] - rule.guard_slack for key in guards)
 
 
 def comparable(held: Mapping[str, float], theirs: str, ours: str) -> dict[str, float]:
@@ -95,7 +94,10 @@ def comparable(held: Mapping[str, float], theirs: str, ours: str) -> dict[str, f
         held: figures of the champion.
         theirs, ours: measures of identity of the champion and of the new version.
     """
-    return {key: value for key, value in held.items() if theirs == ours or "identity" not in key}
+    if theirs == ours:
+        return dict(held)
+    by_network = ("identity", "recognised")
+    return {key: x for key, x in held.items() if not any(word in key for word in by_network)}
 
 
 def identity_measure() -> str:
@@ -265,12 +267,13 @@ def champion_figures(
 ) -> tuple[dict[str, float], str]:
     """Return the champion's figures that count, and a note on the rule's measures that do not.
 
-    The note is printed as well; it is empty if both measures of the rule can be compared.
+    The note is printed as well; it is empty if all measures of the rule can be compared.
     """
     data = client.get_run(holder.run_id).data
     theirs, ours = data.tags.get(IDENTITY_MEASURE, FIRST_IDENTITY_MEASURE), identity_measure()
     held = comparable(data.metrics, theirs, ours)
-    dropped = [key for key in (rule.measure, rule.guard) if key in data.metrics and key not in held]
+    deciding = (rule.measure, *rule.guard)
+    dropped = [key for key in deciding if key in data.metrics and key not in held]
     if not dropped:
         return held, ""
     note = (

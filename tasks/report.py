@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstylegan.evaluation.bootstrap import Interval
-from dualstylegan.evaluation.eval_set import evenly_spaced_subset
+from dualstylegan.evaluation.eval_set import evenly_spaced_subset, spread_pairs
 from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.io.files import atomic_write, read_json, write_text
 from dualstylegan.io.images import read_image
 from tasks.pages.comparison import AddedStyles, Board
-from tasks.pages.likeness import CurveRow, FacePair
+from tasks.pages.likeness import CurveRow, FacePair, PasticheRow
 from tasks.pages.page import (
     Curves,
     Grid,
@@ -25,6 +25,7 @@ from tasks.pages.page import (
     render,
 )
 from tasks.shared.aligned import read_aligned
+from tasks.shared.pastiches import pastiche_file
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
 from tasks.shared.settings import Report as ReportSettings
@@ -161,12 +162,32 @@ def fits() -> list[FacePair]:
     ]
 
 
+def pastiches(pairs: pd.DataFrame, count: int) -> list[PasticheRow]:
+    """Load results beside ideal ones, spread over faces and styles; empty where there are none."""
+    if "pastiche_identity" not in pairs:
+        return []
+    judged = pairs[pairs["pastiche_identity"].notna()].set_index(["content", "style"])
+    contents, styles = (list(judged.index.unique(level)) for level in (0, 1))
+    rows = []
+    for row, column in spread_pairs(len(contents), len(styles), count):
+        content, style = contents[row], styles[column]
+        ((_, photo),) = read_aligned(Paths.faces, [content])
+        ((_, exemplar),) = read_aligned(Paths.exemplars, [style])
+        ideal = read_image(Paths.pastiches / pastiche_file(content, style))
+        result = read_image(IMAGES.result(content, style))
+        lpips, identity = (
+            judged[f"pastiche_{key}"][content, style] for key in ("lpips", "identity")
+        )
+        rows.append(PasticheRow(content, style, photo, exemplar, ideal, result, lpips, identity))
+    return rows
+
+
 def structure_curve() -> list[CurveRow]:
     """Load the curve of structure weights."""
     import pandas as pd
 
     table = pd.read_csv(Paths.evaluation / "structure_curve.csv")
-    wanted = [field.name for field in fields(CurveRow)]
+    wanted = [field.name for field in fields(CurveRow) if field.name in table]
     return [CurveRow(*map(float, row)) for row in table[wanted].itertuples(index=False)]
 
 
@@ -245,6 +266,7 @@ def collect(chosen: ReportSettings, settings: Mapping[str, object]) -> Report:
         grid=grid(facts["contents"], evenly_spaced_subset(facts["styles"], chosen.grid_styles)),
         triples=triples(chosen.triples),
         fits=fits(),
+        pastiches=pastiches(pairs, chosen.pastiches),
         sweep=sweep(facts["sweep"]),
         curve=structure_curve(),
         curves=[stage for stage in trained if stage is not None],

@@ -63,15 +63,6 @@ class CodeTable:
         return self.codes_NLD[[self.names.index(name) for name in names]]
 
 
-def evenly_spaced(count: int, wanted: int) -> list[int]:
-    """Return at most `wanted` of the indices 0 to count - 1, evenly spaced from 0 on.
-
-    Validation, leaderboard and sample grids select exemplars with it, and so agree on them.
-    """
-    wanted = min(wanted, count)
-    return [index * count // wanted for index in range(wanted)]
-
-
 def digest(network: nn.Module) -> str:
     """Compute the SHA-256 of a network's state, as hex: equal weights, equal digest."""
     result = hashlib.sha256()

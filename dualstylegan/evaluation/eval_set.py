@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualstylegan.codes.tables import evenly_spaced
+from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.io.images import dequantize, quantize
 from dualstylegan.networks.masks import Mask
 from dualstylegan.portrait.model import PortraitModel

@@ -10,8 +10,8 @@ a face that is painted and not warped shows the last alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +26,7 @@ from dualstylegan.evaluation.eval_set import (
     render_faces,
 )
 from dualstylegan.evaluation.extractor import FeatureExtractor
+from dualstylegan.evaluation.pastiche import PasticheSet, compare, measure_pastiches
 from dualstylegan.networks.style_embedding import style_distances
 from dualstylegan.portrait.model import PortraitModel
 
@@ -44,6 +45,7 @@ class CurvePoint:
         identity: identity similarity to the photo.
         style_distance: style distance to the own exemplar.
         style_nearest: share of results whose own exemplar is the nearest of all.
+        pastiche: measures against ideal results by name; empty where there are none.
     """
 
     structure: float
@@ -51,6 +53,7 @@ class CurvePoint:
     identity: Interval
     style_distance: Interval
     style_nearest: Interval
+    pastiche: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def measure_identity_lines(
     *,
     painter: RestyleMethod | None,
     pairs: Pairs,
+    pastiches: PasticheSet | None = None,
     seed: int,
     resamples: int,
 ) -> IdentityLines:
@@ -92,6 +96,7 @@ def measure_identity_lines(
         progress: called with a description, the pairs done and their number.
         painter: restyling of a photo without a warp; None leaves the painted faces out.
         pairs: indices of a face and an exemplar, for painted faces and the curve.
+        pastiches: ideal results of all pairs, for the curve; None where there are none.
         seed, resamples: of the bootstrap.
     """
     size = eval_set.face_CCHW.shape[-1]
@@ -121,9 +126,11 @@ def measure_identity_lines(
         distances_PS = style_distances(extractor.describe(images)[0], references.exemplars)
         own_P = distances_PS[np.arange(len(pairs)), styles]
         nearest_P = (own_P == distances_PS.min(1)).astype(np.float64)
-        point = CurvePoint(
-            structure, color, mean(identity(images, faces)), mean(own_P), mean(nearest_P)
-        )
-        curve.append(point)
+        judged = {}
+        if pastiches is not None:
+            table = compare(extractor, pastiches, images, pairs)
+            judged = measure_pastiches(table, seed=seed, resamples=resamples)
+        likeness = mean(identity(images, faces))
+        curve.append(CurvePoint(structure, color, likeness, mean(own_P), mean(nearest_P), judged))
         progress("style weights measured", done + 1, len(CURVE_WEIGHTS))
     return IdentityLines(rendered, rendered_C, figures, tuple(curve))

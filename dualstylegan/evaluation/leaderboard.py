@@ -17,7 +17,13 @@ from dualstylegan.evaluation.descriptions import (
 from dualstylegan.evaluation.eval_set import EvalSet, Progress, RestyleMethod, ring_pairs
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.measures import measure, pair_table
-from dualstylegan.evaluation.run import EvaluationPlan
+from dualstylegan.evaluation.pastiche import (
+    Pastiches,
+    compare_results,
+    describe_pastiches,
+    measure_pastiches,
+)
+from dualstylegan.evaluation.run import NO_PASTICHES, EvaluationPlan
 
 FIRST, TIED, BEHIND = "first", "tied", "behind"
 
@@ -44,6 +50,9 @@ COLUMNS = (
     Column("structure_own", "structure towards own exemplar", True),
     Column("identity_same", "identity", True),
     Column("identity_recognised", "identity recognised", True),
+    Column("pastiche_lpips", "LPIPS to the ideal result", False),
+    Column("pastiche_identity", "identity with the ideal result", True),
+    Column("pastiche_recognised", "recognised among ideal results", True),
     Column("pose_change", "change of pose", False),
     Column("expression_change", "change of expression", False),
     Column("artefact_rate", "faces lost", False),
@@ -120,6 +129,7 @@ def measure_methods(
     extractor: FeatureExtractor,
     plan: EvaluationPlan,
     progress: Progress,
+    pastiches: Pastiches = NO_PASTICHES,
 ) -> list[MethodResult]:
     """Measure every method on the same evaluation set.
 
@@ -130,7 +140,9 @@ def measure_methods(
         extractor: the measuring networks.
         plan: number of pairs, seed and resamples.
         progress: called with a description, the steps done and their total.
+        pastiches: ideal results by the names of face and exemplar, where there are any.
     """
+    ideal = describe_pastiches(extractor, eval_set, pastiches)
     pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
     references = describe_references(extractor, eval_set, natural_SCHW, pairs)
     measured = []
@@ -146,7 +158,12 @@ def measure_methods(
             renderings = Renderings(eval_set.restyle(method, report), reconstructions)
         results = describe_results(extractor, eval_set, references, renderings, report)
         table = pair_table(results)
-        figures = measure(results, table, seed=plan.seed, resamples=plan.resamples)
+        bootstrap = {"seed": plan.seed, "resamples": plan.resamples}
+        figures = measure(results, table, **bootstrap)
+        if ideal is not None:
+            images = renderings.results
+            judged = compare_results(extractor, ideal, images, results.identities)
+            figures |= measure_pastiches(judged, **bootstrap)
         measured.append(MethodResult(name, figures, renderings.results))
     return measured
 

@@ -43,6 +43,15 @@ from dualstylegan.evaluation.identity_lines import (
     measure_identity_lines,
 )
 from dualstylegan.evaluation.measures import PairTable, measure, measure_realism, pair_table
+from dualstylegan.evaluation.pastiche import (
+    Pastiches,
+    PasticheSet,
+    PasticheTable,
+    compare_results,
+    describe_pastiches,
+    measure_pastiche_lines,
+    measure_pastiches,
+)
 from dualstylegan.faces.frame import Array as Corners
 from dualstylegan.io.images import quantize
 from dualstylegan.networks.masks import crop_to_tensor, masks_of
@@ -54,6 +63,7 @@ Portrait = tuple[str, Image.Image]
 Frames = Mapping[str, Corners | None]
 WHOLE: Frames = MappingProxyType({})
 
+NO_PASTICHES: Pastiches = {}
 RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
 
 
@@ -109,6 +119,8 @@ class Evaluation:
         sweep: uint8 (structure, color, 3, H, W) over SWEEP_WEIGHTS, for the first pair.
         lines: g(code) of each face with its identity, and the curve of structure weights.
         reconstruction_S: LPIPS of each reconstruction.
+        pastiches: ideal results; None where there are none.
+        pastiche_table: of the results that have one, over the faces and styles of `pastiches`.
     """
 
     eval_set: EvalSet
@@ -120,6 +132,8 @@ class Evaluation:
     sweep: Tensor
     lines: IdentityLines
     reconstruction_S: Array = field(repr=False)
+    pastiches: PasticheSet | None = None
+    pastiche_table: PasticheTable | None = None
 
     @property
     def contents(self) -> tuple[str, ...]:
@@ -165,6 +179,7 @@ def evaluate(
     originals: Originals | None = None,
     content_frames: Frames = WHOLE,
     style_frames: Frames = WHOLE,
+    pastiches: Pastiches = NO_PASTICHES,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
@@ -181,6 +196,8 @@ def evaluate(
         originals: exemplars at the resolution of their files, for the texture of large images;
             None takes `exemplars`.
         content_frames, style_frames: frames of the faces' and of all exemplars' pictures.
+        pastiches: ideal results by the names of face and exemplar; those that are there give the
+            measures `pastiche_*`.
 
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
@@ -212,6 +229,7 @@ def evaluate(
     figures = measure(results, table, **bootstrap)
     figures |= measure_realism(references, extractor.describe(random_faces)[0], **bootstrap)
     figures |= full_size
+    ideal = describe_pastiches(extractor, eval_set, pastiches)
     with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
         lines = measure_identity_lines(
             model,
@@ -220,10 +238,18 @@ def evaluate(
             references,
             progress,
             painter=painter,
-            pairs=spread_pairs(len(contents), len(exemplars), plan.painted_pairs),
+            pairs=curve_pairs(eval_set, ideal, plan.painted_pairs),
+            pastiches=ideal,
             **bootstrap,
         )
     figures |= lines.figures
+    judged = None
+    if ideal is not None:
+        judged = compare_results(extractor, ideal, renderings.results, results.identities)
+        figures |= measure_pastiches(judged, **bootstrap)
+        figures |= measure_pastiche_lines(
+            extractor, ideal, references.face_identities, lines.rendered_CCHW, **bootstrap
+        )
     added = None
     if held_out:
         added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
@@ -239,7 +265,24 @@ def evaluate(
         sweep=sweep,
         lines=lines,
         reconstruction_S=results.reconstruction_S,
+        pastiches=ideal,
+        pastiche_table=judged,
     )
+
+
+def curve_pairs(
+    eval_set: EvalSet, pastiches: PasticheSet | None, wanted: int
+) -> list[tuple[int, int]]:
+    """Choose pairs of a face and an exemplar by index, evenly spaced over those with pastiches.
+
+    Without any pastiche they are spaced over all.
+    """
+    faces: Sequence[int] = range(len(eval_set.contents))
+    styles: Sequence[int] = range(len(eval_set.styles))
+    if pastiches is not None:
+        faces, styles = pastiches.faces, pastiches.styles
+    spread = spread_pairs(len(faces), len(styles), wanted)
+    return [(faces[row], styles[column]) for row, column in spread]
 
 
 @torch.no_grad()

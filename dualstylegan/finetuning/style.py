@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.codes.tables import evenly_spaced
+from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer, lazy_adam
 from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.finetuning.structure import train_extrinsic

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualstylegan.codes.tables import evenly_spaced
+from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, list_images, read_image
 from dualstylegan.networks.generator import Generator

@@ -1,11 +1,10 @@
-"""Portraits of the demo: combinations of faces, characters, palettes and brushes."""
+"""Portraits of the demo: exemplars, painted by recipes, and photographed content faces."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,12 @@ from dualstylegan.io.images import image_to_tensor, tensor_to_image
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.loading import GENERATOR_FILE, freeze
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
-from dualstylegan.pretraining.painting.paint import Brush, Painter, Palette
-from dualstylegan.pretraining.painting.warp import Character, exaggerate
+from dualstylegan.pretraining.painting.paint import Painter
 from dualstylegan.pretraining.photograph.chain import Photograph
+from tasks.demo.recipes import MAX_TRIES, PIXELS, Recipe, paint_face
 
-PIXELS = 512
-# Increase when warps or painting change, so that cached images are made again.
-VERSION = 3
 # Increase when a photographic degradation changes; new ranges change the keys by themselves.
 PHOTO_VERSION = 1
-# Encoders are trained on seeds from 1,000,000 upwards, so these faces are new to every network.
-STYLE_SEEDS = 1000
 CONTENT_SEEDS = 5000
 CAMERA_SEEDS = 6000
 TRUNCATION = 0.7
@@ -39,66 +33,12 @@ TRUNCATION = 0.7
 CONTENT_TRUNCATIONS = (1.0, TRUNCATION)
 # One content face of so many is partly covered: by glasses, hair, a hat, a hand or a scarf.
 COVERED_PERIOD = 5
-# Seeds tried per face; faces that are no clean portrait are skipped.
-MAX_TRIES = 8
 # Found by eye: a hand in front of the face, or another person in the image.
 SKIPPED_SEEDS = frozenset({1032, 1072, 1096, 1097, 1098, 1104})
 # Score below which a photographed face is photographed again.
 MIN_PHOTO_SCORE = 0.8
-# Shares of the exaggeration, tried in order until the detector finds the painted face.
-STRENGTH_SHARES = (1.0, 0.8, 0.6)
 MIN_SCORE = 0.88
 MIN_EYES_SHARE = 0.20
-
-CHARACTERS = {
-    "sprite": Character(
-        eyes=1.58, nose=0.80, mouth=0.9, jaw=0.62, cheeks=0.96, head=1.16, chin=-0.04, brows=0.08
-    ),
-    "baron": Character(
-        eyes=0.92, nose=1.36, mouth=1.15, jaw=1.60, cheeks=1.08, head=0.80, chin=0.24, brows=-0.05
-    ),
-    "moon": Character(
-        eyes=1.34, nose=0.86, mouth=1.28, jaw=1.30, cheeks=1.34, chin=-0.16, brows=0.1, smile=0.07
-    ),
-}
-PALETTES = {
-    "sunset": Palette(
-        ("2a1030", "8c2f39", "e06c4b", "f6b26b", "fff0d0"),
-        ("2a1030", "2b4a6f", "2f8f9d", "8fd0c0", "f3efd2"),
-    ),
-    "lagoon": Palette(
-        ("0b1f3a", "1f4e79", "c27a5a", "f2c29b", "fff4e0"),
-        ("0b1f3a", "124e66", "1f9e8f", "7fd6b5", "f6f7d8"),
-    ),
-    "orchid": Palette(
-        ("241242", "6a2c70", "d4627f", "f4ae9c", "ffeede"),
-        ("241242", "3f2b7a", "6d5bd0", "a9b4f0", "f0e9ff"),
-    ),
-    "forest": Palette(
-        ("10231b", "4a3b1f", "b5713a", "eec07a", "fff3cf"),
-        ("10231b", "1f5a3c", "5f9e4b", "c4cf6a", "faf3c8"),
-    ),
-}
-BRUSHES = {
-    "gouache": Brush(radius=0.012, flow=0.008, tones=5, ink=0.9),
-    "pastel": Brush(radius=0.010, flow=0.020, strokes=0.5, style=19, ink=0.4),
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Recipe of an exemplar: a face, a character, a palette and a brush, by their names above."""
-
-    seed: int
-    character: str
-    palette: str
-    brush: str
-    strength: float
-
-    @property
-    def name(self) -> str:
-        """File name without suffix."""
-        return f"{self.palette}_{self.character}_{self.brush}"
 
 
 @dataclass(frozen=True)
@@ -110,25 +50,9 @@ class Portrait:
     provenance: dict[str, Any]
 
 
-def recipes(count: int | None = None) -> list[Recipe]:
-    """Return the style set: every combination of palette, character and brush, each on a new face.
-
-    Args:
-        count: number of recipes; None returns all. Palettes vary fastest, so that small sets are
-            varied, too.
-    """
-    made = []
-    for i, (brush, character, palette) in enumerate(product(BRUSHES, CHARACTERS, PALETTES)):
-        rng = np.random.default_rng(STYLE_SEEDS + i)
-        strength = float(np.round(rng.uniform(0.85, 1.15), 3))
-        made.append(Recipe(STYLE_SEEDS + i * MAX_TRIES, character, palette, brush, strength))
-    return made if count is None else made[:count]
-
-
 def recipe_key(recipe: Recipe) -> str:
     """Return a digest of everything that the exemplar depends on, except the weights."""
-    tables = (CHARACTERS[recipe.character], PALETTES[recipe.palette], BRUSHES[recipe.brush])
-    facts = [VERSION, asdict(recipe), *(asdict(t) for t in tables), *face_facts(recipe.seed)]
+    facts = [*recipe.facts(), *face_facts(recipe.seed)]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -172,31 +96,14 @@ def style_portrait(
         FaceError: the detector finds no face in the painting at any strength.
     """
     image, landmarks_K2, seed = generated_face(generator, recipe.seed, weights_dir)
-    palette, brush = PALETTES[recipe.palette], BRUSHES[recipe.brush]
-    for strength in (recipe.strength * share for share in STRENGTH_SHARES):
-        character = CHARACTERS[recipe.character].stretched(strength)
-        warped_CHW = exaggerate(image_to_tensor(image), landmarks_K2, character)
-        picture = tensor_to_image(warped_CHW)
-        try:
-            face, _ = largest_face(picture, weights_dir)
-            moved_K2 = torch.from_numpy(landmarks68(picture, face, weights_dir)).float()
-            painted = painter.paint(warped_CHW.add(1).div(2), moved_K2, palette, brush)
-            result = tensor_to_image(painted.mul(2).sub(1))
-            largest_face(result, weights_dir)
-            break
-        except FaceError:
-            continue
-    else:
-        raise FaceError(
-            "no face found in a painted exemplar", value=recipe.name, fix="exaggerate less"
-        )
+    result, strength = paint_face(image, landmarks_K2, recipe, painter, weights_dir)
     facts = {
         "kind": "style",
         "origin": "generated, warped, painted",
         **asdict(recipe),
         "seed": seed,
         "truncation": TRUNCATION,
-        "strength": round(strength, 3),
+        "strength": strength,
         "licence": "research only (generator distilled from StyleGAN2-FFHQ)",
     }
     return Portrait(recipe.name, result, facts)

@@ -70,12 +70,14 @@ MEASURES = (
         f"two photographs of one person above about {SAME_PERSON_COSINE:.2f}. For reference: "
         "results and other people's photos; photos of different people; the photo rendered from "
         "its code without a style, which a restyling can hardly exceed; and the photo painted in "
-        "the style without a change of shape, which a perfect restyling could reach.",
+        "the style without a change of shape, which a perfect restyling could reach; and, where "
+        "the process of the styles is known, the photo put through it.",
         (
             ("identity_impostor_line", "other people"),
             ("identity_people_line", "photo to photo"),
             ("identity_code_line", "g(code)"),
             ("identity_painted_line", "painted photo"),
+            ("identity_ideal_line", "ideal result"),
         ),
     ),
     Measure(
@@ -85,6 +87,38 @@ MEASURES = (
         "Share of results whose most similar photo by FaceNet, among all held-out faces, is their "
         "own.",
         (),
+    ),
+    Measure(
+        "pastiche_identity",
+        "own ideal result",
+        "Is it the person in the style, as the exemplar's process paints them?",
+        "Cosine of FaceNet's descriptors of a result and of its ideal result: the photo, "
+        "exaggerated and painted by the known process of the exemplar. Both are exaggerated and "
+        "painted, so that neither counts against the likeness. For reference: two people's "
+        "ideal results in one style, which the right person has to exceed, and g(code).",
+        (
+            ("pastiche_identity_other_line", "another person's"),
+            ("pastiche_identity_code_line", "g(code)"),
+        ),
+    ),
+    Measure(
+        "pastiche_lpips",
+        "own ideal result",
+        "Does the result look like the ideal one?",
+        "LPIPS between a result and its ideal result. Lower is better. For reference: two people's "
+        "ideal results in one style; and g(code).",
+        (
+            ("pastiche_lpips_other_line", "another person's"),
+            ("pastiche_lpips_code_line", "g(code)"),
+        ),
+    ),
+    Measure(
+        "pastiche_recognised",
+        "recognised",
+        "Can the person be picked out from all ideal results of the style?",
+        "Share of results whose most similar ideal result by FaceNet, among those of all faces in "
+        "the same style, is their own. For reference: g(code).",
+        (("pastiche_recognised_code_line", "g(code)"),),
     ),
     Measure(
         "identity_accepted",

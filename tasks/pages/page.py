@@ -12,7 +12,14 @@ from dualstylegan.evaluation.bootstrap import Interval
 from tasks.pages import charts
 from tasks.pages.charts import number
 from tasks.pages.comparison import AddedStyles, Board, added_section, board_section
-from tasks.pages.likeness import CurveRow, FacePair, curve_charts, fits_section
+from tasks.pages.likeness import (
+    CurveRow,
+    FacePair,
+    PasticheRow,
+    curve_charts,
+    fits_section,
+    pastiche_section,
+)
 from tasks.pages.markup import document, picture, section, table, tag, text
 from tasks.pages.measures import HEADLINES, MEASURES, Measure
 
@@ -89,6 +96,7 @@ class Report:
     grid: Grid | None = None
     triples: Sequence[Triple] = ()
     fits: Sequence[FacePair] = ()
+    pastiches: Sequence[PasticheRow] = ()
     sweep: Sweep | None = None
     curve: Sequence[CurveRow] = ()
     curves: Sequence[Curves] = ()
@@ -198,6 +206,10 @@ def _sweep(report: Report) -> str:
 
 def _fits(report: Report) -> str:
     return fits_section(report.fits) if report.fits else ""
+
+
+def _pastiches(report: Report) -> str:
+    return pastiche_section(report.pastiches) if report.pastiches else ""
 
 
 def _measure(measure: Measure, figures: Mapping[str, Interval]) -> str:
@@ -319,6 +331,7 @@ def _times(report: Report) -> str:
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Report], str]], ...] = (
     ("grid", "Grid", _grid),
+    ("ideal", "Ideal results", _pastiches),
     ("leaderboard", "Leaderboard", _board),
     ("ablations", "Ablations", _ablations),
     ("measures", "Measures", _measures),

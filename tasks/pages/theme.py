@@ -60,7 +60,7 @@ thead th { color: var(--muted); font-weight: 500; font-size: 13px; }
   vertical-align: top; }
 .facts td { overflow-wrap: anywhere; }
 .board td { white-space: nowrap; overflow-wrap: normal; }
-.board small { display: block; color: var(--muted); font-size: 12px; }
+.board small, .pictures small { display: block; color: var(--muted); font-size: 12px; }
 .board thead th, .board tbody th { min-width: 108px; padding-right: 18px; }
 .board tbody th { position: sticky; left: 0; background: var(--paper); }
 .methods tbody th { min-width: 108px; }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,8 @@ from tasks.shared.paths import Paths
 
 Result = TypeVar("Result")
 Make = Callable[[], tuple[Image.Image | None, dict[str, Any]]]
+
+MAX_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,21 @@ def cached_image(folder: Path, key: str, make: Make) -> Entry:
         entry = read_entry(folder, key)
         assert entry is not None
     return entry
+
+
+def cached_images(folder: Path, items: Sequence[tuple[str, Make]]) -> Iterator[Entry]:
+    """Yield the entry of each key and maker in turn, several made at once; see `cached_image`.
+
+    Torch works on one thread for each, so that a picture's bytes do not depend on their number.
+    """
+    import torch
+
+    workers = min(MAX_WORKERS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(lambda item: cached_image(folder, *item), items)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def cached_items(

@@ -29,6 +29,9 @@ class Paths:
     held_out = aligned / "held_out"
     manifest = aligned / "manifest.parquet"
 
+    pastiches = data / "pastiches"
+    pastiches_record = pastiches / "pastiches.parquet"
+
     codes = data / "codes"
     style_codes = codes / "style.parquet"
     content_codes = codes / "content.parquet"

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.codes.tables import evenly_spaced
+from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import EvalSet
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS

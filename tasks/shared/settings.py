@@ -39,6 +39,8 @@ DecidingMeasure = Literal[
     "style_nearer_than_mean",
     "style_nearest",
 ]
+# Measures that must not fall: some exist for the demo's styles alone.
+GuardMeasure = DecidingMeasure | Literal["pastiche_identity", "pastiche_recognised"]
 
 
 class Profile(Section):
@@ -116,6 +118,15 @@ class Align(Section):
         ge=0,
         le=100,
         description="exemplars kept from all training and added to the finished model; 0: none",
+    )
+
+
+class Pastiches(Section):
+    """Ideal results: content faces painted by the recipes of generated exemplars."""
+
+    contents: Count | None = Field(description="content faces at most, evenly taken; null: all")
+    styles: int = Field(
+        ge=0, le=1000, description="exemplars at most, evenly taken; 0: no ideal results"
     )
 
 
@@ -360,10 +371,11 @@ class Register(Section):
     experiment: str = Field(min_length=1, max_length=100, description="MLflow experiment of runs")
     measure: DecidingMeasure = Field(description="measure that must improve")
     lower_is_better: bool = Field(description="direction of improvement of `measure`")
-    guard: DecidingMeasure | Literal[""] = Field(
-        description='measure that must not fall, higher being better; "": none'
+    guard: tuple[GuardMeasure, ...] = Field(
+        description="measures that must not fall, higher being better; one that a version lacks is "
+        "not compared; []: none"
     )
-    guard_slack: UnitInterval = Field(description="fall of `guard` that is accepted")
+    guard_slack: UnitInterval = Field(description="fall of a measure of `guard` that is accepted")
 
 
 class Report(Section):
@@ -372,6 +384,9 @@ class Report(Section):
     title: str = Field(min_length=1, max_length=200, description="heading of the page")
     hero: int = Field(ge=1, le=12, description="results at the top")
     grid_styles: int = Field(ge=1, le=100, description="exemplars in the grid of results, at most")
+    pastiches: int = Field(
+        ge=0, le=24, description="results shown beside ideal ones, at most; 0: none"
+    )
     triples: int = Field(ge=0, le=100, description="destylization triples, at most; 0: none")
     samples: int = Field(ge=0, le=24, description="sample grids per training, at most; 0: none")
 
@@ -383,6 +398,7 @@ class Settings(Section):
     runtime: Runtime
     portraits: Portraits
     align: Align
+    pastiches: Pastiches
     invert: Invert
     adapt: Adapt
     destylize: Destylize

@@ -29,6 +29,7 @@ WITHOUT_EFFECT = frozenset(
         Path,
         (
             "dualstylegan/__init__.py",
+            "dualstylegan/codes/__init__.py",
             "dualstylegan/errors.py",
             "dualstylegan/evaluation/__init__.py",
             "dualstylegan/faces/__init__.py",
@@ -37,6 +38,7 @@ WITHOUT_EFFECT = frozenset(
             "tasks/__init__.py",
             "tasks/base/__init__.py",
             "tasks/base/settings.py",
+            "tasks/demo/__init__.py",
             "tasks/shared/__init__.py",
             "tasks/shared/feasibility.py",
             "tasks/shared/paths.py",

@@ -55,10 +55,21 @@ def test_who_is_better(new: dict[str, float], old: dict[str, float], wins: bool)
     assert better(new, old, RULE) is wins
 
 
+def test_every_guard_holds_where_both_versions_have_it() -> None:
+    """A version made of a user's set has no ideal results, and is not held off by that."""
+    old = figures(0.2, 0.5) | {"pastiche_identity": 0.5}
+    assert not better(figures(0.1, 0.6) | {"pastiche_identity": 0.4}, old, RULE)
+    assert better(figures(0.1, 0.5) | {"pastiche_identity": 0.49}, old, RULE)
+    assert better(figures(0.1, 0.5), old, RULE)
+    assert not better(figures(0.1, 0.4), old, RULE)
+    assert better(figures(0.1, 0.1), old, RULE.model_copy(update={"guard": ()}))
+
+
 def test_figures_of_another_identity_measure_are_not_compared() -> None:
     """A champion of 0.5 by dlib's measure would hold off a better model of 0.3 by FaceNet's."""
     new = figures(0.1, 0.3)
     champion = {**figures(0.2, 0.5), "identity_same.low": 0.4, "enrolled_identity_same": 0.5}
+    champion |= {"pastiche_identity": 0.7, "pastiche_recognised": 0.9}
     assert not better(new, comparable(champion, "a", "a"), RULE)
     assert comparable(champion, "a", "b") == {"kid_results": 0.2}
     assert better(new, comparable(champion, "a", "b"), RULE)

@@ -12,7 +12,8 @@ from dualstylegan.pretraining.painting.warp import (
     exaggerate,
     smallest_area,
 )
-from tasks.demo.compose import CHARACTERS, recipe_key, recipes
+from tasks.demo.compose import recipe_key
+from tasks.demo.recipes import CHARACTERS, recipes
 from tests.support.schematic_face import SIZE, face_points, ramps
 
 

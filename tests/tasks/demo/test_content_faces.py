@@ -16,7 +16,6 @@ from dualstylegan.pretraining.photograph import camera
 from tasks.base import held_out
 from tasks.demo.compose import (
     CONTENT_TRUNCATIONS,
-    MAX_TRIES,
     TRUNCATION,
     Portrait,
     camera_seeds,
@@ -26,8 +25,8 @@ from tasks.demo.compose import (
     content_truncation,
     draw_photograph,
     full_size_generator,
-    recipes,
 )
+from tasks.demo.recipes import MAX_TRIES, recipes
 from tests.support.settings import shipped
 
 COUNT = shipped().portraits.contents

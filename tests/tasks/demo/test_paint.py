@@ -23,7 +23,7 @@ from dualstylegan.pretraining.painting.warp import (
     exaggerate,
     smallest_area,
 )
-from tasks.demo.compose import BRUSHES, CHARACTERS, PALETTES
+from tasks.demo.recipes import BRUSHES, CHARACTERS, PALETTES
 from tests.support.schematic_face import SIZE, face_points, ramps
 
 

@@ -1,10 +1,10 @@
-"""Tables of codes: which of their rows are taken."""
+"""Subsets: evenly spaced over the whole set."""
 
 from __future__ import annotations
 
 import pytest
 
-from dualstylegan.codes.tables import evenly_spaced
+from dualstylegan.codes.subsets import evenly_spaced
 
 
 @pytest.mark.parametrize(

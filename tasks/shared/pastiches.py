@@ -1,0 +1,24 @@
+"""Files of data/pastiches: ideal results, one per content face and style; none of a user's set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from dualstylegan.io.images import list_images, read_image
+from tasks.shared.paths import Paths
+
+Pair = tuple[str, str]
+
+
+def pastiche_file(content: str, style: str) -> Path:
+    """Return the path of a face's ideal result in a style, relative to its folder."""
+    return Path(content) / f"{style}.png"
+
+
+def read_pastiches(folder: Path = Paths.pastiches) -> dict[Pair, Image.Image]:
+    """Read the ideal results by the names of face and style; empty where no process is known."""
+    faces = sorted(path for path in folder.iterdir() if path.is_dir())
+    paths = [path for face in faces for path in list_images(face)]
+    return {(path.parent.name, path.stem): read_image(path) for path in paths}
