@@ -24,7 +24,7 @@ from dualstylegan.faces.landmarks import PREDICTOR_FILE, landmarks68
 from dualstylegan.io.files import atomic_directory, atomic_write, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
-from tasks.demo.recipes import PIXELS, Recipe, paint_face
+from tasks.demo.recipes import PIXELS, Recipe, paint_face, strongest
 from tasks.shared.caching import Make, cache_key, cached_images, weight_digests
 from tasks.shared.pastiches import pastiche_file
 from tasks.shared.paths import Paths
@@ -87,8 +87,11 @@ class Studio:
         """Paint a face at its own size; without an image, give the reason."""
         try:
             image, landmarks_K2 = self.face(path)
-            painted, strength = paint_face(
-                image, landmarks_K2, recipe, self.painter(), Paths.weights
+            painted, strength = strongest(
+                recipe,
+                lambda strength: paint_face(
+                    image, landmarks_K2, recipe, strength, self.painter(), Paths.weights
+                ),
             )
         except FaceError as error:
             return None, {"strength": 0.0, "refused": str(error)}

@@ -22,7 +22,7 @@ from dualstylegan.networks.loading import GENERATOR_FILE, freeze
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.painting.paint import Painter
 from dualstylegan.pretraining.photograph.chain import Photograph
-from tasks.demo.recipes import MAX_TRIES, PIXELS, Recipe, paint_face
+from tasks.demo.recipes import MAX_TRIES, PIXELS, Recipe, paint_face, strongest
 
 # Increase when a photographic degradation changes; new ranges change the keys by themselves.
 PHOTO_VERSION = 1
@@ -96,7 +96,13 @@ def style_portrait(
         FaceError: the detector finds no face in the painting at any strength.
     """
     image, landmarks_K2, seed = generated_face(generator, recipe.seed, weights_dir)
-    result, strength = paint_face(image, landmarks_K2, recipe, painter, weights_dir)
+
+    def paint(strength: float) -> Image.Image:
+        painted = paint_face(image, landmarks_K2, recipe, strength, painter, weights_dir)
+        largest_face(painted, weights_dir)  # it will have to be aligned
+        return painted
+
+    result, strength = strongest(recipe, paint)
     facts = {
         "kind": "style",
         "origin": "generated, warped, painted",

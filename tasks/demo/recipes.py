@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -27,7 +28,7 @@ VERSION = 3
 STYLE_SEEDS = 1000
 # Seeds tried per face; faces that are no clean portrait are skipped.
 MAX_TRIES = 8
-# Shares of the exaggeration, tried in order until the detector finds the painted face.
+# Shares of the exaggeration, tried in order until the detector finds the face.
 STRENGTH_SHARES = (1.0, 0.8, 0.6)
 
 CHARACTERS = {
@@ -105,38 +106,47 @@ def paint_face(
     image: Image.Image,
     landmarks_K2: NDArray[np.float64],
     recipe: Recipe,
+    strength: float,
     painter: Painter,
     weights_dir: Path | str,
-) -> tuple[Image.Image, float]:
+) -> Image.Image:
     """Exaggerate and paint a face by a recipe.
 
     Args:
         image: PIXELS square.
         landmarks_K2: its 68 landmarks in pixels.
-        recipe: character, palette, brush and strength; the seed is not used.
+        recipe: character, palette and brush.
+        strength: of the exaggeration.
         painter: with the style network.
         weights_dir: folder of the detector and the landmark model.
 
-    Returns:
-        The painting and the strength of its exaggeration: the recipe's, or the largest share of it
-        at which the detector finds the face.
+    Raises:
+        FaceError: the detector finds no face in the exaggerated image.
+    """
+    character = CHARACTERS[recipe.character].stretched(strength)
+    warped_CHW = exaggerate(image_to_tensor(image), landmarks_K2, character)
+    picture = tensor_to_image(warped_CHW)
+    face, _ = largest_face(picture, weights_dir)
+    moved_K2 = torch.from_numpy(landmarks68(picture, face, weights_dir)).float()
+    painted_CHW = painter.paint(
+        warped_CHW.add(1).div(2), moved_K2, PALETTES[recipe.palette], BRUSHES[recipe.brush]
+    )
+    return tensor_to_image(painted_CHW.mul(2).sub(1))
+
+
+def strongest(recipe: Recipe, paint: Callable[[float], Image.Image]) -> tuple[Image.Image, float]:
+    """Return the painting of the largest share of a recipe's strength that works, and its strength.
+
+    Args:
+        recipe: with its strength.
+        paint: paints at a strength, or raises FaceError.
 
     Raises:
-        FaceError: the detector finds the face at no strength.
+        FaceError: no strength works.
     """
     for strength in (recipe.strength * share for share in STRENGTH_SHARES):
-        character = CHARACTERS[recipe.character].stretched(strength)
-        warped_CHW = exaggerate(image_to_tensor(image), landmarks_K2, character)
-        picture = tensor_to_image(warped_CHW)
         try:
-            face, _ = largest_face(picture, weights_dir)
-            moved_K2 = torch.from_numpy(landmarks68(picture, face, weights_dir)).float()
-            painted = painter.paint(
-                warped_CHW.add(1).div(2), moved_K2, PALETTES[recipe.palette], BRUSHES[recipe.brush]
-            )
-            result = tensor_to_image(painted.mul(2).sub(1))
-            largest_face(result, weights_dir)
+            return paint(strength), round(strength, 3)
         except FaceError:
             continue
-        return result, round(strength, 3)
     raise FaceError("no face found in a painted face", value=recipe.name, fix="exaggerate less")

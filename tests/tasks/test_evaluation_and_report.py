@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +29,7 @@ from tasks.evaluate import write_evaluation
 from tasks.leaderboard import write_board
 from tasks.pages.page import render
 from tasks.shared.aligned import read_aligned
+from tasks.shared.pastiches import pastiche_file, read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
 from tasks.shared.settings import DecidingMeasure
@@ -37,7 +39,9 @@ from tests.support.settings import shipped
 
 FACES = ("ada", "bo", "cy")
 *TRAINED, HELD_OUT = STYLE_NAMES
-SHOWN = shipped().report.model_copy(update={"hero": 3, "grid_styles": 2})
+SHOWN = shipped().report.model_copy(update={"hero": 3, "grid_styles": 2, "pastiches": 2})
+# Ideal results exist for some of the styles.
+PAINTED = TRAINED[:2]
 
 
 def face(seed: int) -> Image.Image:
@@ -58,7 +62,9 @@ def write_leaderboard() -> None:
         "mixed": style_mixing(model.generator, PLAN.size),
     }
     natural = render_natural(model, eval_set, PLAN)
-    entries = measure_methods(methods, eval_set, natural, extractor(), PLAN, lambda *_: None)
+    entries = measure_methods(
+        methods, eval_set, natural, extractor(), PLAN, lambda *_: None, read_pastiches()
+    )
     write_board(Paths.leaderboard, entries, eval_set, "Both on the same faces.")
     write_board(Paths.ablations, entries[:1], eval_set, "One part left out at a time.")
 
@@ -76,6 +82,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             write_png(Paths.aligned / kind / f"{name}.png", face(10 + i))
             triple = Image.new("RGB", (96, 32), (50 * i, 0, 0))
             write_png(Paths.triples / f"{name}.png", triple)
+        for i, (name, style) in enumerate(product(FACES, PAINTED)):
+            write_png(Paths.pastiches / pastiche_file(name, style), face(50 + i))
         contents = read_aligned(Paths.aligned / "content")
         found = evaluate(
             tiny_model(),
@@ -85,6 +93,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             read_aligned(Paths.aligned / "held_out"),
             extractor(),
             PLAN,
+            pastiches=read_pastiches(),
         )
         write_evaluation(found)
         write_leaderboard()
@@ -121,7 +130,8 @@ def test_headline_fits_a_screen_and_agrees_with_the_metrics(inside: Path) -> Non
     headline = json.loads(Paths.headline_metrics.read_text())
     metrics = json.loads(Paths.metrics.read_text())
     assert {"kid_results", "identity_recognised", "enrolled_style_nearest"} <= set(headline)
-    assert len(headline) <= 10
+    assert {"pastiche_lpips", "pastiche_identity", "pastiche_recognised"} <= set(headline)
+    assert len(headline) <= 12
     for key, value in headline.items():
         assert value == pytest.approx(metrics[key]["value"], abs=6e-5), key
         assert len(f"{abs(value) % 1:.10f}".rstrip("0")) <= len("0.1234"), key
@@ -183,6 +193,23 @@ def test_the_curve_of_structure_weights_is_a_table(inside: Path) -> None:
     assert (curve["identity"] <= curve["identity_high"]).all()
 
 
+def test_figures_of_ideal_results_are_in_every_table(inside: Path) -> None:
+    names = ["pastiche_lpips", "pastiche_identity", "pastiche_recognised"]
+    metrics = json.loads(Paths.metrics.read_text())
+    pairs = pd.read_parquet(Paths.evaluation / "pairs.parquet")
+    curve = pd.read_csv(Paths.evaluation / "structure_curve.csv")
+    assert set(pairs[pairs["pastiche_lpips"].notna()]["style"]) == set(PAINTED)
+    for name in names:
+        assert pairs[name].mean() == pytest.approx(metrics[name]["value"], abs=1e-6)
+        assert curve[name].notna().all()
+    shown = report.pastiches(pairs, 2)
+    assert [row.style for row in shown] == list(PAINTED)
+    first = shown[0]
+    assert first.ideal.tobytes() == face(50).tobytes()
+    assert first.identity == pytest.approx(pairs["pastiche_identity"][0])
+    assert report.pastiches(pairs.drop(columns=names), 2) == report.pastiches(pairs, 0) == []
+
+
 def test_page_shows_it_all(inside: Path) -> None:
     page = render(report.collect(SHOWN, {"seed": 0}))
     for words in (
@@ -204,11 +231,14 @@ def test_page_shows_it_all(inside: Path) -> None:
         "What the codes keep of each face",
         "Does the network that training optimises agree",
         "structure weight 1<",
+        "Results beside ideal ones",
+        "LPIPS to the ideal result",
+        "Does the result look like the ideal one",
     ):
         assert words in page, words
     boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3
-    fits = 2 * 3
-    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added + fits
+    fits, ideal = 2 * 3, 4 * 2
+    assert page.count("<img ") == 3 * 3 + 3 + 2 + 6 + 25 + 12 + 2 + boards + added + fits + ideal
     assert page == render(report.collect(SHOWN, {"seed": 0}))
     assert list(pd.read_csv(Paths.plots / "finetune.csv")) == ["step", "finetune_loss"]
 

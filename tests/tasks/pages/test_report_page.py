@@ -21,7 +21,7 @@ from dualstylegan.evaluation.leaderboard import Comparison, Row
 from tasks.pages import base_page, charts, diagnosis_page, leaderboard_page
 from tasks.pages.comparison import AddedStyles, Board
 from tasks.pages.diagnosis import Diagnosis, Finding, Verdict
-from tasks.pages.likeness import CurveRow, FacePair
+from tasks.pages.likeness import CurveRow, FacePair, PasticheRow
 from tasks.pages.markup import data_uri, tag
 from tasks.pages.page import (
     Curves,
@@ -124,6 +124,17 @@ def test_the_curve_shows_full_colour_and_the_table_every_weight() -> None:
     assert "identity: from 0.500 to 0.300 over the structure weights" in curve
     row = '<th scope="row">1</th><td>0</td><td>0.500</td><td>1.30</td><td>0.200</td>'
     assert row in curve
+
+
+def test_a_set_without_ideal_results_has_neither_section_nor_columns_of_them() -> None:
+    plain = render(example())
+    assert "ideal" not in plain
+    row = PasticheRow("ada", "x", patch(0), patch(1), patch(2), patch(3), 0.4, 0.7)
+    judged = [CurveRow(w, 1.0, 0.5, 1.2, 0.5, 0.45, 0.6 - 0.1 * w, 0.8) for w in (0, 1)]
+    page = render(replace(example(), pastiches=[row, row], curve=judged))
+    assert page.count("<img ") == plain.count("<img ") + 2 * 4
+    assert "identity 0.700, LPIPS 0.400" in page
+    assert "identity with the ideal result: from 0.600 to 0.500 over the structure weights" in page
 
 
 def test_names_are_escaped() -> None:
