@@ -23,6 +23,7 @@ from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
 from dualstylegan.evaluation.eval_set import EvalSet, ring_pairs
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.io.images import image_to_tensor, quantize
+from dualstylegan.networks.masks import Mask
 
 # Ideal results by the names of face and exemplar.
 Pastiches = Mapping[tuple[str, str], Image.Image]
@@ -40,12 +41,14 @@ class PasticheSet:
         faces, styles: indices of the C faces and S exemplars in the evaluation set.
         image_CSCHW: uint8.
         identity_CSE: FaceNet's descriptors.
+        mask_C1HW: of what lies inside of the faces' pictures; None: all.
     """
 
     faces: tuple[int, ...]
     styles: tuple[int, ...]
     image_CSCHW: Tensor
     identity_CSE: Array
+    mask_C1HW: Mask = None
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -118,6 +121,7 @@ def describe_pastiches(
         tuple(styles),
         pixels.reshape(*shape, *pixels.shape[1:]),
         identity_NE.reshape(*shape, -1),
+        None if eval_set.face_mask_C1HW is None else eval_set.face_mask_C1HW[faces],
     )
 
 
@@ -142,8 +146,9 @@ def compare(
     if identity_PE is None:
         identity_PE = extractor.identities(image_PCHW)
     similar_PC = np.einsum("pe,cpe->pc", identity_PE, pastiches.identity_CSE[:, columns])
+    mask_P1HW = None if pastiches.mask_C1HW is None else pastiches.mask_C1HW[rows]
     return PasticheTable(
-        extractor.lpips(image_PCHW, pastiches.image_CSCHW[rows, columns]),
+        extractor.lpips(image_PCHW, pastiches.image_CSCHW[rows, columns], mask_P1HW),
         similar_PC[np.arange(len(pairs)), rows],
         (similar_PC.argmax(1) == rows).astype(np.float64),
     )
@@ -211,7 +216,10 @@ def measure_pastiche_lines(
     ideal_CSE = pastiches.identity_CSE
     people = ring_pairs(len(pastiches.faces), OTHER_PAIRS, seed)
     first, second = ([pair[i] for pair in people] for i in (0, 1))
-    lpips_SP = [extractor.describe(own, people)[1] for own in pastiches.image_CSCHW.unbind(1)]
+    lpips_SP = [
+        extractor.describe(own, people, pastiches.mask_C1HW)[1]
+        for own in pastiches.image_CSCHW.unbind(1)
+    ]
     code = compare(
         extractor,
         pastiches,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,17 @@ def test_lines_tell_what_another_person_and_the_plain_face_score() -> None:
         assert lines[f"{name}_code_line"].value == pytest.approx(plain[name])
     cosine = np.einsum("cse,ce->cs", pastiches.identity_CSE, photos).mean()
     assert lines["identity_ideal_line"].value == pytest.approx(cosine)
+
+
+def test_what_lies_outside_of_a_photo_does_not_count() -> None:
+    mask = torch.ones(FACES, 1, 32, 32, dtype=torch.bool)
+    mask[:, :, :12] = False
+    found = describe_pastiches(extractor(), replace(eval_set(), face_mask_C1HW=mask), ideal())
+    assert found is not None
+    changed = found.image_CSCHW.clone()
+    changed[..., :12, :] = 255 - changed[..., :12, :]
+    assert judged(found, changed)["pastiche_lpips"] == pytest.approx(0)
+    assert judged(described(ideal()), changed)["pastiche_lpips"] > 0.01
 
 
 def test_pairs_are_judged_like_the_same_pairs_among_all() -> None:
