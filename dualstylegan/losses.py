@@ -23,6 +23,8 @@ CONTEXTUAL_BANDWIDTH = 0.2  # h of the contextual loss
 EPS = 1e-5
 # Of positions that a mask leaves out: below any cosine; and a finite logit of probability zero.
 NO_SIMILARITY, NO_AFFINITY = -2.0, -1e6
+LUMA = (0.299, 0.587, 0.114)
+TONE_PX = 4
 
 
 # Adversarial loss L_adv (Goodfellow et al., 2014; StyleGAN2).
@@ -109,6 +111,38 @@ def feature_matching(
 
     terms = [(means(a) - means(b)).square().mean(1) for a, b in zip(first, second, strict=True)]
     return torch.stack(terms).sum(0)
+
+
+# Content losses towards a face in other colours: L_content and L_tone, beyond the paper.
+
+
+def content(first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
+    """Compute L_content, the mean squared difference of instance-normalised features. Shape (N,).
+
+    The normalisation per channel takes away what paint changes everywhere; what is left is where
+    the features of eyes, hair or a beard are.
+
+    Args:
+        first_NCHW, second_NCHW: feature maps.
+    """
+    first, second = (F.instance_norm(upcast(x)) for x in (first_NCHW, second_NCHW))
+    return (first - second).square().mean((1, 2, 3))
+
+
+def tone(first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
+    """Compute L_tone, the mean squared difference of standardised luminance. Shape (N,).
+
+    Areas of `TONE_PX` pixels are compared: hair and skin are fair or dark in any colours.
+
+    Args:
+        first_NCHW, second_NCHW: images in [-1, 1].
+    """
+    weights = first_NCHW.new_tensor(LUMA).view(1, 3, 1, 1)
+    first, second = (
+        F.instance_norm(F.avg_pool2d((weights * x).sum(1, keepdim=True), TONE_PX))
+        for x in (first_NCHW, second_NCHW)
+    )
+    return (first - second).square().mean((1, 2, 3))
 
 
 # Contextual loss L_CX (Mechrez et al., 2018; section 3.3): -log mean_j max_i A_ij.

@@ -48,10 +48,10 @@ def trained(
 ) -> DualStyleGAN:
     """Train stage 3 under an ablation, or load it from data/cache.
 
-    All ablations use the settings of the stage `finetune` with `ablate.steps` steps, fixed lambdas
-    and the last checkpoint, so that they differ only in the part that is left out.
+    All ablations use the settings of the stage `finetune` with `ablate.steps` steps and the
+    last checkpoint, so that they differ only in the part that is left out.
     """
-    fixed = {"steps": settings.ablate.steps, "identity_goal": 0.0, "check_steps": 0}
+    fixed = {"steps": settings.ablate.steps, "check_steps": 0}
     chosen = settings.finetune.model_copy(update=fixed | dict(ablation.weights))
     profile = settings.profile
     torch.manual_seed(profile.seed)

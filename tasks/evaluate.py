@@ -17,10 +17,10 @@ from dualstylegan.evaluation.eval_set import Progress, RestyleMethod
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.full_size import Originals
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
-from dualstylegan.evaluation.landmarks import PlausibleLandmarks
 from dualstylegan.evaluation.measures import IDENTITY_MEASURE
 from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
 from dualstylegan.faces.geometry import crop_quad, quad_side
+from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json
 from dualstylegan.io.images import read_image
 from dualstylegan.networks.loading import load_facenet, load_identity, load_perceptual

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 
 from dualstylegan.codes.tables import digest, digest_codes, read_codes
+from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
+from dualstylegan.finetuning.exaggeration import Exaggeration, mean_face
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.caching import cache_key
 from tasks.shared.feasibility import check_aligned
@@ -23,7 +26,7 @@ from tasks.shared.tracking import Live
 from tasks.shared.training import discriminator_plan, run_plan, train, trained_config, training_plan
 
 # Part of the fingerprint: raise it when the training changes.
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,18 @@ class TrainingPairs:
             for file in (Paths.intrinsic_codes, Paths.extrinsic_codes)
         )
         return TrainingPairs(portraits, intrinsic, extrinsic)
+
+
+def exaggeration(
+    generator: Generator, portraits: PortraitSet, size: int, options: Finetune
+) -> Exaggeration | None:
+    """Measure the exemplars' exaggerations; None if the settings turn them off."""
+    if not options.exaggeration:
+        return None
+    model = PlausibleLandmarks(Paths.weights)
+    exemplars = portraits.images(torch.arange(len(portraits.names)))
+    mean_K2 = mean_face(generator, model, size)
+    return Exaggeration(model, mean_K2, exemplars, options.exaggeration)
 
 
 def style_training(
@@ -77,6 +92,7 @@ def style_training(
         profile.working_size,
         training_plan(StylePlan, options),
         pairs.portraits.masks,
+        exaggeration(network.generator, pairs.portraits, profile.working_size, options),
     )
     return training, fingerprint
 

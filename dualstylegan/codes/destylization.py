@@ -107,7 +107,8 @@ def naturalise(
 ) -> tuple[Tensor, Tensor]:
     """Render the fitted codes with g, which renders natural faces only, and encode them (step 3).
 
-    The colour rows are the exemplars' throughout, so that each pair differs in structure alone.
+    The natural face takes the exemplar's colour rows, truncated; its code takes none: all rows are
+    those that E finds in it, so that g(z_i+) is no painting.
 
     Args:
         generator: g, on natural faces.
@@ -121,8 +122,7 @@ def naturalise(
     rows = generator.structure_rows
     code = torch.cat((fitted_NLD[:, :rows], extrinsic_NLD[:, rows:]), 1)
     natural = generator(code, "z_plus", truncation=TRUNCATION, size=size).clamp(-1, 1)
-    encoded = encode(encoder, natural)
-    return natural, torch.cat((encoded[:, :rows], extrinsic_NLD[:, rows:]), 1)
+    return natural, encode(encoder, natural)
 
 
 def destylize(

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualstylegan.evaluation.bootstrap import Array
+from dualstylegan.faces.plausible import LandmarkModel
 from dualstylegan.io.images import dequantize
 from dualstylegan.networks.masks import Mask, mask_of, within
 from dualstylegan.networks.style_embedding import Description, describe, join
@@ -33,15 +34,6 @@ class IdentityNetwork(Protocol):
     """Interface of an identity network: aligned faces (N, 3, H, W) to descriptors (N, E)."""
 
     def __call__(self, x: Tensor) -> Tensor: ...
-
-
-class LandmarkModel(Protocol):
-    """Interface of the landmark model: uint8 image (3, H, W) to 68 landmarks (68, 2) in pixels.
-
-    All landmarks are NaN where there is no plausible face.
-    """
-
-    def __call__(self, image_CHW: Tensor, /) -> Array: ...
 
 
 @dataclass(frozen=True)

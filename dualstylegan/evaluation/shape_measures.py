@@ -22,7 +22,7 @@ from dualstylegan.evaluation.bootstrap import (
     mean_interval,
     ratio_interval,
 )
-from dualstylegan.evaluation.geometry import (
+from dualstylegan.faces.shape import (
     EXPRESSION_UNITS,
     POSE_UNITS,
     expressions,

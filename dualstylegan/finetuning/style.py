@@ -4,12 +4,15 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 
     L     = lambda_adv L_adv + lambda_perc L_perc (paired steps only) + L_sty + L_con
     L_sty = lambda_CX L_CX + lambda_FM L_FM                        between G and the exemplar S
-    L_con = f lambda_ID L_ID + lambda_reg L_reg                    between G and g
+    L_con = lambda_ID L_ID + lambda_content L_content + lambda_tone L_tone + lambda_reg L_reg
 
 Paired steps render an exemplar's own codes, G(z_i+, z_e+, 1), and reconstruct S; unpaired steps
-render a random face in the style of a random exemplar. The paper sets lambda_ID and lambda_reg by
-hand for each style. Here the factor f of lambda_ID is controlled during training: it rises while
-L_ID exceeds its goal and falls below it, so that identity weighs no more than it has to.
+render a random face in the style of a random exemplar.
+
+L_con compares G with g in the paper. There every exaggeration is a loss of identity, and the two
+pull against each other. Here it compares G with the exaggerated face (`exaggeration`): g's face,
+moved by what the exemplar adds to a mean face's shape. L_content and L_tone see it without its
+colours: what its parts look like, and where it is fair or dark.
 """
 
 from __future__ import annotations
@@ -21,16 +24,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.codes.random_faces import draw_codes
 from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer, lazy_adam
+from dualstylegan.finetuning.exaggeration import Exaggeration
 from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.finetuning.structure import train_extrinsic
 from dualstylegan.finetuning.validation import Panel, Validation
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.losses import (
+    content,
     contextual,
     feature_matching,
     perceptual,
+    tone,
     weight_norms,
 )
 from dualstylegan.networks.dualstylegan import DualStyleGAN
@@ -38,26 +45,14 @@ from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.masks import Mask, Masks, no_masks, within
 from dualstylegan.networks.vgg import PerceptualNetwork
 
-# Weights of the feature maps of L_perc, those that L_sty compares, and the one that L_CX does.
+# Weights of the feature maps of L_perc, those that L_sty compares, and those of L_CX and L_content.
 PERCEPTUAL_WEIGHTS = (0.0, 0.5, 1.0)
 STYLE_STAGES = slice(1, 3)
 CONTEXTUAL_STAGE = 2
+CONTENT_STAGE = 2
 STAGES = len(PERCEPTUAL_WEIGHTS)
 GRID_COLUMNS = 8
 GRID_SEED = 13
-# Controller of lambda_ID's factor: rate of the running mean of L_ID, largest change of log(factor)
-# per step upwards and downwards, relative distance of L_ID from its goal at which the change is
-# largest, and range of the factor. It rises faster, as an identity is lost in fewer steps than it
-# takes to recover.
-IDENTITY_MEAN_RATE = 0.1
-RISE_RATE, FALL_RATE = 0.06, 0.02
-FACTOR_BAND = 0.2
-FACTOR_RANGE = (0.5, 8.0)
-# Controller of the goal, at each validation: largest change of log(goal), difference between the
-# identity and style scores at which it is largest, and range of the goal relative to its setting.
-GOAL_RATE = 0.06
-GOAL_BAND = 0.2
-GOAL_RANGE = (1.0, 1.06)
 
 
 @dataclass(frozen=True)
@@ -67,15 +62,15 @@ class StylePlan:
     Attributes:
         batch: images per pass.
         rate: learning rate of the extrinsic path.
-        adversarial, perceptual, contextual, matching, identity, regular: the lambdas of L_adv,
-            L_perc, L_CX, L_FM, L_ID and L_reg; 0 turns a term off.
+        adversarial, perceptual, contextual, matching, identity, content, tone, regular: the
+            lambdas of L_adv, L_perc, L_CX, L_FM, L_ID, L_content, L_tone and L_reg; 0 turns a
+            term off.
         regularise: weights in L_reg: "mod_res" as in the paper, or "compatible" for ModRes and
             T_c as in the published code.
+        variety: of the codes of unpaired faces, see `draw_codes`.
         mixing: probability that the faces of an unpaired pass are mixed from two codes.
         truncation: psi of unpaired faces; 1 does not truncate.
         jitter: standard deviation of the noise on style codes in W+; 0 adds none.
-        identity_goal: L_ID of unpaired faces that the factor of lambda_ID is controlled by, before
-            the first validation; 0 keeps lambda_ID constant.
         panel_faces, panel_styles: numbers of faces and of exemplars in validation.
         step_options: gradient accumulation and path length regularisation.
     """
@@ -87,12 +82,14 @@ class StylePlan:
     contextual: float
     matching: float
     identity: float
+    content: float
+    tone: float
     regular: float
     regularise: str
+    variety: float
     mixing: float
     truncation: float
     jitter: float
-    identity_goal: float
     panel_faces: int
     panel_styles: int
     step_options: StepOptions
@@ -105,6 +102,7 @@ class Batch:
     Attributes:
         intrinsic_NLD, extrinsic_NLD: codes of face and style in W+.
         portrait_NCHW: exemplars that the style codes belong to, in [-1, 1].
+        index_N: their numbers in the set.
         paired: True if G must reconstruct the exemplars.
         mask_N1HW: of what lies inside of the exemplars' pictures.
     """
@@ -112,6 +110,7 @@ class Batch:
     intrinsic_NLD: Tensor
     extrinsic_NLD: Tensor
     portrait_NCHW: Tensor
+    index_N: Tensor
     paired: bool
     mask_N1HW: Mask = None
 
@@ -129,11 +128,7 @@ class StyleTraining(AdversarialTraining):
         size: working size in pixels.
         plan: settings.
         masks: function from indices to masks of what lies inside of the exemplars' pictures.
-
-    Attributes:
-        identity_factor: factor of lambda_ID.
-        identity_goal: L_ID above which the factor rises.
-        identity_mean: running mean of L_ID on unpaired faces.
+        exaggeration: of the same exemplars; None compares with g's own face, as the paper does.
     """
 
     def __init__(
@@ -148,6 +143,7 @@ class StyleTraining(AdversarialTraining):
         size: int,
         plan: StylePlan,
         masks: Masks = no_masks,
+        exaggeration: Exaggeration | None = None,
     ) -> None:
         optimiser = lazy_adam(train_extrinsic(network), plan.rate, plan.step_options.interval)
         super().__init__("network", network, optimiser, discriminator, plan.step_options)
@@ -161,15 +157,7 @@ class StyleTraining(AdversarialTraining):
             self.extrinsic_NLD = self.generator.map(extrinsic_NLD)
         self.size = size
         self.plan = plan
-        self.identity_factor = torch.ones((), device=self.device)
-        self.identity_goal = torch.tensor(plan.identity_goal, device=self.device)
-        self.identity_mean = self.identity_goal.clone()
-        self.buffers = {
-            **self.buffers,
-            "factor": self.identity_factor,
-            "goal": self.identity_goal,
-            "person": self.identity_mean,
-        }
+        self.exaggeration = exaggeration
         self._validation: Validation | None = None
 
     def kind(self, step: int) -> str:
@@ -180,25 +168,6 @@ class StyleTraining(AdversarialTraining):
         fake, terms, metrics = self._terms(batch, rng)
         return Pass(fake, self.portraits(self._draw_indices(len(fake), rng)), terms, metrics)
 
-    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
-        scalars = super().step(step, rng)
-        if self.plan.identity_goal and self.kind(step) == "unpaired":
-            self._update_factor(scalars["unpaired/person"])
-        return scalars
-
-    def _update_factor(self, identity_loss: Tensor) -> None:
-        """Raise the factor of lambda_ID while the mean of L_ID exceeds its goal; lower it below.
-
-        Unpaired faces are new in each step, so that their L_ID is that of unseen people. The weight
-        of L_reg stays constant: raised likewise, it would remove all exaggeration of shapes before
-        identity recovers.
-        """
-        self.identity_mean.lerp_(identity_loss, IDENTITY_MEAN_RATE)
-        excess = (self.identity_mean / self.identity_goal - 1) / FACTOR_BAND
-        rate = torch.where(excess > 0, RISE_RATE, FALL_RATE)
-        change = rate * excess.clamp(-1, 1)
-        self.identity_factor.mul_(change.exp()).clamp_(*FACTOR_RANGE)
-
     def _draw_indices(self, count: int, rng: torch.Generator) -> Tensor:
         return torch.randint(len(self.intrinsic_NLD), (count,), generator=rng)
 
@@ -208,24 +177,28 @@ class StyleTraining(AdversarialTraining):
         return codes + self.plan.jitter * self.noise(*codes.shape, rng=rng)
 
     def _paired_batch(self, rng: torch.Generator) -> Batch:
-        """Draw pairs (z_i+, z_e+) with random colour rows in z_i+: colours come from z_e+ alone."""
+        """Draw pairs (z_i+, z_e+).
+
+        Where G has no tone, the colour rows of z_i+ are random: colours come from z_e+ alone.
+        """
         index = self._draw_indices(self.plan.batch, rng)
         code = self.intrinsic_NLD[index].clone()
-        rows = self.generator.structure_rows
-        code[:, rows:] = self.noise(len(index), 1, code.shape[2], rng=rng)
+        if not self.network.tone:
+            rows = self.generator.structure_rows
+            code[:, rows:] = self.noise(len(index), 1, code.shape[2], rng=rng)
         with torch.no_grad():
             intrinsic = self.generator.map(code)
         return self._batch(intrinsic, index, rng, paired=True)
 
     def _unpaired_batch(self, rng: torch.Generator) -> Batch:
         """Draw random faces, mixed from two codes with probability `mixing`, and exemplars."""
-        g, n = self.generator, self.plan.batch
-        index = self._draw_indices(n, rng)
+        g, plan = self.generator, self.plan
+        index = self._draw_indices(plan.batch, rng)
         crossover = int(torch.randint(1, g.rows, (), generator=rng))
-        mixed = float(torch.rand((), generator=rng)) < self.plan.mixing
-        with torch.no_grad():
-            w = g.truncate(g.map(self.noise(2, n, g.style_dim, rng=rng)), self.plan.truncation)
-            intrinsic = g.mix(w[0], w[1], crossover if mixed else g.rows)
+        mixed = float(torch.rand((), generator=rng)) < plan.mixing
+        drawn = draw_codes(g, 2 * plan.batch, rng, variety=plan.variety, psi=plan.truncation)
+        first, second = drawn.chunk(2)
+        intrinsic = g.mix(first, second, crossover if mixed else g.rows)
         return self._batch(intrinsic, index, rng, paired=False)
 
     def _batch(
@@ -233,7 +206,7 @@ class StyleTraining(AdversarialTraining):
     ) -> Batch:
         """Return the batch of faces and of the exemplars at the indices."""
         codes, portraits = self._style_codes(index, rng), self.portraits(index)
-        return Batch(intrinsic_NLD, codes, portraits, paired, self.masks(index))
+        return Batch(intrinsic_NLD, codes, portraits, index, paired, self.masks(index))
 
     def _terms(
         self, batch: Batch, rng: torch.Generator
@@ -243,29 +216,55 @@ class StyleTraining(AdversarialTraining):
         fake = self.network(
             batch.intrinsic_NLD, batch.extrinsic_NLD, space="w_plus", size=self.size
         )
-        with torch.no_grad():
-            # L_ID compares with g of the same code and the same noise.
-            face = self.generator.synthesise(batch.intrinsic_NLD, size=self.size)
-            face_identity = self.identity(face)
-            target = self.perceptual.features(batch.portrait_NCHW, STAGES)
-        mask, seen = batch.mask_N1HW, within(batch.mask_N1HW, fake, batch.portrait_NCHW)
+        mask, portrait = batch.mask_N1HW, batch.portrait_NCHW
+        seen = within(mask, fake, portrait)
         rendered = self.perceptual.features(seen, STAGES)
+        with torch.no_grad():
+            person = self._person(batch)
+            person_identity = self.identity(person)
+            target = self.perceptual.features(portrait, STAGES)
         cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE], mask_N1HW=mask)
         fm = feature_matching(rendered[STYLE_STAGES], target[STYLE_STAGES], mask)
-        # L_ID compares two generated faces, whole as they are.
-        identity_loss = self.identity.distance(self.identity(fake), face_identity).mean()
+        # Two faces of g are compared whole as they are.
+        face = seen if batch.paired else fake
+        identity_loss = self.identity.distance(self.identity(face), person_identity).mean()
         terms = {
             "adversarial": plan.adversarial * self.discriminator.generator_loss(seen, rng).mean(),
             "contextual": plan.contextual * cx.mean(),
             "matching": plan.matching * fm.mean(),
-            "identity": self.identity_factor * plan.identity * identity_loss,
+            "identity": plan.identity * identity_loss,
             "regular": plan.regular * weight_norms(self._regularised()),
         }
         if batch.paired:
             terms["perceptual"] = (
                 plan.perceptual * perceptual(rendered, target, PERCEPTUAL_WEIGHTS).mean()
             )
-        return seen, terms, {"person": identity_loss, "factor": self.identity_factor.clone()}
+        else:
+            terms |= self._content_terms(seen, rendered, within(mask, person, portrait))
+        return seen, terms, {"person": identity_loss}
+
+    def _person(self, batch: Batch) -> Tensor:
+        """Return the images that L_con compares with (N, 3, H, W).
+
+        The exaggerated faces; without exaggeration g's own. A pair's is the exemplar itself.
+        """
+        if self.exaggeration is not None and batch.paired:
+            return batch.portrait_NCHW
+        face = self.generator.synthesise(batch.intrinsic_NLD, size=self.size)
+        return face if self.exaggeration is None else self.exaggeration(face, batch.index_N)
+
+    def _content_terms(
+        self, fake_NCHW: Tensor, rendered: Sequence[Tensor], person_NCHW: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the weighted L_content and L_tone of unpaired faces, as far as they weigh."""
+        plan, terms = self.plan, {}
+        if plan.content:
+            with torch.no_grad():
+                wanted = self.perceptual.features(person_NCHW, STAGES)[CONTENT_STAGE]
+            terms["content"] = plan.content * content(rendered[CONTENT_STAGE], wanted).mean()
+        if plan.tone:
+            terms["tone"] = plan.tone * tone(fake_NCHW, person_NCHW).mean()
+        return terms
 
     def _regularised(self) -> list[torch.nn.Parameter]:
         """Return the weights whose norms L_reg penalises, so that G stays near g (section 3.3)."""
@@ -295,22 +294,9 @@ class StyleTraining(AdversarialTraining):
                 self.size,
                 panel,
                 self.masks(shown),
+                None if self.exaggeration is None else self.exaggeration.of(shown),
             )
-        measures = self._validation.measure()
-        if self.plan.identity_goal:
-            self._update_goal(measures["style"], measures["person"])
-            measures["goal"] = self.identity_goal.clone()
-        return measures
-
-    def _update_goal(self, style: Tensor, identity: Tensor) -> None:
-        """Raise the goal of L_ID while the style score is below the identity score.
-
-        Styles that change colours and texture alone leave identity intact; styles with shapes of
-        their own cost identity, and need a higher L_ID to reach the exemplars.
-        """
-        lag = ((identity - style) / GOAL_BAND).clamp(-1, 1).to(self.device)
-        low, high = (share * self.plan.identity_goal for share in GOAL_RANGE)
-        self.identity_goal.mul_((GOAL_RATE * lag).exp()).clamp_(low, high)
+        return self._validation.measure()
 
     @torch.no_grad()
     def picture(self) -> Image.Image:

@@ -5,8 +5,8 @@ width, C channel, H height, W width.
 
 The published recipe saves several checkpoints, and the user picks one by eye. Here the F measure of
 two scores picks it: a model that copies the exemplars has no identity score and one that leaves the
-faces unchanged has no style score, so neither can win. Style counts more, as the controller of
-lambda_ID protects identity already.
+faces unchanged has no style score, so neither can win. Style counts more, as L_con holds the person
+already.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dualstylegan.finetuning.exaggeration import Exaggeration
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.masks import Mask
@@ -54,6 +55,8 @@ class Validation:
         size: working size in pixels.
         panel: number of faces and their truncation.
         mask_S1HW: of what lies inside of the exemplars' pictures; their style is that of it alone.
+        exaggeration: of the exemplars; identity is that of the exaggerated faces, or with None of
+            the faces as they are.
     """
 
     @torch.no_grad()
@@ -67,6 +70,7 @@ class Validation:
         size: int,
         panel: Panel,
         mask_S1HW: Mask = None,
+        exaggeration: Exaggeration | None = None,
     ) -> None:
         self.network, self.perceptual, self.identity = network, perceptual, identity
         self.extrinsic_SLD, self.size = extrinsic_SLD, size
@@ -76,7 +80,8 @@ class Validation:
         w = generator.truncate(generator.map(z), panel.truncation)
         self.face_FLD = w[:, None].expand(-1, generator.rows, -1)
         faces = [generator.synthesise(w_LD[None], size=size) for w_LD in self.face_FLD]
-        self.identity_FE = torch.cat([identity(face) for face in faces])
+        # Of each face and style.
+        self.identity_FSE = torch.stack([self._wanted_identity(x, exaggeration) for x in faces])
         exemplars = [
             self._describe(portrait[None], None if mask_S1HW is None else mask_S1HW[i : i + 1])
             for i, portrait in enumerate(portrait_SCHW)
@@ -110,6 +115,16 @@ class Validation:
         measures = {"style": style, "person": identity, "score": f_measure(style, identity)}
         return {name: torch.tensor(value) for name, value in measures.items()}
 
+    def _wanted_identity(self, face_1CHW: Tensor, exaggeration: Exaggeration | None) -> Tensor:
+        """Return the identity (S, E) of a face in each style's shapes."""
+        count = len(self.extrinsic_SLD)
+        if exaggeration is None:
+            wanted: Tensor = self.identity(face_1CHW).expand(count, -1)
+            return wanted
+        faces = face_1CHW.expand(count, -1, -1, -1)
+        exaggerated: Tensor = self.identity(exaggeration(faces, torch.arange(count)))
+        return exaggerated
+
     def _restyle(self, face_LD: Tensor) -> Tensor:
         """Render a face in the style of every exemplar (S, 3, H, W)."""
         count = len(self.extrinsic_SLD)
@@ -119,12 +134,9 @@ class Validation:
     def _describe(self, image_NCHW: Tensor, mask_N1HW: Mask = None) -> Description:
         return describe(self.perceptual.features(image_NCHW), image_NCHW, mask_N1HW)
 
-    def _identity_distances(self, identity_NE: Tensor) -> Tensor:
-        """Return identity distances of images to every face of the panel (N, F)."""
-        columns = [
-            self.identity.distance(identity_NE, face_E.expand_as(identity_NE))
-            for face_E in self.identity_FE
-        ]
+    def _identity_distances(self, identity_SE: Tensor) -> Tensor:
+        """Return identity distances of a face's results to every face, per style (S, F)."""
+        columns = [self.identity.distance(identity_SE, face_SE) for face_SE in self.identity_FSE]
         return torch.stack(columns, 1)
 
 

@@ -75,6 +75,9 @@ class NetworkConfig(ClosedSchema):
     res_hidden: int | None = Field(
         default=None, ge=1, le=1024, description="channels inside ModRes; None: as res_channels"
     )
+    tone_rank: int = Field(
+        default=0, ge=0, le=1024, description="rank of the tone's maps; 0: none, as published"
+    )
     encoder: Literal["portrait", "psp"] = Field(
         default="portrait", description="portrait: the embedded encoder; psp: the published one"
     )
@@ -92,9 +95,13 @@ class NetworkConfig(ClosedSchema):
 
     def build(self) -> DualStyleGAN:
         """Build the network with random weights."""
+        return self.around(self.generator.build())
+
+    def around(self, generator: Generator) -> DualStyleGAN:
+        """Build the network around a generator that is built already."""
         from dualstylegan.networks.dualstylegan import DualStyleGAN
 
-        return DualStyleGAN(self.generator.build(), self.res_channels, self.res_hidden)
+        return DualStyleGAN(generator, self.res_channels, self.res_hidden, self.tone_rank)
 
     def build_encoder(self) -> PortraitEncoder | PublishedEncoder:
         """Build the encoder of the generator, with random weights."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dualstylegan.errors import DataError
 from dualstylegan.networks.extrinsic import (
     ModRes,
+    ToneTransform,
     Weight,
     color_transform,
     structure_transform,
@@ -26,15 +27,23 @@ class DualStyleGAN(nn.Module):
     """G(z, s, w): the intrinsic code z controls the face, the extrinsic code s its style.
 
     The modules carry the published names: `generator`, `style` for T_s, and `res` for the ModRes
-    block of each structure row followed by the T_c of each colour row.
+    block of each structure row followed by the T_c of each colour row. Beyond the paper, `tone`
+    carries light and dark of the face into the exemplar's colours; with a rank of 0 it is empty.
 
     Args:
         generator: the unconditional generator; its weights are never trained here.
         channels: feature channels at each structure row.
         hidden: channels inside a ModRes block; `channels` by default.
+        tone_rank: rank of the tone's maps; 0 as in the paper, without.
     """
 
-    def __init__(self, generator: Generator, channels: int = 512, hidden: int | None = None):
+    def __init__(
+        self,
+        generator: Generator,
+        channels: int = 512,
+        hidden: int | None = None,
+        tone_rank: int = 0,
+    ) -> None:
         super().__init__()
         dim = generator.style_dim
         self.generator = generator
@@ -44,6 +53,7 @@ class DualStyleGAN(nn.Module):
         ]
         colors = range(generator.structure_rows, generator.rows)
         self.res = nn.ModuleList([*blocks, *(color_transform(dim) for _ in colors)])
+        self.tone = nn.ModuleList(ToneTransform(dim, tone_rank) for _ in colors if tone_rank)
 
     @property
     def mod_res(self) -> Sequence[nn.Module]:
@@ -56,14 +66,14 @@ class DualStyleGAN(nn.Module):
         return self.res[self.generator.structure_rows :]  # type: ignore[return-value]
 
     def extrinsic_parameters(self) -> Iterator[nn.Parameter]:
-        """Yield the trainable parameters: T_s, ModRes and T_c."""
-        yield from self.style.parameters()
-        yield from self.res.parameters()
+        """Yield the trainable parameters: T_s, ModRes, T_c and tone."""
+        for part in (self.style, self.res, self.tone):
+            yield from part.parameters()
 
     def extrinsic_state(self) -> dict[str, Tensor]:
-        """Return the state of the extrinsic path alone: keys `style.*` and `res.*`."""
+        """Return the state of the extrinsic path alone: keys `style.*`, `res.*`, `tone.*`."""
         state = self.state_dict()
-        return {k: v for k, v in state.items() if k.startswith(("style.", "res."))}
+        return {k: v for k, v in state.items() if k.startswith(("style.", "res.", "tone."))}
 
     def weights(self, structure: float = 1.0, color: float = 1.0) -> tuple[float, ...]:
         """Return the weight vector w (L,): one value for structure rows, one for colour rows."""
@@ -110,15 +120,26 @@ class DualStyleGAN(nn.Module):
         return modulate
 
     def blend_colors(self, w_NLD: Tensor, s_NLD: Tensor, weights: Sequence[Weight]) -> Tensor:
-        """Blend the colour rows, weight * T_c(s) + (1 - weight) * w; keep w in structure rows."""
+        """Blend the colour rows, weight * color(w, s) + (1 - weight) * w; keep w in others."""
         start = self.generator.structure_rows
         rows = list(w_NLD[:, :start].unbind(1))
         for row in range(start, self.generator.rows):
             weight = weights[row]
             if isinstance(weight, Tensor):
                 weight = weight.view(-1, 1)
-            rows.append(torch.lerp(w_NLD[:, row], self.res[row](s_NLD[:, row]), weight))
+            color_ND = self._color(row, w_NLD[:, row], s_NLD[:, row])
+            rows.append(torch.lerp(w_NLD[:, row], color_ND, weight))
         return torch.stack(rows, 1)
+
+    def _color(self, row: int, w_ND: Tensor, s_ND: Tensor) -> Tensor:
+        """Return T_c(s), plus the tone of the face."""
+        color_ND: Tensor = self.res[row](s_ND)
+        if not self.tone:
+            return color_ND
+        tone_ND: Tensor = self.tone[row - self.generator.structure_rows](
+            w_ND - self.generator.mean_w
+        )
+        return color_ND + tone_ND
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""Extrinsic style path (DualStyleGAN, section 3.2): ModRes, T_c and T_s.
+"""Extrinsic style path (DualStyleGAN, section 3.2): ModRes, T_c, T_s, and the face's tone.
 
 Legend of shape suffixes: N image, C channel, H height, W width, D style width.
 """
@@ -88,6 +88,29 @@ def color_transform(style_dim: int) -> EqualLinear:
         noise = COLOR_INIT * torch.randn(style_dim, style_dim)
         layer.weight.copy_(torch.eye(style_dim) / layer.scale + noise)
     return layer
+
+
+class ToneTransform(nn.Module):
+    """Low-rank linear map of a face's own colour row, zero at initialisation.
+
+    T_c knows the exemplar alone: fair and dark hair or skin become the exemplar's. The tone carries
+    light and dark of the face into the exemplar's colours.
+
+    Args:
+        style_dim: width D of a style.
+        rank: of the map.
+    """
+
+    def __init__(self, style_dim: int, rank: int) -> None:
+        super().__init__()
+        self.down = EqualLinear(style_dim, rank)
+        self.up = EqualLinear(rank, style_dim)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, offset_ND: Tensor) -> Tensor:
+        """Map a colour row's offset from the mean of W (N, D)."""
+        tone_ND: Tensor = self.up(self.down(offset_ND))
+        return tone_ND
 
 
 def structure_transform(style_dim: int) -> nn.Sequential:

@@ -39,7 +39,7 @@ ENCODER_FILE = "encoder.safetensors"
 EXTRINSIC_FILE = "extrinsic.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 
-EMBEDDED_CONFIG = NetworkConfig(res_channels=CHANNELS[0], res_hidden=40)
+EMBEDDED_CONFIG = NetworkConfig(res_channels=CHANNELS[0], res_hidden=40, tone_rank=64)
 DISCRIMINATOR_PX = 128
 DISCRIMINATOR_CHANNELS = (192, 192, 192, 160, 96, 48)
 
@@ -134,16 +134,10 @@ class EmbeddedNetworks(NetworkSet):
         return encoder
 
     def initial_dualstylegan(self) -> DualStyleGAN:
-        return DualStyleGAN(
-            self.generator(), EMBEDDED_CONFIG.res_channels, EMBEDDED_CONFIG.res_hidden
-        )
+        return EMBEDDED_CONFIG.around(self.generator())
 
     def dualstylegan(self) -> DualStyleGAN:
-        network = self.initial_dualstylegan()
-        generator = {f"generator.{k}": v for k, v in network.generator.state_dict().items()}
-        path = self.base / EXTRINSIC_FILE
-        fill(network, generator | load_tensors(path), path)
-        return freeze(network)
+        return load_extrinsic(self.initial_dualstylegan(), self.base / EXTRINSIC_FILE)
 
     def initial_discriminator(self) -> Discriminator:
         return Discriminator(DISCRIMINATOR_PX, channels=DISCRIMINATOR_CHANNELS)
@@ -162,6 +156,13 @@ class EmbeddedNetworks(NetworkSet):
 
     def identity(self) -> DlibFaceRecognition:
         return load_identity(self.weights)
+
+
+def load_extrinsic(network: DualStyleGAN, path: Path) -> DualStyleGAN:
+    """Load the extrinsic path of an initial network and freeze it (CheckpointError)."""
+    generator = {f"generator.{k}": v for k, v in network.generator.state_dict().items()}
+    fill(network, generator | load_tensors(path), path)
+    return freeze(network)
 
 
 def load_encoder(config: NetworkConfig, path: Path) -> nn.Module:

@@ -122,7 +122,7 @@ class ImportedFolder(NetworkSet):
 
     def initial_dualstylegan(self) -> DualStyleGAN:
         config = self.config()
-        return DualStyleGAN(self.generator(), config.res_channels, config.res_hidden)
+        return config.around(self.generator())
 
     def initial_discriminator(self) -> Discriminator:
         return self.discriminator()

@@ -1,4 +1,4 @@
-"""Command `python -m tasks.base heads|encoder|structure|measure|ship`: a stage of tasks/base."""
+"""Command `python -m tasks.base NAME`: a stage of tasks/base."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tasks.base.common import load_base_settings, ship
 from tasks.base.encoder import train_encoder
 from tasks.base.heads import train_heads
 from tasks.base.measure import measure
+from tasks.base.pastiche import train_pastiche
 from tasks.base.settings import BaseSettings
 from tasks.base.structure import train_structure
 from tasks.shared.runner import prepare, run_stage
@@ -17,6 +18,7 @@ STAGES: dict[str, Callable[[BaseSettings], None]] = {
     "heads": train_heads,
     "encoder": train_encoder,
     "structure": train_structure,
+    "pastiche": train_pastiche,
     "measure": measure,
     "ship": ship,
 }

@@ -35,6 +35,8 @@ PICTURES = ("encoder", "limits", "structure")
 DOCS = Path("docs/base")
 JPEG_QUALITY = 85
 HELD_OUT_FILE = "held_out.json"
+# Extrinsic path after stage 2, before it goes on with pastiches.
+STRUCTURE_FILE = "structure.safetensors"
 
 
 def load_base_settings() -> BaseSettings:

@@ -66,6 +66,22 @@ class Structure(Section):
     average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 
+class Pastiche(Section):
+    """Training on pastiches of known processes, after stage 2."""
+
+    start: Literal["structure", "shipped"] = Field(
+        description="initial weights: those of stage 2, or those of data/base"
+    )
+    steps: int = Field(ge=1, le=1_000_000, description="number of steps, of one process each")
+    rate: LearningRate = Field(description="peak learning rate")
+    identity_weight: float = Field(ge=0, le=100, description="lambda_ID")
+    jitter: float = Field(ge=0, le=10, description="noise on style codes in W+")
+    ring_faces: int = Field(
+        ge=16, le=1_000_000, description="generated faces in the buffer that steps draw from"
+    )
+    average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
+
+
 class Measure(Section):
     """Held-out measures of the base models."""
 
@@ -86,6 +102,7 @@ class Budget(Section):
     heads: Heads
     encoder: Encoder
     structure: Structure
+    pastiche: Pastiche
     measure: Measure
 
 

@@ -20,14 +20,13 @@ from dualstylegan.networks.config import MODEL_FILE
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import (
     DISCRIMINATOR_FILE,
-    EXTRINSIC_FILE,
     EmbeddedNetworks,
     NetworkSet,
 )
 from dualstylegan.pretraining.structure import FeaturePlan, FeatureTransfer
 from dualstylegan.published import schedule
 from tasks.base import held_out
-from tasks.base.common import forget, keep, networks, placed, run
+from tasks.base.common import STRUCTURE_FILE, forget, keep, networks, placed, run
 from tasks.base.measures import open_judge, structure_figures
 from tasks.base.settings import BaseSettings, Structure
 from tasks.shared.caching import cache_key
@@ -73,7 +72,7 @@ def train_structure(settings: BaseSettings) -> None:
     watch = watched(network, settings)
     state = run("structure", training, chosen.steps, seed, decay, fingerprint, watch)
     network.load_state_dict(state)
-    keep(EXTRINSIC_FILE, network.extrinsic_state())
+    keep(STRUCTURE_FILE, network.extrinsic_state())
     keep(DISCRIMINATOR_FILE, discriminator.state_dict())
     for name in ("features", "structure"):
         forget(name)

@@ -222,21 +222,28 @@ class Finetune(AdversarialTraining):
     contextual: Weight = Field(description="lambda_CX, of the contextual loss; 0: off")
     matching: Weight = Field(description="lambda_FM, of feature matching; 0: off")
     identity: Weight = Field(description="lambda_ID, of the identity loss; 0: off")
+    content: Weight = Field(
+        description="lambda_content, of unpaired faces' features without colours; 0: off"
+    )
+    tone: Weight = Field(description="lambda_tone, of unpaired faces' light and dark; 0: off")
+    exaggeration: float = Field(
+        ge=0,
+        le=2,
+        description="strength of the exemplars' shapes in the faces that L_con compares with; 0: "
+        "the faces themselves, as in the paper",
+    )
     regular: Weight = Field(description="lambda_reg, of the weight regularisation; 0: off")
     regularise: Literal["mod_res", "compatible"] = Field(
         description="parts that L_reg covers: ModRes alone, as in the paper, or ModRes and T_c, as "
         "in the published code"
     )
+    variety: UnitInterval = Field(
+        description="variance that a row of a random face's code has of its own, at most; 0: none"
+    )
     mixing: UnitInterval = Field(description="share of random faces mixed of two codes; 0: none")
     truncation: Psi = Field(description="psi of random faces; 1: no truncation")
     jitter: UnitInterval = Field(
         description="standard deviation of the noise on style codes in W+; 0: off"
-    )
-    identity_goal: float = Field(
-        ge=0,
-        le=2,
-        description="L_ID that lambda_ID is adjusted to, until the first check; 0: lambda_ID stays "
-        "as set",
     )
     check_steps: int = Field(
         ge=0,

@@ -23,6 +23,7 @@ BROWS = slice(17, 27)
 # Smallest factor by which the warp may scale an area, and the damping per step to reach it.
 MIN_AREA = 0.25
 DAMPING = 0.9
+FIXED_POINT_STEPS = 12
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,22 @@ def smallest_area(dx: Tensor, dy: Tensor) -> float:
     return float(((1 + dxx) * (1 + dyy) - dxy * dyx).min())
 
 
+def warp_field(
+    character: Character, landmarks_K2: NDArray[np.float64], size: int
+) -> tuple[Tensor, Tensor]:
+    """Compute the warp: as `displacement`, fading towards the border and folding nowhere."""
+    dx, dy = displacement(character, landmarks_K2, size)
+    # The warp fades out towards the border, so that no source lies outside the image.
+    line = torch.arange(size).float()
+    rim = (torch.minimum(line, size - 1 - line) / (0.08 * size)).clamp(0, 1)
+    rim = rim * rim * (3 - 2 * rim)
+    fade = rim[:, None] * rim[None, :]
+    dx, dy = dx * fade, dy * fade
+    while smallest_area(dx, dy) < MIN_AREA:
+        dx, dy = dx * DAMPING, dy * DAMPING
+    return dx, dy
+
+
 def exaggerate(
     image_CHW: Tensor, landmarks_K2: NDArray[np.float64], character: Character
 ) -> Tensor:
@@ -122,17 +139,21 @@ def exaggerate(
         character: the exaggeration.
     """
     size = image_CHW.shape[-1]
-    dx, dy = displacement(character, landmarks_K2, size)
-    # The warp fades out towards the border, so that no source lies outside the image.
+    dx, dy = warp_field(character, landmarks_K2, size)
     line = torch.arange(size).float()
-    rim = (torch.minimum(line, size - 1 - line) / (0.08 * size)).clamp(0, 1)
-    rim = rim * rim * (3 - 2 * rim)
-    fade = rim[:, None] * rim[None, :]
-    dx, dy = dx * fade, dy * fade
-    while smallest_area(dx, dy) < MIN_AREA:
-        dx, dy = dx * DAMPING, dy * DAMPING
     y, x = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack((x + dx, y + dy), -1).mul(2).add(1).div(size).sub(1)
     return F.grid_sample(
         image_CHW[None], grid[None], mode="bicubic", padding_mode="reflection", align_corners=False
     )[0].clamp(-1, 1)
+
+
+def moved(landmarks_K2: Tensor, character: Character, size: int) -> Tensor:
+    """Compute where `exaggerate` moves points (K, 2) in pixels: the fixed point p = l - d(p)."""
+    offsets_12HW = torch.stack(warp_field(character, landmarks_K2.double().numpy(), size))[None]
+    points = landmarks_K2.float()
+    for _ in range(FIXED_POINT_STEPS):
+        grid = points.mul(2).add(1).div(size).sub(1)[None, None]
+        found = F.grid_sample(offsets_12HW, grid, padding_mode="border", align_corners=False)
+        points = landmarks_K2.float() - found[0, :, 0].T
+    return points

@@ -88,10 +88,10 @@ def test_a_slow_start_does_not_end_the_training(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path: Path) -> None:
-    """The saved state holds the best averages, p and the factor of lambda_ID."""
+    """The saved state holds the best averages and p."""
 
     def run(folder: Path, killed_at: int | None) -> Any:
-        training = style_training(small_network(), identity_goal=0.01)
+        training = style_training(small_network())
         plan = DiscriminatorPlan(augment=0.5, augment_target=0.6, augment_images=10)
         training.discriminator.plan = plan
         trainer = trainer_of(training, folder, steps=5, check_steps=2)
@@ -112,50 +112,7 @@ def test_a_killed_run_chooses_what_an_uninterrupted_one_chooses(tmp_path: Path) 
     assert resumed.best.step == whole.best.step
     theirs = resumed.averaged_state()
     assert all(torch.equal(value, theirs[key]) for key, value in whole.averaged_state().items())
-    assert float(whole.training.identity_factor) != 1
-    assert torch.equal(resumed.training.identity_factor, whole.training.identity_factor)
     assert torch.equal(resumed.training.discriminator.augment, whole.training.discriminator.augment)
-
-
-@pytest.mark.parametrize(("goal", "grows"), [(0.001, True), (10.0, False), (0.0, None)])
-def test_identity_weighs_more_while_people_are_not_themselves(
-    goal: float, grows: bool | None
-) -> None:
-    training = style_training(small_network(), identity_goal=goal)
-    for step in range(4):
-        training.step(step, torch.Generator().manual_seed(step))
-    weight = float(training.identity_factor)
-    assert weight == 1 if grows is None else (weight > 1) is grows
-
-
-def test_what_is_steered_is_the_identity_alone() -> None:
-    """L_reg under the factor would remove all exaggeration before identity recovers."""
-    training = style_training(small_network(), identity_goal=0.5)
-    weighed = []
-    for factor in (1.0, 4.0):
-        training.identity_factor.fill_(factor)
-        weighed.append(training.make_pass(0, torch.Generator().manual_seed(0)).terms)
-    assert torch.allclose(weighed[1]["identity"], 4 * weighed[0]["identity"])
-    for name in set(weighed[0]) - {"identity"}:
-        assert torch.equal(weighed[1][name], weighed[0][name])
-
-
-@pytest.mark.parametrize(("style", "person", "after"), [(0.1, 0.5, 0.53), (0.5, 0.1, 0.5)])
-def test_a_style_that_falls_behind_gets_more_freedom(
-    style: float, person: float, after: float
-) -> None:
-    training = style_training(small_network(), identity_goal=0.5)
-
-    class Measured:
-        def measure(self) -> dict[str, Tensor]:
-            found = {"style": style, "person": person, "score": 0.1}
-            return {name: torch.tensor(value) for name, value in found.items()}
-
-    training._validation = Measured()
-    assert float(training.check()["goal"]) == pytest.approx(after, abs=0.005)
-    for _ in range(20):
-        training.check()
-    assert 0.99 <= float(training.identity_goal) / 0.5 <= 1.07
 
 
 class Certain(Discriminator):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dualstylegan.evaluation.landmarks import PlausibleLandmarks
 from dualstylegan.faces.align import align_face
+from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.io.images import image_to_tensor, quantize
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.pretraining.encoder import FIRST_SEED

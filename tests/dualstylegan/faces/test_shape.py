@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from dualstylegan.evaluation.bootstrap import Array
-from dualstylegan.evaluation.geometry import MIRRORED, expressions, poses, structures
-from dualstylegan.evaluation.landmarks import PlausibleLandmarks, disagreement
 from dualstylegan.evaluation.shape_measures import (
     LandmarkTables,
     attribute_changes,
@@ -18,6 +16,8 @@ from dualstylegan.evaluation.shape_measures import (
     structure_progress,
 )
 from dualstylegan.faces.align import align_face
+from dualstylegan.faces.plausible import PlausibleLandmarks, disagreement
+from dualstylegan.faces.shape import MIRRORED, expressions, poses, structures
 from dualstylegan.io.images import read_image
 from tests.support.made_up_landmarks import made_up_landmarks
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.faces.align import NOSE_TIP
 from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE
 
@@ -40,6 +39,7 @@ MIRRORED = np.array(
     ]
 )
 
+Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 

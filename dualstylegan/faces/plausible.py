@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.evaluation.bootstrap import Array
-from dualstylegan.evaluation.geometry import LANDMARKS
 from dualstylegan.faces.align import NOSE_TIP
 from dualstylegan.faces.detect import detect_faces
 from dualstylegan.faces.geometry import LEFT_EYE, MOUTH_CORNERS, RIGHT_EYE, ffhq_quad_of_landmarks
+from dualstylegan.faces.shape import LANDMARKS, Array
 
 # Mean distance between the five points of both models, as a share of the distance between the
 # eyes. Generated faces stay below 0.12, the demo's painted exemplars below 0.20; drawn faces on
@@ -31,6 +31,15 @@ MAX_DISAGREEMENT = 0.25
 # images below 0.04.
 MAX_MISPLACEMENT = 0.25
 UPRIGHT = (0,)
+
+
+class LandmarkModel(Protocol):
+    """Interface of the landmark model: uint8 image (3, H, W) to 68 landmarks (68, 2) in pixels.
+
+    All landmarks are NaN where there is no plausible face.
+    """
+
+    def __call__(self, image_CHW: Tensor, /) -> Array: ...
 
 
 @dataclass(frozen=True)
