@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dualstylegan.codes.inversion import encode, resize_images
 from dualstylegan.codes.random_faces import draw_codes
+from dualstylegan.errors import FaceError
 from dualstylegan.faces.plausible import LandmarkModel
 from dualstylegan.finetuning.discriminator import BETAS
 from dualstylegan.finetuning.structure import train_extrinsic
@@ -92,15 +93,20 @@ def draw_code(generator: Generator, seed: int) -> Tensor:
 
 @torch.no_grad()
 def draw_face(generator: Generator, model: LandmarkModel, number: int) -> Face:
-    """Draw the face of a number: the first with plausible landmarks of several codes."""
+    """Draw the face of a number: the first with plausible landmarks of several codes.
+
+    Raises:
+        FaceError: none of them has.
+    """
     for seed in range(number * MAX_TRIES, (number + 1) * MAX_TRIES):
         code = draw_code(generator, seed)
-        pixels = quantize(generator.synthesise(code, size=FACE_PX))[0].cpu()
+        image = generator.synthesise(code, size=generator.size_up_to(FACE_PX))
+        pixels = quantize(image)[0].cpu()
         landmarks = torch.from_numpy(model(pixels)).float()
         if bool(landmarks.isfinite().all()):
             break
     else:
-        raise AssertionError(f"no face among {MAX_TRIES} codes")
+        raise FaceError("no face among random codes", value=number, limit=MAX_TRIES)
     return Face(code[0], pixels, landmarks)
 
 
@@ -130,7 +136,7 @@ class FaceRing:
 
 @torch.no_grad()
 def paint(painter: Painter, seed: int, faces: list[Face]) -> Tensor:
-    """Paint faces by the process of a seed, (N, 3, 256, 256) in [-1, 1]."""
+    """Paint faces by the process of a seed, (N, 3, H, W) in [-1, 1]."""
     process = draw_process(seed)
     return torch.stack(
         [process(painter, dequantize(face.image_CHW[None])[0], face.landmarks_K2) for face in faces]

@@ -16,7 +16,7 @@ from dualstylegan.pretraining.painting.brushwork import (
     smoothed,
     tangents,
 )
-from dualstylegan.pretraining.painting.paint import Painter, coloured, eye_mask, skin_mask
+from dualstylegan.pretraining.painting.paint import coloured, eye_mask, skin_mask
 from dualstylegan.pretraining.painting.warp import (
     Character,
     displacement,
@@ -25,6 +25,7 @@ from dualstylegan.pretraining.painting.warp import (
 )
 from tasks.demo.recipes import BRUSHES, CHARACTERS, PALETTES
 from tests.support.schematic_face import SIZE, face_points, ramps
+from tests.support.unstyled import Unstyled
 
 
 def noisy_step() -> torch.Tensor:
@@ -32,16 +33,6 @@ def noisy_step() -> torch.Tensor:
     step[:, :, 32:] = 1.0
     noise = 0.04 * torch.randn(1, 64, 64, generator=torch.Generator().manual_seed(0))
     return (step + noise).clamp(0, 1)
-
-
-class Unstyled(Painter):
-    """A painter without the network: its picture is the photo itself."""
-
-    def __init__(self) -> None:
-        pass
-
-    def stylised(self, x_CHW: torch.Tensor, style: int) -> torch.Tensor:
-        return x_CHW.flip(-1)
 
 
 def head() -> torch.Tensor:

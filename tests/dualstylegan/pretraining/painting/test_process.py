@@ -5,20 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dualstylegan.pretraining.painting.paint import Painter
 from dualstylegan.pretraining.painting.process import Process, draw_process
 from dualstylegan.pretraining.painting.warp import Character, exaggerate, moved
 from tests.support.schematic_face import SIZE, face_points, ramps
-
-
-class Unstyled(Painter):
-    """Painter without the style network: its strokes are the image mirrored."""
-
-    def __init__(self) -> None:
-        pass
-
-    def stylised(self, x_CHW: torch.Tensor, style: int) -> torch.Tensor:
-        return x_CHW.flip(-1)
+from tests.support.unstyled import Unstyled
 
 
 def painted(process: Process) -> torch.Tensor:
