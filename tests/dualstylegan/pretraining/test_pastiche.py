@@ -1,4 +1,4 @@
-"""Training on pastiches: faces by number, one process for all, held-out ones apart, exact resume."""
+"""Training on pastiches: faces by number, one process for all, held-out ones, exact resume."""
 
 from __future__ import annotations
 
