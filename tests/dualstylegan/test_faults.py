@@ -208,7 +208,7 @@ def test_gradients_of_accumulated_passes_are_those_of_the_large_batch(
     parameters = list(network.extrinsic_parameters())
 
     def gradients(index: slice) -> tuple[Tensor, ...]:
-        fields = (batch.intrinsic_NLD, batch.extrinsic_NLD, batch.portrait_NCHW)
+        fields = (batch.intrinsic_NLD, batch.extrinsic_NLD, batch.portrait_NCHW, batch.index_N)
         part = type(batch)(*(x[index] for x in fields), batch.paired)
         _, terms, _ = training._terms(part, torch.Generator().manual_seed(1))
         return torch.autograd.grad(torch.stack(list(terms.values())).sum(), parameters)
