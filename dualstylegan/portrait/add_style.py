@@ -39,16 +39,17 @@ class AddStyleSettings:
     """Optimisation of a new exemplar's codes.
 
     Attributes:
-        invert_steps, refine_steps: steps of inversion and of refinement.
+        invert_steps, refine_steps: steps of inversion and of refinement. Without inversion,
+            refinement starts from E's code, on which the extrinsic path was trained.
         rate, pixel_weight: learning rate and weight of the pixel loss of inversion.
         structure_rate, color_rate: learning rates of refinement.
     """
 
-    invert_steps: int = 60
-    refine_steps: int = 40
+    invert_steps: int = 0
+    refine_steps: int = 80
     rate: float = 0.1
     pixel_weight: float = 0.2
-    structure_rate: float = 0.005
+    structure_rate: float = 0.03
     color_rate: float = 0.05
 
     def fit_settings(self, size: int) -> FitSettings:

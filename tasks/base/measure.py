@@ -15,7 +15,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from tasks.base import held_out
-from tasks.base.common import PICTURES, held_out_curve, networks, placed
+from tasks.base.common import MEASURED, held_out_curve, networks, placed
 from tasks.base.measures import (
     Judge,
     Reconstruction,
@@ -34,7 +34,7 @@ from tasks.shared.progress import progress_by_name
 
 FIGURES = Paths.base_build / "measures.json"
 PAGE = Paths.base_build / "report.html"
-CURVES = ("heads", "encoder", "features", "structure")
+CURVES = ("heads", "encoder", "features", "structure", "pastiche")
 COLUMNS = 8
 SWEEP = (0.0, 0.25, 0.5, 0.75, 1.0)
 LIMITS_FROM, LIMITS_OFFSET = 48, 2
@@ -73,7 +73,7 @@ def measure(settings: BaseSettings) -> None:
         "Where the encoder fails": worst(generator, encoder, judge, size),
         "Structure transfer": sweep(network, *pairs, size),
     }
-    pictures = [show(name, *one) for name, one in zip(PICTURES, grids.items(), strict=True)]
+    pictures = [show(name, *one) for name, one in zip(MEASURED, grids.items(), strict=True)]
     curves = {name: held_out_curve(name) for name in CURVES}
     write_text(PAGE, render(figures, curves, pictures))
 

@@ -9,6 +9,7 @@ import torch
 
 from dualstylegan.codes.tables import digest
 from dualstylegan.faces.plausible import PlausibleLandmarks
+from dualstylegan.io.images import write_png
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.loading import EXTRINSIC_FILE, EmbeddedNetworks, load_extrinsic
@@ -61,6 +62,7 @@ def train_pastiche(settings: BaseSettings) -> None:
     state = run(FOLDER, training, chosen.steps, seed, decay, fingerprint, watch)
     network.load_state_dict(state)
     keep(EXTRINSIC_FILE, network.extrinsic_state())
+    write_png(Paths.base_build / f"{FOLDER}.png", training.picture())
     forget(FOLDER)
 
 
