@@ -346,8 +346,8 @@ class Evaluate(Section):
         description="pairs of face and exemplar for the painted faces and the curve of structure "
         "weights; 0: neither",
     )
-    held_out_invert_steps: LatentSteps = Field(
-        description="inversion steps per held-out exemplar added to the model"
+    held_out_invert_steps: FitSteps = Field(
+        description="inversion steps per held-out exemplar added to the model; 0: keep E's code"
     )
     held_out_refine_steps: LatentSteps = Field(
         description="refinement steps per held-out exemplar added to the model"
