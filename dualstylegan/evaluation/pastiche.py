@@ -22,13 +22,18 @@ from torch import Tensor
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
 from dualstylegan.evaluation.eval_set import EvalSet, ring_pairs
 from dualstylegan.evaluation.extractor import FeatureExtractor
+from dualstylegan.evaluation.kid import kid_of_results
+from dualstylegan.evaluation.measures import exemplar_distances
 from dualstylegan.io.images import image_to_tensor, quantize
 from dualstylegan.networks.masks import Mask
+from dualstylegan.networks.style_embedding import Description
 
 # Ideal results by the names of face and exemplar.
 Pastiches = Mapping[tuple[str, str], Image.Image]
 
 MIN_FACES = 2
+# Fewest styles between which there is a kernel distance.
+MIN_STYLES = 2
 # Pairs of faces per style that tell what another person's pastiche scores.
 OTHER_PAIRS = 48
 
@@ -186,6 +191,51 @@ def measure_pastiches(table: PasticheTable, *, seed: int, resamples: int) -> dic
         name: mean_interval(values, seed=seed, resamples=resamples)
         for name, values in table.columns().items()
     }
+
+
+def measure_pastiche_style(
+    extractor: FeatureExtractor,
+    pastiches: PasticheSet,
+    exemplars: Description,
+    *,
+    seed: int,
+    resamples: int,
+) -> dict[str, Interval]:
+    """Measure the style of the pastiches themselves.
+
+    They are not as near to the exemplar as a picture can be: it shows another person. A method that
+    comes nearer has taken over more of the exemplar than its style.
+
+    Args:
+        extractor: the measuring networks.
+        pastiches: of the evaluation set.
+        exemplars: style descriptors of all exemplars of the evaluation set.
+        seed, resamples: of the bootstrap.
+
+    Returns:
+        `style_distance_ideal_line`, `style_nearest_ideal_line`, and with two styles or more
+        `kid_ideal_line`.
+    """
+    faces, styles = len(pastiches.faces), len(pastiches.styles)
+    mask = None
+    if pastiches.mask_C1HW is not None:
+        mask = pastiches.mask_C1HW.repeat_interleave(styles, 0)
+    described = extractor.describe(pastiches.image_CSCHW.flatten(0, 1), mask_N1HW=mask)[0]
+    own, _, rank = exemplar_distances(described, exemplars, faces, pastiches.styles)
+
+    def mean(values: Array) -> Interval:
+        return mean_interval(values, seed=seed, resamples=resamples)
+
+    figures = {
+        "style_distance_ideal_line": mean(own),
+        "style_nearest_ideal_line": mean((rank == 1).astype(np.float64)),
+    }
+    if styles >= MIN_STYLES:
+        own_NF = exemplars.pooled_NF[list(pastiches.styles)]
+        figures["kid_ideal_line"] = kid_of_results(
+            described.pooled_NF, own_NF, faces, seed=seed, resamples=resamples
+        )
+    return figures
 
 
 def measure_pastiche_lines(

@@ -50,6 +50,7 @@ from dualstylegan.evaluation.pastiche import (
     compare_results,
     describe_pastiches,
     measure_pastiche_lines,
+    measure_pastiche_style,
     measure_pastiches,
 )
 from dualstylegan.faces.frame import Array as Corners
@@ -250,6 +251,7 @@ def evaluate(
         figures |= measure_pastiche_lines(
             extractor, ideal, references.face_identities, lines.rendered_CCHW, **bootstrap
         )
+        figures |= measure_pastiche_style(extractor, ideal, references.exemplars, **bootstrap)
     added = None
     if held_out:
         added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)

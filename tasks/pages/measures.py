@@ -151,7 +151,10 @@ MEASURES = (
         "own nearest",
         "Is the chosen exemplar the nearest of all?",
         "Share of results whose own exemplar is the nearest of all, by the same distance.",
-        (("style_nearest_chance_line", "chance"),),
+        (
+            ("style_nearest_chance_line", "chance"),
+            ("style_nearest_ideal_line", "ideal results"),
+        ),
     ),
     Measure(
         "style_distance",
@@ -161,6 +164,7 @@ MEASURES = (
         (
             ("style_distance_other_line", "other exemplars"),
             ("style_distance_face_line", "untouched face"),
+            ("style_distance_ideal_line", "ideal results"),
         ),
     ),
     Measure(

@@ -18,6 +18,7 @@ from dualstylegan.evaluation.pastiche import (
     compare_results,
     describe_pastiches,
     measure_pastiche_lines,
+    measure_pastiche_style,
     measure_pastiches,
 )
 from dualstylegan.evaluation.run import Evaluation, build_eval_set, evaluate, render_natural
@@ -82,6 +83,20 @@ def test_lines_tell_what_another_person_and_the_plain_face_score() -> None:
     assert lines["identity_ideal_line"].value == pytest.approx(cosine)
 
 
+def test_ideal_results_are_measured_as_results_are() -> None:
+    """Ideal results that are their exemplars are at no distance of them."""
+    measuring, own = extractor(), eval_set()
+    copies = dict(zip(STYLE_NAMES, faces(STYLES, 1), strict=True))
+    names = [face for face, _ in faces(FACES, 0)]
+    given = {(name, style): image for name in names for style, (_, image) in copies.items()}
+    exemplars = measuring.describe(own.exemplar_SCHW)[0]
+    lines = measure_pastiche_style(measuring, described(given), exemplars, seed=0, resamples=20)
+    assert lines["style_distance_ideal_line"].value == pytest.approx(0, abs=1e-3)
+    assert lines["style_nearest_ideal_line"].value == 1
+    others = measure_pastiche_style(measuring, described(ideal()), exemplars, seed=0, resamples=20)
+    assert others["style_distance_ideal_line"].value > 0.1
+
+
 def test_what_lies_outside_of_a_photo_does_not_count() -> None:
     mask = torch.ones(FACES, 1, 32, 32, dtype=torch.bool)
     mask[:, :, :16] = False  # changed pixels lie well outside: measures reduce the image
@@ -132,7 +147,10 @@ def evaluated(given: Given) -> Evaluation:
 def test_a_set_without_pastiches_has_all_other_figures() -> None:
     found, plain = evaluated(ideal()), evaluated({})
     added = set(found.figures) - set(plain.figures)
-    assert {name.split("_")[0] for name in added - {"identity_ideal_line"}} == {"pastiche"}
+    others = {name for name in added if not name.startswith("pastiche_")}
+    assert others == {
+        f"{of}_ideal_line" for of in ("identity", "kid", "style_distance", "style_nearest")
+    }
     assert plain.figures == {name: found.figures[name] for name in plain.figures}
     assert plain.pastiches is None
     assert plain.pastiche_table is None
