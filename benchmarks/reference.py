@@ -32,6 +32,7 @@ from dualstylegan.networks.layers import (
     ModulatedConv2d,
     upcast,
 )
+from dualstylegan.networks.masks import Mask
 from dualstylegan.networks.stylegan2 import StyledConv
 from dualstylegan.networks.vgg import VGG16
 from dualstylegan.networks.vgg19 import TAPS, VGG19
@@ -147,8 +148,11 @@ def all_of_vgg16(self: VGG16, image_NCHW: Tensor, stages: int = 5) -> list[Tenso
     return maps[:stages]
 
 
-def whole_contextual(x_NCHW: Tensor, y_NCHW: Tensor, bandwidth: float = 0.2) -> Tensor:
+def whole_contextual(
+    x_NCHW: Tensor, y_NCHW: Tensor, bandwidth: float = 0.2, *, mask_N1HW: Mask = None
+) -> Tensor:
     """L_CX as written: distances, relative distances, affinities, the best of each y."""
+    assert mask_N1HW is None, "the published form knows no mask"
     center = y_NCHW.mean((2, 3), keepdim=True)
     x_NCP, y_NCP = (F.normalize(f - center, dim=1).flatten(2) for f in (x_NCHW, y_NCHW))
     distance_NPQ = 1 - x_NCP.transpose(1, 2) @ y_NCP

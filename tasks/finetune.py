@@ -51,12 +51,18 @@ class TrainingPairs:
 def exaggeration(
     generator: Generator, portraits: PortraitSet, size: int, options: Finetune
 ) -> Exaggeration | None:
-    """Measure the exemplars' exaggerations; None if the settings turn them off."""
+    """Measure the exemplars' exaggerations; None if the settings turn them off.
+
+    None, too, if the generator renders no faces, as one that is not trained.
+    """
     if not options.exaggeration:
         return None
     model = PlausibleLandmarks(Paths.weights)
     exemplars = portraits.images(torch.arange(len(portraits.names)))
     mean_K2 = mean_face(generator, model, size)
+    if not bool(mean_K2.isfinite().all()):
+        print("no exaggeration: the generator's faces have no landmarks")
+        return None
     return Exaggeration(model, mean_K2, exemplars, options.exaggeration)
 
 

@@ -44,7 +44,7 @@ def find_landmarks(model: LandmarkModel, image_NCHW: Tensor) -> Tensor:
 
 @torch.no_grad()
 def mean_face(generator: Generator, model: LandmarkModel, size: int) -> Tensor:
-    """Return the mean landmarks (K, 2) of random faces of g, made symmetric."""
+    """Return the mean landmarks (K, 2) of random faces of g, made symmetric; NaN without any."""
     rng = torch.Generator().manual_seed(MEAN_SEED)
     z = torch.randn(MEAN_FACES, generator.style_dim, generator=rng).to(generator.mean_w.device)
     faces = [generator(z_D[None], truncation=MEAN_TRUNCATION, size=size) for z_D in z]

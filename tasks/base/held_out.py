@@ -28,10 +28,14 @@ PAINTED = Paths.portraits / "style"
 
 @torch.no_grad()
 def codes(generator: Generator, count: int, offset: int = 0, psi: float = TRUNCATION) -> Tensor:
-    """Return W+ codes (N, L, D) of random faces; another offset gives other faces."""
+    """Return W+ codes (N, L, D) of random faces; another offset gives other faces.
+
+    Each is mapped alone: a matrix product rounds by the number of its rows.
+    """
     rng = torch.Generator().manual_seed(SEED + offset)
     z = torch.randn(count, generator.style_dim, generator=rng).to(generator.mean_w.device)
-    return generator.truncate(generator.to_w_plus(z, "z"), psi)
+    codes = [generator.truncate(generator.to_w_plus(z_D[None], "z"), psi) for z_D in z]
+    return torch.cat(codes)
 
 
 @torch.no_grad()

@@ -74,8 +74,8 @@ class Pastiche(Section):
     )
     steps: int = Field(ge=1, le=1_000_000, description="number of steps, of one process each")
     rate: LearningRate = Field(description="peak learning rate")
-    identity_weight: float = Field(ge=0, le=100, description="lambda_ID")
-    jitter: float = Field(ge=0, le=10, description="noise on style codes in W+")
+    identity_weight: float = Field(ge=0, le=100, description="lambda_ID; 0: off")
+    jitter: float = Field(ge=0, le=10, description="noise on style codes in W+; 0: off")
     ring_faces: int = Field(
         ge=16, le=1_000_000, description="generated faces in the buffer that steps draw from"
     )

@@ -174,7 +174,7 @@ def test_no_gradient_reaches_a_pixel_outside(optimised: Callable[..., Tensor]) -
 
 
 def test_stage_3_gives_no_gradient_outside() -> None:
-    training = style_training(small_network(), identity_goal=0.0, identity=Identity())
+    training = style_training(small_network(), identity=Identity())
     mask = mask_of_frame(2)
     canvas = torch.randn(2, 3, SIZE, SIZE, requires_grad=True)
     mod_res = training.network.mod_res

@@ -89,8 +89,10 @@ def test_defaults_of_the_core_are_those_of_the_shipped_settings() -> None:
     assert (fitted.structure, fitted.color) == (options.structure, options.color)
     for name in set(vars(fitted)) - {"size", "structure", "color"}:
         assert getattr(fitted, name) == getattr(options, f"fit_{name}"), name
+    # The structure of a new exemplar is learnt in its code alone, at a rate of its own.
+    own = {"steps", "structure_rate"}
     for section in (settings.invert, settings.refine):
-        for name in section.model_fields_set & set(vars(added)) - {"steps"}:
+        for name in section.model_fields_set & set(vars(added)) - own:
             assert getattr(added, name) == getattr(section, name), name
 
 
