@@ -44,12 +44,12 @@ class FitSettings:
     """
 
     size: int = 128
-    steps: int = 7
+    steps: int = 12
     passes: int = 3
     rate: float = 0.12
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
-    restyled_weight: float = 0.5
+    restyled_weight: float = 0.0
     structure: float = 1.0
     color: float = 1.0
 
