@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -39,7 +41,7 @@ def test_the_published_formulation_gives_the_same_images_and_gradients() -> None
 
 
 # Without the terms and the variety of faces that the paper does not have.
-PAPER = {"content": 0.0, "tone": 0.0, "variety": 0.0}
+PAPER: dict[str, Any] = {"content": 0.0, "tone": 0.0, "variety": 0.0}
 
 
 def published() -> PublishedStyle:
