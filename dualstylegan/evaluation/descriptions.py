@@ -115,10 +115,14 @@ def describe_results(
     renderings: Renderings,
     progress: Progress,
 ) -> ResultDescriptions:
-    """Describe all images of a method: everything that its measures are computed from."""
+    """Describe all images of a method: everything that its measures are computed from.
+
+    The style of a result is that of what lies inside of its exemplar's picture, as the exemplar's is.
+    """
+    mask_S1HW = eval_set.exemplar_mask_S1HW
     parts = []
     for done, row in enumerate(renderings.results):
-        description, spread_P = extractor.describe(row, references.pairs)
+        description, spread_P = extractor.describe(row, references.pairs, mask_S1HW)
         identities, dlib = extractor.identities(row), extractor.dlib_identities(row)
         parts.append((description, spread_P, identities, dlib, extractor.landmark_tables(row)))
         progress("faces measured", done + 1, len(renderings.results))

@@ -120,10 +120,13 @@ def measure_identity_lines(
             painter, pairs, lambda done: progress("pairs painted", done, len(pairs))
         )
         figures["identity_painted_line"] = mean(identity(painted, faces))
+    masks = eval_set.exemplar_mask_S1HW
+    mask_P1HW = None if masks is None else masks[styles]
     curve = []
     for done, (structure, color) in enumerate(CURVE_WEIGHTS if pairs else ()):
         images = eval_set.restyle_pairs(dualstylegan(model, size, structure, color), pairs)
-        distances_PS = style_distances(extractor.describe(images)[0], references.exemplars)
+        described = extractor.describe(images, mask_N1HW=mask_P1HW)[0]
+        distances_PS = style_distances(described, references.exemplars)
         own_P = distances_PS[np.arange(len(pairs)), styles]
         nearest_P = (own_P == distances_PS.min(1)).astype(np.float64)
         judged = {}

@@ -197,6 +197,7 @@ def measure_pastiche_style(
     extractor: FeatureExtractor,
     pastiches: PasticheSet,
     exemplars: Description,
+    exemplar_mask_S1HW: Mask = None,
     *,
     seed: int,
     resamples: int,
@@ -210,6 +211,7 @@ def measure_pastiche_style(
         extractor: the measuring networks.
         pastiches: of the evaluation set.
         exemplars: style descriptors of all exemplars of the evaluation set.
+        exemplar_mask_S1HW: of what lies inside of their pictures.
         seed, resamples: of the bootstrap.
 
     Returns:
@@ -217,9 +219,12 @@ def measure_pastiche_style(
         `kid_ideal_line`.
     """
     faces, styles = len(pastiches.faces), len(pastiches.styles)
-    mask = None
-    if pastiches.mask_C1HW is not None:
-        mask = pastiches.mask_C1HW.repeat_interleave(styles, 0)
+    mask = pastiches.mask_C1HW
+    if mask is not None:
+        mask = mask.repeat_interleave(styles, 0)
+    if exemplar_mask_S1HW is not None:
+        own_N1HW = exemplar_mask_S1HW[list(pastiches.styles)].repeat(faces, 1, 1, 1)
+        mask = own_N1HW if mask is None else mask & own_N1HW
     described = extractor.describe(pastiches.image_CSCHW.flatten(0, 1), mask_N1HW=mask)[0]
     own, _, rank = exemplar_distances(described, exemplars, faces, pastiches.styles)
 

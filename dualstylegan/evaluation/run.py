@@ -251,7 +251,13 @@ def evaluate(
         figures |= measure_pastiche_lines(
             extractor, ideal, references.face_identities, lines.rendered_CCHW, **bootstrap
         )
-        figures |= measure_pastiche_style(extractor, ideal, references.exemplars, **bootstrap)
+        figures |= measure_pastiche_style(
+            extractor,
+            ideal,
+            references.exemplars,
+            eval_set.exemplar_mask_S1HW,
+            **bootstrap,
+        )
     added = None
     if held_out:
         added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
