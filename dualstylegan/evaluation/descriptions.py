@@ -117,7 +117,8 @@ def describe_results(
 ) -> ResultDescriptions:
     """Describe all images of a method: everything that its measures are computed from.
 
-    The style of a result is that of what lies inside of its exemplar's picture, as the exemplar's is.
+    The style of a result is that of what lies inside of its exemplar's picture, as that of the
+    exemplar itself.
     """
     mask_S1HW = eval_set.exemplar_mask_S1HW
     parts = []

@@ -97,6 +97,23 @@ def test_ideal_results_are_measured_as_results_are() -> None:
     assert others["style_distance_ideal_line"].value > 0.1
 
 
+def test_style_is_compared_inside_of_the_exemplars_frame() -> None:
+    """Copies of the exemplars with other surroundings are at no distance of them."""
+    measuring, own = extractor(), eval_set()
+    mask = torch.zeros(STYLES, 1, *own.exemplar_SCHW.shape[2:], dtype=torch.bool)
+    mask[..., : mask.shape[-1] // 2] = True
+    pastiches = described(ideal())
+    copies = torch.where(mask, own.exemplar_SCHW, pastiches.image_CSCHW)
+    exemplars = measuring.describe(own.exemplar_SCHW, mask_N1HW=mask)[0]
+    framed = measure_pastiche_style(
+        measuring, replace(pastiches, image_CSCHW=copies), exemplars, mask, seed=0, resamples=20
+    )
+    whole = measure_pastiche_style(
+        measuring, replace(pastiches, image_CSCHW=copies), exemplars, seed=0, resamples=20
+    )
+    assert framed["style_distance_ideal_line"].value < whole["style_distance_ideal_line"].value / 3
+
+
 def test_what_lies_outside_of_a_photo_does_not_count() -> None:
     mask = torch.ones(FACES, 1, 32, 32, dtype=torch.bool)
     mask[:, :, :16] = False  # changed pixels lie well outside: measures reduce the image
