@@ -26,7 +26,8 @@ def test_pixels_move_with_their_landmarks(seed: int) -> None:
     """An image whose colours are its coordinates tells where each landmark's pixel came from."""
     coordinates = ramps()[None]
     points = shares()
-    shift = 0.03 * torch.randn(1, 2, generator=torch.Generator().manual_seed(seed))
+    drawn = torch.randn(1, 2, generator=torch.Generator().manual_seed(seed))
+    shift = 0.02 * drawn.clamp(-1.5, 1.5)
     shift = shift.expand_as(points).clone()
     shift[:17] = 0  # the chin stays
     moved = warp(coordinates, points[None], shift[None])[0]
