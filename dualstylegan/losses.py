@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from dualstylegan.io.images import luma
 from dualstylegan.networks.double_backward import no_weight_gradients
 from dualstylegan.networks.layers import upcast
 from dualstylegan.networks.masks import Mask, mask_of, masked_mean
@@ -23,7 +24,6 @@ CONTEXTUAL_BANDWIDTH = 0.2  # h of the contextual loss
 EPS = 1e-5
 # Of positions that a mask leaves out: below any cosine; and a finite logit of probability zero.
 NO_SIMILARITY, NO_AFFINITY = -2.0, -1e6
-LUMA = (0.299, 0.587, 0.114)
 TONE_PX = 4
 
 
@@ -137,10 +137,8 @@ def tone(first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
     Args:
         first_NCHW, second_NCHW: images in [-1, 1].
     """
-    weights = first_NCHW.new_tensor(LUMA).view(1, 3, 1, 1)
     first, second = (
-        F.instance_norm(F.avg_pool2d((weights * x).sum(1, keepdim=True), TONE_PX))
-        for x in (first_NCHW, second_NCHW)
+        F.instance_norm(F.avg_pool2d(luma(x), TONE_PX)) for x in (first_NCHW, second_NCHW)
     )
     return (first - second).square().mean((1, 2, 3))
 

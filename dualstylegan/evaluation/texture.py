@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dualstylegan.io.images import luma
 from dualstylegan.networks.masks import Mask, mask_of
 
 TILE_PX = 64
@@ -24,7 +25,6 @@ LINE_RADIUS, REFERENCE_RADIUS = 1, 3
 # Power of rounding to bytes in a bin: below it neither lines nor detail can be told.
 FLOOR = 1 / 12 * 2.25 / TILE_PX**2
 GREY_LEVELS = 127.5
-LUMA = (0.299, 0.587, 0.114)
 # Bands of detail: half octaves, up to the fraction of the sampling rate that resampling keeps.
 HALF_OCTAVE = 2**0.5
 HIGHEST_FREQUENCY = 0.4
@@ -41,7 +41,7 @@ def tile_power(image_NCHW: Tensor, mask_N1HW: Mask = None) -> Tensor:
     Returns:
         Squared amplitudes in grey levels of 255, per bin of 1/64 cycle per pixel.
     """
-    luma_NHW = (image_NCHW.float() * image_NCHW.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1)
+    luma_NHW = luma(image_NCHW.float())[:, 0]
     step = TILE_PX // 2
     tile_TFG = _tiles(luma_NHW, step)
     mask = mask_of(mask_N1HW, image_NCHW)

@@ -41,6 +41,8 @@ LABEL_PX = 18
 # Versions of sRGB differ by so many levels of 255.
 IDENTITY_LEVELS = 2
 HALF_LEVELS = 127.5
+# Weights of red, green and blue in luma (ITU-R BT.601), as in JPEG.
+LUMA = (0.299, 0.587, 0.114)
 # Files that systems leave in folders, of which nobody needs to be told.
 SYSTEM_FILES = frozenset({"Thumbs.db", "desktop.ini"})
 
@@ -223,6 +225,11 @@ def quantize(x: Tensor) -> Tensor:
 def dequantize(levels: Tensor) -> Tensor:
     """Return uint8 levels (any shape) as float32 values in [-1, 1]."""
     return levels.float() / HALF_LEVELS - 1
+
+
+def luma(image: Tensor) -> Tensor:
+    """Compute the luma (..., 1, H, W) of RGB images (..., 3, H, W) of any range."""
+    return (image * image.new_tensor(LUMA).view(3, 1, 1)).sum(-3, keepdim=True)
 
 
 def image_to_tensor(image: Image.Image, size: int | None = None) -> Tensor:

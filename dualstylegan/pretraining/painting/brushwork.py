@@ -13,18 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)
+from dualstylegan.io.images import luma
+
 SECTORS = 8
 # Standard deviation of luminance at which the weight of a Kuwahara sector is one half, and the
 # exponent of its decline.
 KUWAHARA_HALF = 4 / 255
 KUWAHARA_POWER = 8.0
 STEP_PX = 1.5
-
-
-def luma(x_CHW: Tensor) -> Tensor:
-    """Compute luminance (1, H, W)."""
-    return (x_CHW * x_CHW.new_tensor(LUMA).view(3, 1, 1)).sum(0, keepdim=True)
 
 
 def pixel_grid(height: int, width: int) -> tuple[Tensor, Tensor]:

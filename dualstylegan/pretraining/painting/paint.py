@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dualstylegan.faces.detect import onnx_session
+from dualstylegan.io.images import luma
 from dualstylegan.pretraining.painting.brushwork import (
     along,
     flat_tones,
@@ -26,7 +27,6 @@ from dualstylegan.pretraining.painting.brushwork import (
     guided,
     kuwahara,
     lines,
-    luma,
     pixel_grid,
     tangents,
 )

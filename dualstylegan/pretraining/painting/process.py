@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualstylegan.pretraining.painting.brushwork import gaussian_blur, luma
+from dualstylegan.io.images import LUMA, luma
+from dualstylegan.pretraining.painting.brushwork import gaussian_blur
 from dualstylegan.pretraining.painting.paint import STYLES, Brush, Painter, Palette, Scale
 from dualstylegan.pretraining.painting.warp import Character, exaggerate, moved
 
@@ -30,6 +31,10 @@ UNWARPED, STROKELESS, TONELESS, LINELESS, NETWORK_COLOURS = 0.2, 0.4, 0.5, 0.35,
 # Luminance of a scale's colours, from dark to bright.
 LEVELS = (0.10, 0.30, 0.52, 0.74, 0.93)
 LEVEL_SPREAD = 0.05
+# Shares of processes with turned hues, with a light from one side, with faces of any hue, and with
+# another scale for the ground. Other faces have the hue of skin: mean and spread in turns.
+TURNED, LIT, ANY_HUE, TWO_SCALES = 0.15, 0.4, 0.4, 0.7
+SKIN_HUE = (0.06, 0.04)
 MAX_LIGHT = 0.35
 
 
@@ -90,7 +95,7 @@ class Process:
         u, v = chroma[2], chroma[0]
         c, s = math.cos(self.turn), math.sin(self.turn)
         blue, red = c * u - s * v, s * u + c * v
-        green = -(0.299 * red + 0.114 * blue) / 0.587
+        green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
         return light + torch.stack((red, green, blue))
 
 
@@ -98,16 +103,14 @@ def draw_process(seed: int) -> Process:
     """Draw a process; it depends on its seed alone."""
     rng = np.random.default_rng(seed)
     brush = _brush(rng)
-    network = (
-        float(rng.uniform(0.4, 1.0)) if brush.style >= 0 and rng.random() < NETWORK_COLOURS else 0.0
-    )
+    network = float(rng.uniform(0.4, 1.0)) if rng.random() < NETWORK_COLOURS else 0.0
     return Process(
         _character(rng),
         _palette(rng),
         brush,
         network=network,
-        turn=float(rng.uniform(-math.pi, math.pi)) if rng.random() < 0.15 else 0.0,
-        light=float(rng.uniform(0, MAX_LIGHT)) if rng.random() < 0.4 else 0.0,
+        turn=float(rng.uniform(-math.pi, math.pi)) if rng.random() < TURNED else 0.0,
+        light=float(rng.uniform(0, MAX_LIGHT)) if rng.random() < LIT else 0.0,
         light_angle=float(rng.uniform(-math.pi, math.pi)),
     )
 
@@ -133,16 +136,16 @@ def _scale(rng: np.random.Generator, hue: float, saturation: float) -> Scale:
         own = (hue + drift * index + rng.normal(0, 0.04)) % 1.0
         strength = float(np.clip(saturation * rng.uniform(0.5, 1.2), 0, 1))
         rgb = np.array(colorsys.hls_to_rgb(own, light, strength))
-        rgb = np.clip(rgb + light - rgb @ (0.299, 0.587, 0.114), 0, 1)
+        rgb = np.clip(rgb + light - rgb @ LUMA, 0, 1)
         colours.append("".join(f"{round(255 * c):02x}" for c in rgb))
     return tuple(colours)
 
 
 def _palette(rng: np.random.Generator) -> Palette:
-    hue = rng.uniform(0, 1) if rng.random() < 0.4 else rng.normal(0.06, 0.04)
+    hue = rng.uniform(0, 1) if rng.random() < ANY_HUE else rng.normal(*SKIN_HUE)
     saturation = rng.beta(2, 2)
     face = _scale(rng, hue, saturation)
-    ground = _scale(rng, rng.uniform(0, 1), rng.beta(2, 2)) if rng.random() < 0.7 else face
+    ground = _scale(rng, rng.uniform(0, 1), rng.beta(2, 2)) if rng.random() < TWO_SCALES else face
     return Palette(face, ground, own=float(rng.beta(1.2, 1.8)))
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualstylegan.io.images import LUMA, luma
 from dualstylegan.pretraining.photograph.fields import (
     convolve,
     coordinates,
@@ -54,8 +55,7 @@ QUALITY = (35, 95)
 # At a smaller size a block covers more of the face.
 SMALL_QUALITY = (65, 95)
 
-# Weights of red, green and blue in the luma of JPEG (ITU-R BT.601), and scales of the chroma.
-LUMA = (0.299, 0.587, 0.114)
+# Scales of the chroma of JPEG (ITU-R BT.601).
 CHROMA = (1.772, 1.402)
 # Quantisation tables of the JPEG standard (ITU-T T.81, Annex K), for a quality of 50.
 LUMA_TABLE = (
@@ -292,12 +292,6 @@ class Compression:
         r, b = y[0] + scale_r * red, y[0] + scale_b * blue
         g = (y[0] - LUMA[0] * r - LUMA[2] * b) / LUMA[1]
         return torch.stack((r, g, b))[:, :height, :width].clamp(0, 1)
-
-
-def luma(x_CHW: Tensor) -> Tensor:
-    """Return the luma (1, H, W) of an RGB image."""
-    r, g, b = LUMA
-    return (r * x_CHW[0] + g * x_CHW[1] + b * x_CHW[2])[None]
 
 
 def dct_matrix() -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.io.images import luma
 from dualstylegan.pretraining.photograph.camera import (
     Compression,
     Defocus,
@@ -22,7 +23,6 @@ from dualstylegan.pretraining.photograph.camera import (
     Tone,
     Vignette,
     dct_matrix,
-    luma,
 )
 from tests.support.portrait_like import portrait_like
 
