@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from dualstylegan.codes.tables import digest, digest_codes, read_codes
+from dualstylegan.faces.detect import DETECTOR_FILE
+from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.exaggeration import Exaggeration, mean_face
@@ -15,7 +17,7 @@ from dualstylegan.finetuning.style import StylePlan, StyleTraining
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.loading import NetworkSet
-from tasks.shared.caching import cache_key
+from tasks.shared.caching import cache_key, weight_digests
 from tasks.shared.feasibility import check_aligned
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
@@ -79,11 +81,13 @@ def style_training(
     discriminator = place(networks.discriminator(), profile, device)
     perceptual = place(networks.perceptual(), profile, device)
     identity = place(networks.identity(), profile, device)
+    shapes = exaggeration(network.generator, pairs.portraits, profile.working_size, options)
     fingerprint = cache_key(
         VERSION,
         profile.model_dump(),
         options.model_dump(),
         pairs.portraits.digests,
+        weight_digests((DETECTOR_FILE, PREDICTOR_FILE)) if shapes else None,
         [digest_codes(codes) for codes in (pairs.intrinsic_NLD, pairs.extrinsic_NLD)],
         [digest(module) for module in (network, discriminator, perceptual, identity)],
     )
@@ -98,7 +102,7 @@ def style_training(
         profile.working_size,
         training_plan(StylePlan, options),
         pairs.portraits.masks,
-        exaggeration(network.generator, pairs.portraits, profile.working_size, options),
+        shapes,
     )
     return training, fingerprint
 

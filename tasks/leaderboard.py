@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.codes.tables import read_codes
 from dualstylegan.evaluation.baselines import layer_swap, style_mixing
 from dualstylegan.evaluation.descriptions import Renderings
-from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod, evenly_spaced_subset
+from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod
 from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods, rank
 from dualstylegan.evaluation.run import Portrait, build_eval_set, render_natural
 from dualstylegan.io.files import atomic_directory, read_json, write_json, write_text

@@ -6,7 +6,6 @@ would. A user's own exemplars have no recipe, and the stage then writes a table 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualstylegan.codes.subsets import evenly_spaced
+from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import FaceError
 from dualstylegan.faces.detect import DETECTOR_FILE, largest_face
 from dualstylegan.faces.landmarks import PREDICTOR_FILE, landmarks68
-from dualstylegan.io.files import atomic_directory, atomic_write, write_bytes
+from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo.recipes import PIXELS, Recipe, paint_face, strongest
@@ -64,12 +63,6 @@ def read_recipes() -> dict[str, Recipe]:
     }
 
 
-def subset(paths: Sequence[Path], limit: int | None) -> list[Path]:
-    """Choose at most `limit` files, evenly spaced, as the leaderboard chooses faces and styles."""
-    wanted = len(paths) if limit is None else limit
-    return [paths[index] for index in evenly_spaced(len(paths), wanted)]
-
-
 class Studio:
     """Painter and prepared faces, each loaded on first use."""
 
@@ -109,7 +102,7 @@ def pastiches(contents: Sequence[Path], recipes: dict[str, Recipe]) -> list[Past
 
     made = []
     for path in contents:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_file(path)
         for style, recipe in recipes.items():
             key = cache_key(VERSION, PIXELS, digest, recipe.facts(), digests)
             made.append(Pastiche(path.stem, style, key, maker(path, recipe)))
@@ -121,9 +114,10 @@ def run(chosen: Pastiches) -> None:
     import pandas as pd
 
     recipes = read_recipes()
-    paths = subset(list_images(Paths.exemplars), chosen.styles)
+    paths = evenly_spaced_subset(list_images(Paths.exemplars), chosen.styles)
     known = {path.stem: recipes[path.stem] for path in paths if path.stem in recipes}
-    items = pastiches(subset(list_images(Paths.faces), chosen.contents), known)
+    faces = evenly_spaced_subset(list_images(Paths.faces), chosen.contents)
+    items = pastiches(faces, known)
     rows = []
     with atomic_directory(Paths.pastiches) as out:
         shown = with_progress(items, "pastiches", "pictures")

@@ -7,8 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.evaluation.bootstrap import Interval
-from dualstylegan.evaluation.eval_set import evenly_spaced_subset, spread_pairs
+from dualstylegan.evaluation.eval_set import spread_pairs
 from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.io.files import atomic_write, read_json, write_text
 from dualstylegan.io.images import read_image

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +18,6 @@ from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.io.images import dequantize, quantize
 from dualstylegan.networks.masks import Mask
 from dualstylegan.portrait.model import PortraitModel
-
-Item = TypeVar("Item")
 
 Progress = Callable[[str, int, int], None]
 
@@ -163,12 +160,6 @@ def render_faces(
         for codes in torch.split(code_NLD, batch)
     ]
     return torch.cat(parts)
-
-
-def evenly_spaced_subset(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """Choose at most `limit` items, evenly spaced over the sequence; None takes all."""
-    wanted = len(items) if limit is None else limit
-    return [items[index] for index in evenly_spaced(len(items), wanted)]
 
 
 def spread_pairs(faces: int, styles: int, wanted: int) -> list[tuple[int, int]]:

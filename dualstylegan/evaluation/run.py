@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
 from dualstylegan.evaluation.descriptions import (
@@ -29,7 +30,6 @@ from dualstylegan.evaluation.eval_set import (
     Progress,
     RestyleMethod,
     dualstylegan,
-    evenly_spaced_subset,
     render_faces,
     ring_pairs,
     spread_pairs,

@@ -77,12 +77,13 @@ def _is_file_name(name: Any) -> bool:
 def _trained_trees(model: Path) -> dict[str, Any]:
     """Return the published files that a model trained here can fill, by file name."""
     config = read_config(model)
-    if config.network.generator.kind != "stylegan2" or config.network.res_hidden is not None:
+    network = config.network
+    if network.generator.kind != "stylegan2" or network.res_hidden or network.tone_rank:
         raise CheckpointError(
             "the published layout cannot hold this network",
             file=model / CONFIG_FILE,
-            value=config.network.generator.kind,
-            limit="DualStyleGAN on StyleGAN2 with full-width ModRes blocks",
+            value=network.generator.kind,
+            limit="DualStyleGAN on StyleGAN2 with full-width ModRes blocks and without tone",
         )
     state = load_tensors(model / MODEL_FILE)
     codes = load_tensors(model / STYLES_FILE)

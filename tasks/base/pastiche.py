@@ -8,12 +8,14 @@ from typing import Literal
 import torch
 
 from dualstylegan.codes.tables import digest
+from dualstylegan.faces.detect import DETECTOR_FILE
+from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.io.images import write_png
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.loading import EXTRINSIC_FILE, EmbeddedNetworks, load_extrinsic
-from dualstylegan.pretraining.painting.paint import Painter
+from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from dualstylegan.pretraining.pastiche import (
     FaceRing,
     PastichePlan,
@@ -23,7 +25,7 @@ from dualstylegan.pretraining.pastiche import (
 from tasks.base.common import STRUCTURE_FILE, forget, keep, networks, placed, run
 from tasks.base.measures import open_judge
 from tasks.base.settings import BaseSettings
-from tasks.shared.caching import cache_key
+from tasks.shared.caching import cache_key, weight_digests
 from tasks.shared.paths import Paths
 
 FOLDER = "pastiche"
@@ -46,10 +48,16 @@ def train_pastiche(settings: BaseSettings) -> None:
     plan = PastichePlan(
         chosen.steps, chosen.rate, chosen.identity_weight, chosen.jitter, chosen.ring_faces
     )
-    fingerprint = cache_key(chosen.model_dump(), settings.profile.seed, digest(network))
+    encoder = placed(found.encoder(), settings)
+    fingerprint = cache_key(
+        chosen.model_dump(),
+        settings.profile.seed,
+        [digest(module) for module in (network, encoder)],
+        weight_digests((DETECTOR_FILE, PREDICTOR_FILE, PAINTER_FILE)),
+    )
     training = PasticheTraining(
         network,
-        placed(found.encoder(), settings),
+        encoder,
         judge.lpips,
         judge.identity,
         painter,

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.eval_set import (
     ExemplarBatch,
     FaceBatch,
     RestyleMethod,
-    evenly_spaced_subset,
 )
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
 from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
