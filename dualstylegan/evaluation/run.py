@@ -20,6 +20,7 @@ from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import DataError
 from dualstylegan.evaluation.bootstrap import Array, Interval
 from dualstylegan.evaluation.descriptions import (
+    References,
     Renderings,
     ResultDescriptions,
     describe_references,
@@ -247,17 +248,8 @@ def evaluate(
     judged = None
     if ideal is not None:
         judged = compare_results(extractor, ideal, renderings.results, results.identities)
-        figures |= measure_pastiches(judged, **bootstrap)
-        figures |= measure_pastiche_lines(
-            extractor, ideal, references.face_identities, lines.rendered_CCHW, **bootstrap
-        )
-        figures |= measure_pastiche_style(
-            extractor,
-            ideal,
-            references.exemplars,
-            eval_set.exemplar_mask_S1HW,
-            **bootstrap,
-        )
+        rendered = lines.rendered_CCHW
+        figures |= judge(judged, extractor, ideal, eval_set, references, rendered, **bootstrap)
     added = None
     if held_out:
         added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
@@ -276,6 +268,36 @@ def evaluate(
         pastiches=ideal,
         pastiche_table=judged,
     )
+
+
+def judge(
+    table: PasticheTable,
+    extractor: FeatureExtractor,
+    pastiches: PasticheSet,
+    eval_set: EvalSet,
+    references: References,
+    rendered_CCHW: Tensor,
+    *,
+    seed: int,
+    resamples: int,
+) -> dict[str, Interval]:
+    """Return the measures against ideal results, and the lines to read them by.
+
+    Args:
+        table: of the results that have a pastiche.
+        extractor: the measuring networks.
+        pastiches: of the evaluation set.
+        eval_set, references: faces and exemplars with their descriptions.
+        rendered_CCHW: uint8 images of g(code) of all faces.
+        seed, resamples: of the bootstrap.
+    """
+    bootstrap = {"seed": seed, "resamples": resamples}
+    photos, masks = references.face_identities, eval_set.exemplar_mask_S1HW
+    return {
+        **measure_pastiches(table, **bootstrap),
+        **measure_pastiche_lines(extractor, pastiches, photos, rendered_CCHW, **bootstrap),
+        **measure_pastiche_style(extractor, pastiches, references.exemplars, masks, **bootstrap),
+    }
 
 
 def curve_pairs(
