@@ -11,6 +11,7 @@ already.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,7 +55,8 @@ class Validation:
         extrinsic_SLD: their codes in W+.
         size: working size in pixels.
         panel: number of faces and their truncation.
-        mask_S1HW: of what lies inside of the exemplars' pictures; their style is that of it alone.
+        mask_S1HW: of what lies inside of the exemplars' pictures; the style of exemplars, and of
+            images compared with them, is that of it alone.
         exaggeration: of the exemplars; identity is that of the exaggerated faces, or with None of
             the faces as they are.
     """
@@ -73,7 +75,7 @@ class Validation:
         exaggeration: Exaggeration | None = None,
     ) -> None:
         self.network, self.perceptual, self.identity = network, perceptual, identity
-        self.extrinsic_SLD, self.size = extrinsic_SLD, size
+        self.extrinsic_SLD, self.size, self.mask_S1HW = extrinsic_SLD, size, mask_S1HW
         generator = network.generator
         rng = torch.Generator().manual_seed(SEED)
         z = torch.randn(panel.faces, generator.style_dim, generator=rng).to(extrinsic_SLD.device)
@@ -82,13 +84,10 @@ class Validation:
         faces = [generator.synthesise(w_LD[None], size=size) for w_LD in self.face_FLD]
         # Of each face and style.
         self.identity_FSE = torch.stack([self._wanted_identity(x, exaggeration) for x in faces])
-        exemplars = [
-            self._describe(portrait[None], None if mask_S1HW is None else mask_S1HW[i : i + 1])
-            for i, portrait in enumerate(portrait_SCHW)
-        ]
-        self.exemplars = join(exemplars)
-        unstyled = join([self._describe(face) for face in faces])
-        self.unstyled_distance = float(style_distances(unstyled, self.exemplars).mean())
+        count = len(extrinsic_SLD)
+        self.exemplars = self._describe(portrait_SCHW)
+        unstyled = [self._describe(face.expand(count, -1, -1, -1)) for face in faces]
+        self.unstyled_distance = self._own_distance(unstyled)
 
     @torch.no_grad()
     def measure(self) -> dict[str, Tensor]:
@@ -103,11 +102,7 @@ class Validation:
             results = self._restyle(face_LD)
             descriptions.append(self._describe(results))
             distances.append(self._identity_distances(self.identity(results)))
-        result = join(descriptions)
-        count = len(self.exemplars)
-        distance = style_distances(result, self.exemplars).reshape(-1, count, count)
-        own_distance = float(distance.diagonal(axis1=1, axis2=2).mean())
-        style = 1 - own_distance / max(self.unstyled_distance, EPS)
+        style = 1 - self._own_distance(descriptions) / max(self.unstyled_distance, EPS)
         identity_FSF = torch.stack(distances)
         own = torch.eye(len(identity_FSF), dtype=torch.bool, device=identity_FSF.device)[:, None]
         own = own.expand_as(identity_FSF)
@@ -131,8 +126,15 @@ class Validation:
         w_NLD = face_LD.expand(count, *face_LD.shape)
         return self.network(w_NLD, self.extrinsic_SLD, space="w_plus", size=self.size)  # type: ignore[no-any-return]
 
-    def _describe(self, image_NCHW: Tensor, mask_N1HW: Mask = None) -> Description:
-        return describe(self.perceptual.features(image_NCHW), image_NCHW, mask_N1HW)
+    def _describe(self, image_SCHW: Tensor) -> Description:
+        """Describe an image per exemplar by what lies inside of the exemplar's picture."""
+        return describe(self.perceptual.features(image_SCHW), image_SCHW, self.mask_S1HW)
+
+    def _own_distance(self, descriptions: Sequence[Description]) -> float:
+        """Return the mean style distance to the own exemplar, of images per face and exemplar."""
+        count = len(self.exemplars)
+        distance_FSS = style_distances(join(descriptions), self.exemplars).reshape(-1, count, count)
+        return float(distance_FSS.diagonal(axis1=1, axis2=2).mean())
 
     def _identity_distances(self, identity_SE: Tensor) -> Tensor:
         """Return identity distances of a face's results to every face, per style (S, F)."""

@@ -185,6 +185,26 @@ def test_neither_a_copy_of_the_exemplar_nor_the_face_itself_scores(
     assert float(found["score"]) == pytest.approx(0.0, abs=0.05)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_style_is_scored_inside_of_the_exemplars_pictures(panel: Drawn, seed: int) -> None:
+    """Results that have an exemplar's style inside of its picture have it, whatever lies beyond."""
+    generator, exemplars, codes = panel
+    mask = torch.zeros(3, 1, SIZE, SIZE, dtype=torch.bool)
+    mask[..., : SIZE // 2] = True
+    beyond = torch.randn(exemplars.shape, generator=torch.Generator().manual_seed(seed))
+    network: Any = Painter(generator, lambda w, size: torch.where(mask, exemplars, beyond))
+
+    def style(mask_S1HW: Tensor | None) -> float:
+        validation = Validation(
+            network, Pyramid(), Identity(),  # type: ignore[arg-type]
+            exemplars, codes, SIZE, Panel(3, 3, 0.7), mask_S1HW,
+        )  # fmt: skip
+        return float(validation.measure()["style"])
+
+    assert style(mask) > 0.8
+    assert style(None) < 0.7
+
+
 def test_the_score_wants_both_and_style_more() -> None:
     assert f_measure(0.5, 0.5) == pytest.approx(0.5)
     assert f_measure(0.9, 0.05) < f_measure(0.4, 0.4)
