@@ -39,6 +39,15 @@ def masks_of(frames: Sequence[Array | None], size: int) -> Mask:
     return torch.stack([torch.from_numpy(frame_mask(frame, size))[None] for frame in frames])
 
 
+def framed_image(
+    crop: Image.Image, frame_Q2: Array | None, size: int, device: torch.device
+) -> tuple[Tensor, Mask]:
+    """Return a crop as an image (1, 3, size, size) in [-1, 1], and the mask of its picture."""
+    image_1CHW = crop_to_tensor(crop, frame_Q2, size)[None].to(device)
+    mask = masks_of([frame_Q2], size)
+    return image_1CHW, None if mask is None else mask.to(device)
+
+
 def no_masks(index: Tensor) -> Mask:
     """Return the mask of exemplars whose pictures cover their crops."""
     return None

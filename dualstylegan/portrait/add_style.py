@@ -23,7 +23,7 @@ from dualstylegan.codes.refinement import refine
 from dualstylegan.faces.frame import Array
 from dualstylegan.io.images import thumbnail
 from dualstylegan.io.names import safe_name
-from dualstylegan.networks.masks import crop_to_tensor, masks_of
+from dualstylegan.networks.masks import framed_image
 from dualstylegan.portrait.config import check_new_name
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.sizes import centre_square
@@ -105,9 +105,7 @@ def add_style(
     face, frame = _face(model, portrait, align, frame)
     size = model.generator.size_up_to(WORKING_PX)
     pixels = max(FACE_PX, size)
-    image = crop_to_tensor(face, frame, pixels)[None].to(model.device)
-    mask = masks_of([frame], pixels)
-    mask = None if mask is None else mask.to(model.device)
+    image, mask = framed_image(face, frame, pixels, model.device)
     fitted = fit(
         FitNetworks(model.generator, model.encoder, model.lpips()),
         image,

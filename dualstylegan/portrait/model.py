@@ -25,7 +25,7 @@ from dualstylegan.networks.loading import (
     load_identity,
     load_perceptual,
 )
-from dualstylegan.networks.masks import crop_to_tensor, masks_of
+from dualstylegan.networks.masks import framed_image
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.portrait.config import PortraitConfig, check_options
 from dualstylegan.portrait.face_weights import (
@@ -304,9 +304,7 @@ class PortraitModel:
         """
         settings = self.fit_settings(steps)
         pixels = max(settings.size, self.config.network.encoder_px)
-        image = crop_to_tensor(face, frame, pixels)[None].to(self.device)
-        mask = masks_of([frame], pixels)
-        mask = None if mask is None else mask.to(self.device)
+        image, mask = framed_image(face, frame, pixels, self.device)
         measured = settings.needs_identity or has_weights(self.weights_dir, IDENTITY_FILE)
         identity = self.identity() if measured else None
         networks = FitNetworks(

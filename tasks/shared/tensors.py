@@ -5,7 +5,6 @@ Legend of shape suffixes: N image, C channel, H height, W width.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dualstylegan.faces.frame import Array
+from dualstylegan.io.files import sha256_file
 from dualstylegan.io.images import dequantize, list_images, quantize, read_image
 from dualstylegan.networks.masks import Mask, crop_to_tensor, masks_of
 from tasks.shared.aligned import read_frames
@@ -74,7 +74,7 @@ def read_portraits(folder: Path, size: int) -> PortraitSet:
         quantize(crop_to_tensor(read_image(path), frame, size))
         for path, frame in zip(paths, frames, strict=True)
     ]
-    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    hashes = [sha256_file(path) for path in paths]
     digests = [framed_digest(*pair) for pair in zip(hashes, frames, strict=True)]
     return PortraitSet(
         tuple(path.stem for path in paths),
