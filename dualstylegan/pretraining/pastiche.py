@@ -60,6 +60,7 @@ class PastichePlan:
         identity_weight: lambda_ID.
         jitter: standard deviation of the noise on style codes in W+.
         ring_faces: most recent faces, from which each step draws; one new face per step.
+        first: number of the first face and process; a further training has those of its own.
     """
 
     steps: int
@@ -67,6 +68,7 @@ class PastichePlan:
     identity_weight: float
     jitter: float
     ring_faces: int
+    first: int = 0
 
     def factor(self, step: int) -> float:
         """Return the learning rate at a step relative to the peak."""
@@ -180,10 +182,11 @@ class PasticheTraining(Training):
 
     def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         plan = self.plan
-        self.ring.fill(plan.ring_faces + step)
+        number = plan.first + step
+        self.ring.fill(number + plan.ring_faces)
         faces = self.ring.draw(FACES, rng)
         with torch.no_grad():
-            painted = paint(self.painter, FIRST_PROCESS + step, faces).to(self.device)
+            painted = paint(self.painter, FIRST_PROCESS + number, faces).to(self.device)
             style = self.style_codes(painted)
             style = style + plan.jitter * torch.randn(style.shape, generator=rng).to(self.device)
             target = resize_images(painted, self.size)

@@ -46,7 +46,12 @@ def train_pastiche(settings: BaseSettings) -> None:
     found = networks()
     landmarks, painter = PlausibleLandmarks(Paths.weights), Painter(Paths.weights)
     plan = PastichePlan(
-        chosen.steps, chosen.rate, chosen.identity_weight, chosen.jitter, chosen.ring_faces
+        chosen.steps,
+        chosen.rate,
+        chosen.identity_weight,
+        chosen.jitter,
+        chosen.ring_faces,
+        chosen.first,
     )
     encoder = placed(found.encoder(), settings)
     fingerprint = cache_key(

@@ -79,6 +79,11 @@ class Pastiche(Section):
     ring_faces: int = Field(
         ge=16, le=1_000_000, description="generated faces in the buffer that steps draw from"
     )
+    first: int = Field(
+        ge=0,
+        le=1_000_000,
+        description="number of the first process and face; steps of earlier trainings: other ones",
+    )
     average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
 

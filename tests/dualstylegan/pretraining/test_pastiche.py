@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def test_no_step_trains_on_the_held_out_faces() -> None:
     seen = torch.stack([face.code_LD for face in training.ring.faces.values()])
     assert float(torch.cdist(seen.flatten(1), panel.code_NLD.flatten(1)).min()) > 0
     assert panel.pastiche_PNCHW.shape[:2] == (3, 6)
+
+
+def test_a_further_training_meets_faces_of_its_own() -> None:
+    training = pastiche_training()
+    training.plan = replace(PLAN, first=40)
+    training.step(0, torch.Generator().manual_seed(0))
+    assert min(training.ring.faces) == 40
 
 
 def test_without_a_face_there_is_an_end() -> None:
