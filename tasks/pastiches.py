@@ -73,7 +73,7 @@ class Studio:
     def _face(self, path: Path) -> tuple[Image.Image, NDArray[np.float64]]:
         """Return an aligned face at the process's size, and its landmarks (68, 2)."""
         image = read_image(path).resize((PIXELS, PIXELS), Image.Resampling.LANCZOS)
-        face, _ = largest_face(image, Paths.weights)
+        face = largest_face(image, Paths.weights)
         return image, landmarks68(image, face, Paths.weights)
 
     def paint(self, path: Path, recipe: Recipe) -> tuple[Image.Image | None, dict[str, Any]]:

@@ -6,14 +6,14 @@ Legend of shape suffixes: K landmark, Q corner of a quad, 2 x and y in pixels.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dualstylegan.errors import FaceError
-from dualstylegan.faces.detect import largest_face
+from dualstylegan.faces.detect import Face, require_faces
 from dualstylegan.faces.frame import Array, picture_frame
 from dualstylegan.faces.geometry import (
     LEFT_EYE,
@@ -44,7 +44,7 @@ class AlignedFace:
         quad_Q2: corners of the crop in the photo, in pixels.
         landmarks_K2: 68 landmarks in the photo, in pixels.
         flags: conditions that may impair results: `small`, `uncertain`, `tilted`, `turned`,
-            `outside` (of the photo) and `several_faces` (the largest was taken).
+            `outside` (of the photo) and `several_faces` (the photo shows others).
         score: score of the detector, 0 to 1.
         frame_Q2: corners of the photo in the crop, see `frame`; None if it covers the crop.
     """
@@ -67,19 +67,93 @@ class AlignedFace:
         return self.frame_Q2
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Face that was detected in a photo and not taken.
+
+    Attributes:
+        box: left, top, right, bottom in the photo, in pixels.
+        reason: why, in one clause.
+    """
+
+    box: tuple[float, float, float, float]
+    reason: str
+
+    def __str__(self) -> str:
+        """Return size, place and reason in a line."""
+        left, top, right, bottom = (round(side) for side in self.box)
+        return f"{right - left} x {bottom - top} pixels at ({left}, {top}): {self.reason}"
+
+
+@dataclass(frozen=True)
+class FoundFaces:
+    """Faces of a photo, the largest first.
+
+    Attributes:
+        faces: those taken, one at least.
+        left_out: those not taken.
+    """
+
+    faces: tuple[AlignedFace, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the numbers of faces found and taken, and what was left out, in a line."""
+        found = len(self.faces) + len(self.left_out)
+        parts = [f"{found} face{'s' if found > 1 else ''} found, {len(self.faces)} taken"]
+        return "; ".join([*parts, *map(str, self.left_out)])
+
+
 def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> AlignedFace:
     """Crop the largest face of an RGB photo as FFHQ does (Karras et al., 2019).
 
+    Args and errors: see `align_faces`.
+    """
+    return align_faces(photo, size, weights_dir=weights_dir, count=1).faces[0]
+
+
+def align_faces(
+    photo: Image.Image, size: int, *, weights_dir: Path | str, count: int | None = None
+) -> FoundFaces:
+    """Crop the faces of an RGB photo as FFHQ does (Karras et al., 2019), the largest first.
+
     Args:
         photo: RGB, upright.
-        size: side of the crop in pixels.
+        size: side of the crops in pixels.
         weights_dir: folder of the detector and the landmark model.
+        count: number of faces to take at most, 1 or more; None: all.
 
     Raises:
-        FaceError: no face, or one whose crop is below 48 px.
+        FaceError: no face, or none whose crop reaches 48 px.
         WeightsError: a model is missing or unreadable.
     """
-    face, count = largest_face(photo, weights_dir)
+    found = require_faces(photo, weights_dir)
+    taken: list[AlignedFace] = []
+    left_out: list[LeftOut] = []
+    refusals: list[FaceError] = []
+    for face in found:
+        if len(taken) == count:
+            left_out.append(LeftOut(face.box, "smaller than those asked for"))
+            continue
+        try:
+            aligned = _align(photo, face, size, weights_dir)
+        except FaceError as error:
+            left_out.append(LeftOut(face.box, f"{error.problem}, {error.value}"))
+            refusals.append(error)
+            continue
+        others = ("several_faces",) if len(found) > 1 else ()
+        taken.append(replace(aligned, flags=(*aligned.flags, *others)))
+    if not taken:
+        raise refusals[0]
+    return FoundFaces(tuple(taken), tuple(left_out))
+
+
+def _align(photo: Image.Image, face: Face, size: int, weights_dir: Path | str) -> AlignedFace:
+    """Crop a detected face.
+
+    Raises:
+        FaceError: its crop is below 48 px, or outside of the photo.
+    """
     landmarks_K2 = landmarks68(photo, face, weights_dir)
     quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
     side = quad_side(quad_Q2)
@@ -91,8 +165,6 @@ def align_face(photo: Image.Image, size: int, *, weights_dir: Path | str) -> Ali
             fix="use a photo that shows the face larger",
         )
     flags = _flags(landmarks_K2, quad_Q2, photo.size, size, face.score)
-    if count > 1:
-        flags = (*flags, "several_faces")
     crop, frame_Q2 = crop_quad(photo, quad_Q2, size), picture_frame(photo.size, quad_Q2)
     return AlignedFace(crop, quad_Q2, landmarks_K2, flags, face.score, frame_Q2)
 

@@ -112,8 +112,8 @@ def _best_score(faces: list[Face]) -> float:
     return max((face.score for face in faces), default=-TURN_MARGIN)
 
 
-def largest_face(image: Image.Image, weights_dir: Path | str) -> tuple[Face, int]:
-    """Return the largest face of an RGB image and the number of faces.
+def require_faces(image: Image.Image, weights_dir: Path | str) -> list[Face]:
+    """Detect all faces of an RGB image, the largest first, one at least.
 
     Raises:
         FaceError: no face.
@@ -127,7 +127,12 @@ def largest_face(image: Image.Image, weights_dir: Path | str) -> tuple[Face, int
             limit=f"detector score of at least {SCORE_LIMIT}",
             fix="use a sharper, more frontal or larger face",
         )
-    return faces[0], len(faces)
+    return faces
+
+
+def largest_face(image: Image.Image, weights_dir: Path | str) -> Face:
+    """Return the largest face of an RGB image, see `require_faces`."""
+    return require_faces(image, weights_dir)[0]
 
 
 def _detect_upright(network: Any, image: Image.Image, score_limit: float) -> list[Face]:

@@ -76,7 +76,7 @@ def generated_face(
         full = tensor_to_image(generator(z, truncation=truncation)[0])
         image = full.resize((PIXELS, PIXELS), Image.Resampling.LANCZOS)
         try:
-            face, _ = largest_face(image, weights_dir)
+            face = largest_face(image, weights_dir)
         except FaceError:
             continue
         points = face.points_K2
@@ -127,7 +127,7 @@ def content_portrait(generator: Generator, index: int, weights_dir: Path | str) 
         photograph = draw_photograph(index, camera_seed)
         image = tensor_to_image(photograph(image_to_tensor(face)))
         try:
-            if largest_face(image, weights_dir)[0].score >= MIN_PHOTO_SCORE:
+            if largest_face(image, weights_dir).score >= MIN_PHOTO_SCORE:
                 break
         except FaceError:
             continue

@@ -126,7 +126,7 @@ def paint_face(
     character = CHARACTERS[recipe.character].stretched(strength)
     warped_CHW = exaggerate(image_to_tensor(image), landmarks_K2, character)
     picture = tensor_to_image(warped_CHW)
-    face, _ = largest_face(picture, weights_dir)
+    face = largest_face(picture, weights_dir)
     moved_K2 = torch.from_numpy(landmarks68(picture, face, weights_dir)).float()
     painted_CHW = painter.paint(
         warped_CHW.add(1).div(2), moved_K2, PALETTES[recipe.palette], BRUSHES[recipe.brush]

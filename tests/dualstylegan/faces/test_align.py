@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import FaceError, WeightsError
-from dualstylegan.faces.align import AlignedFace, align_face
+from dualstylegan.faces.align import AlignedFace, align_face, align_faces
 from dualstylegan.faces.detect import detect_faces
 from dualstylegan.faces.geometry import crop_quad, ffhq_quad
 from dualstylegan.faces.paste import paste_back
@@ -47,15 +47,36 @@ def test_a_turned_photo_gives_the_same_crop(
     assert difference(aligned.image, other.image) < 14
 
 
-def test_the_largest_of_several_faces_is_taken(weights: Path, photo: Image.Image) -> None:
-    half = photo.resize((256, 256))
-    both = Image.new("RGB", (768, 512))
-    both.paste(half, (512, 0))
-    both.paste(photo, (0, 0))
-    face = align_face(both, 128, weights_dir=weights)
+@pytest.fixture(scope="module")
+def group(photo: Image.Image) -> Image.Image:
+    """Return a picture of three faces: the first, one of half its size, and one too small."""
+    picture = Image.new("RGB", (768, 512))
+    picture.paste(photo, (0, 0))
+    picture.paste(photo.resize((256, 256)), (512, 0))
+    picture.paste(photo.resize((128, 128)), (512, 300))
+    return picture
+
+
+def test_the_largest_of_several_faces_is_taken(weights: Path, group: Image.Image) -> None:
+    face = align_face(group, 128, weights_dir=weights)
     assert "several_faces" in face.flags
     assert face.quad[:, 0].max() < 512
-    assert len(detect_faces(both, weights)) == 2
+    assert len(detect_faces(group, weights)) == 3
+
+
+def test_all_faces_are_taken_and_what_is_left_out_is_said(
+    weights: Path, group: Image.Image
+) -> None:
+    found = align_faces(group, 128, weights_dir=weights)
+    first, second = found.faces
+    largest = align_face(group, 128, weights_dir=weights)
+    assert first.image.tobytes() == largest.image.tobytes()
+    assert second.quad[:, 0].min() > 512
+    assert difference(first.image, second.image) < 14
+    assert str(found).startswith("3 faces found, 2 taken; ")
+    assert "the face is too small, its crop is" in str(found)
+    one = align_faces(group, 128, weights_dir=weights, count=1)
+    assert [left.reason for left in one.left_out] == ["smaller than those asked for"] * 2
 
 
 def test_no_face_and_a_tiny_face_are_refused(weights: Path, photo: Image.Image) -> None:
