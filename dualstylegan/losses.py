@@ -1,7 +1,9 @@
 """Loss terms of the method, each a value per image that does not depend on the rest of the batch.
 
+L_distinction alone compares images with each other, and is one value per batch.
+
 Legend of shape suffixes: N image, C channel, H height, W width, P position of x, Q position of y,
-L row, D style width.
+L row, D style width, E identity width.
 """
 
 from __future__ import annotations
@@ -141,6 +143,22 @@ def tone(first_NCHW: Tensor, second_NCHW: Tensor) -> Tensor:
         F.instance_norm(F.avg_pool2d(luma(x), TONE_PX)) for x in (first_NCHW, second_NCHW)
     )
     return (first - second).square().mean((1, 2, 3))
+
+
+def distinction(first_NE: Tensor, second_NE: Tensor) -> Tensor:
+    """Compute L_distinction, the error of the differences between people. Shape ().
+
+        mean over pairs n, m of |(a_n - a_m) - (b_n - b_m)|^2 = 2 sum_E Var_N(a - b)
+
+    A shift that paint or exaggeration gives to everybody is no error here; what makes one face
+    different from the next is all that counts.
+
+    Args:
+        first_NE, second_NE: identity embeddings of the same people; 0 with fewer than two.
+    """
+    if len(first_NE) < 2:
+        return first_NE.new_zeros(())
+    return 2 * (first_NE - second_NE).var(0).sum()
 
 
 # Contextual loss L_CX (Mechrez et al., 2018; section 3.3): -log mean_j max_i A_ij.

@@ -4,15 +4,17 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 
     L     = lambda_adv L_adv + lambda_perc L_perc (paired steps only) + L_sty + L_con
     L_sty = lambda_CX L_CX + lambda_FM L_FM                        between G and the exemplar S
-    L_con = lambda_ID L_ID + lambda_content L_content + lambda_tone L_tone + lambda_reg L_reg
+    L_con = lambda_ID L_ID + lambda_dist L_distinction + lambda_content L_content
+            + lambda_tone L_tone + lambda_reg L_reg
 
 Paired steps render an exemplar's own codes, G(z_i+, z_e+, 1), and reconstruct S; unpaired steps
-render a random face in the style of a random exemplar.
+render random faces in the style of a random exemplar.
 
 L_con compares G with g in the paper. There every exaggeration is a loss of identity, and the two
 pull against each other. Here it compares G with the exaggerated face (`exaggeration`): g's face,
 moved by what the exemplar adds to a mean face's shape. L_content and L_tone see it without its
-colours: what its parts look like, and where it is fair or dark.
+colours: what its parts look like, and where it is fair or dark. L_distinction sees what makes one
+face different from another in the same style.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.losses import (
     content,
     contextual,
+    distinction,
     feature_matching,
     perceptual,
     tone,
@@ -62,9 +65,9 @@ class StylePlan:
     Attributes:
         batch: images per pass.
         rate: learning rate of the extrinsic path.
-        adversarial, perceptual, contextual, matching, identity, content, tone, regular: the
-            lambdas of L_adv, L_perc, L_CX, L_FM, L_ID, L_content, L_tone and L_reg; 0 turns a
-            term off.
+        adversarial, perceptual, contextual, matching, identity, distinction, content, tone,
+            regular: the lambdas of L_adv, L_perc, L_CX, L_FM, L_ID, L_distinction, L_content,
+            L_tone and L_reg; 0 turns a term off.
         regularise: weights in L_reg: "mod_res" as in the paper, or "compatible" for ModRes and
             T_c as in the published code.
         variety: of the codes of unpaired faces, see `draw_codes`.
@@ -82,6 +85,7 @@ class StylePlan:
     contextual: float
     matching: float
     identity: float
+    distinction: float
     content: float
     tone: float
     regular: float
@@ -191,13 +195,17 @@ class StyleTraining(AdversarialTraining):
         return self._batch(intrinsic, index, rng, paired=True)
 
     def _unpaired_batch(self, rng: torch.Generator) -> Batch:
-        """Draw random faces, mixed from two codes with probability `mixing`, and exemplars."""
+        """Draw random faces, mixed from two codes with probability `mixing`, and exemplars.
+
+        L_distinction compares people in one style: with it, all of them take one exemplar.
+        """
         g, plan = self.generator, self.plan
-        index = self._draw_indices(plan.batch, rng)
+        exemplars = 1 if plan.distinction else plan.batch
+        index = self._draw_indices(exemplars, rng).expand(plan.batch)
         crossover = int(torch.randint(1, g.rows, (), generator=rng))
         mixed = float(torch.rand((), generator=rng)) < plan.mixing
-        drawn = draw_codes(g, 2 * plan.batch, rng, variety=plan.variety, psi=plan.truncation)
-        first, second = drawn.chunk(2)
+        codes = draw_codes(g, 2 * plan.batch, rng, variety=plan.variety, psi=plan.truncation)
+        first, second = codes.chunk(2)
         intrinsic = g.mix(first, second, crossover if mixed else g.rows)
         return self._batch(intrinsic, index, rng, paired=False)
 
@@ -227,7 +235,8 @@ class StyleTraining(AdversarialTraining):
         fm = feature_matching(rendered[STYLE_STAGES], target[STYLE_STAGES], mask)
         # Two faces of g are compared whole as they are.
         face = seen if batch.paired else fake
-        identity_loss = self.identity.distance(self.identity(face), person_identity).mean()
+        made_identity = self.identity(face)
+        identity_loss = self.identity.distance(made_identity, person_identity).mean()
         terms = {
             "adversarial": plan.adversarial * self.discriminator.generator_loss(seen, rng).mean(),
             "contextual": plan.contextual * cx.mean(),
@@ -240,6 +249,9 @@ class StyleTraining(AdversarialTraining):
                 plan.perceptual * perceptual(rendered, target, PERCEPTUAL_WEIGHTS).mean()
             )
         else:
+            if plan.distinction:
+                error = distinction(made_identity, person_identity)
+                terms["distinction"] = plan.distinction * error
             terms |= self._content_terms(seen, rendered, within(mask, person, portrait))
         return seen, terms, {"person": identity_loss}
 

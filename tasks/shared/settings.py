@@ -222,6 +222,9 @@ class Finetune(AdversarialTraining):
     contextual: Weight = Field(description="lambda_CX, of the contextual loss; 0: off")
     matching: Weight = Field(description="lambda_FM, of feature matching; 0: off")
     identity: Weight = Field(description="lambda_ID, of the identity loss; 0: off")
+    distinction: Weight = Field(
+        description="lambda_dist, of the differences between the people of an unpaired pass; 0: off"
+    )
     content: Weight = Field(
         description="lambda_content, of unpaired faces' features without colours; 0: off"
     )

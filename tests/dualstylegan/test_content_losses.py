@@ -1,10 +1,11 @@
-"""L_content and L_tone see the person, not the paint."""
+"""L_content, L_tone and L_distinction see the person, not the paint."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from dualstylegan.losses import content, tone
+from dualstylegan.losses import content, distinction, tone
 
 
 def picture(seed: int) -> torch.Tensor:
@@ -36,3 +37,23 @@ def test_each_image_counts_alone() -> None:
         together = loss(first, second)
         alone = torch.cat([loss(a[None], b[None]) for a, b in zip(first, second, strict=True)])
         assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_what_everybody_shares_is_no_distinction() -> None:
+    people = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
+    shared = torch.randn(8, generator=torch.Generator().manual_seed(1))
+    assert float(distinction(people + shared, people)) < 1e-10
+    assert float(distinction(shared.expand(3, -1), people)) > 1
+    assert float(distinction(people.roll(1, 0), people)) > 1
+    assert float(distinction(people[:1] + shared, people[:1])) == 0
+
+
+def test_distinction_is_the_mean_over_pairs() -> None:
+    made, wanted = torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(2))
+    pairs = [
+        float(((made[n] - made[m]) - (wanted[n] - wanted[m])).square().sum())
+        for n in range(4)
+        for m in range(4)
+        if n != m
+    ]
+    assert float(distinction(made, wanted)) == pytest.approx(sum(pairs) / len(pairs), rel=1e-5)

@@ -108,7 +108,7 @@ def style_training(
 ) -> Any:
     plan = StylePlan(
         batch=2, rate=0.002, adversarial=1.0, perceptual=1.0, contextual=0.25,
-        matching=0.25, identity=1.0, content=0.5, tone=0.5, regular=0.015,
+        matching=0.25, identity=1.0, distinction=0.5, content=0.5, tone=0.5, regular=0.015,
         regularise="mod_res", variety=0.5, mixing=0.9, truncation=0.7, jitter=0.1,
         panel_faces=2, panel_styles=3,
         step_options=PLAIN,
