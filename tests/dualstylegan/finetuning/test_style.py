@@ -24,7 +24,7 @@ def test_a_weight_of_zero_leaves_a_term_out() -> None:
     weights = ("distinction", "content", "tone")
     for name in weights:
         training = style_training(small_network())
-        training.plan = replace(training.plan, **{name: 0.0})  # type: ignore[arg-type]
+        training.plan = replace(training.plan, **{name: 0.0})
         rng = torch.Generator().manual_seed(0)
         terms = training._terms(training._unpaired_batch(rng), rng)[1]
         assert set(weights) - set(terms) == {name}
