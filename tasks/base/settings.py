@@ -82,7 +82,7 @@ class Pastiche(Section):
     first: int = Field(
         ge=0,
         le=1_000_000,
-        description="number of the first process and face; steps of earlier trainings: other ones",
+        description="number of the first process and face; 0: those of a first training",
     )
     average_decay: Decay = Field(description="decay per step of the moving average; 0: none")
 
