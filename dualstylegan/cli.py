@@ -161,13 +161,13 @@ def add_transfer_command(app: typer.Typer) -> None:
             started = time.perf_counter()
             from dualstylegan.io.images import read_image
             from dualstylegan.portrait.model import PortraitModel
-            from dualstylegan.portrait.result import PREFIX
 
             image = read_image(photo)
             portrait = PortraitModel.from_pretrained(folder, device=device)
             result = portrait.transfer(
                 image,
-                style if style is not None else portrait.sample_style(seed or 0),
+                style,
+                seed=seed,
                 structure=structure,
                 color=color,
                 preserve_color=preserve_color,
@@ -177,8 +177,6 @@ def add_transfer_command(app: typer.Typer) -> None:
                 paste=paste,
                 fit_steps=fit_steps,
             )
-            if seed is not None:
-                result.info[f"{PREFIX}seed"] = str(seed)
             _write(output, result)
             print(
                 f"{output}  {result.width} x {result.height}  {time.perf_counter() - started:.1f} s"
@@ -291,19 +289,10 @@ def _write(path: Path, image: Image.Image) -> None:
 
 
 def _save(path: Path, image: Image.Image) -> None:
-    from PIL import Image
+    from dualstylegan.io.files import write_bytes
+    from dualstylegan.portrait.result import encode_result
 
-    from dualstylegan.io.files import atomic_write
-    from dualstylegan.portrait.result import png_text
-
-    Image.init()
-    with atomic_write(path) as handle:
-        image.save(
-            handle,
-            format=Image.EXTENSION[path.suffix.lower()],
-            quality=95,
-            pnginfo=png_text(image),
-        )
+    write_bytes(path, encode_result(image, path.suffix.lower()))
 
 
 def main() -> None:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import sys
 
 from dualstylegan import PortraitModel
-from dualstylegan.io.images import make_grid, read_image, tensor_to_image
+from dualstylegan.io.images import make_grid, read_image
 
 
 def main(folder: str, photo: str, output: str) -> None:
-    """Restyle a photo by four extrinsic codes that belong to no exemplar."""
+    """Restyle a photo after four styles that belong to no exemplar."""
     model = PortraitModel.from_pretrained(folder)
-    face = model.align(read_image(photo))
-    code_LD = model.fit(face.image, frame=face.frame).code_LD
-    codes = [model.sample_style(seed) for seed in range(4)]
-    results = [tensor_to_image(model.render(code_LD[None], one[None])[0]) for one in codes]
+    sitter = model.read(read_image(photo))
+    results = [model.restyle(sitter, seed=seed) for seed in range(4)]
     make_grid(results, 4).save(output)
 
 

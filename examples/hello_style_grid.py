@@ -5,18 +5,16 @@ from __future__ import annotations
 import sys
 
 from dualstylegan import PortraitModel
-from dualstylegan.io.images import make_grid, read_image, tensor_to_image
+from dualstylegan.io.images import make_grid, read_image
 
 COLUMNS = 4
 
 
 def main(folder: str, photo: str, output: str) -> None:
-    """Fit the face once, render it in all styles and write a labelled grid."""
+    """Read the photo once, restyle it in all styles and write a labelled grid."""
     model = PortraitModel.from_pretrained(folder)
-    face = model.align(read_image(photo))
-    code_LD = model.fit(face.image, frame=face.frame).code_LD
-    styles_SLD = model.styles.extrinsic_SLD.to(model.device)
-    results = [tensor_to_image(model.render(code_LD[None], one[None])[0]) for one in styles_SLD]
+    sitter = model.read(read_image(photo))
+    results = [model.restyle(sitter, name) for name in model.styles.names]
     make_grid(results, COLUMNS, model.styles.names).save(output)
 
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style
 from dualstylegan.portrait.model import PortraitModel
 from tests.conftest import ROOT
-from tests.support.portrait_models import STYLE_NAMES, tiny_model
+from tests.support.portrait_models import STYLE_NAMES, tiny_model, with_sampler
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 MAX_LINES = 40
@@ -21,12 +20,9 @@ MAX_LINES = 40
 
 def save_model(folder: Path, resolution: int, weights: Path) -> Path:
     """Write a small model with a sampler, its face models included, and return its folder."""
-    model = tiny_model(resolution=resolution)
-    plan = SamplerPlan(epochs=1, pool=8, batch=4, rate=0.001, jitter=0.05, seed=0)
-    codes = model.styles.extrinsic_SLD
-    model.sampler = fit_sampler(codes, model.generator.structure_rows, plan)[0]
+    model = with_sampler(tiny_model(resolution=resolution))
     defaults = model.config.defaults.model_copy(update={"crop_px": resolution})
-    model.config = model.config.model_copy(update={"has_sampler": True, "defaults": defaults})
+    model.config = model.config.model_copy(update={"defaults": defaults})
     model.weights_dir = weights
     model.save_pretrained(folder)
     return folder

@@ -5,6 +5,7 @@ Images in memory are PIL RGB; tensors are float32 CHW RGB in [-1, 1].
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import warnings
@@ -38,6 +39,7 @@ MAX_FILE_BYTES = 256 << 20
 MIN_SIDE = 8
 BACKGROUND = (255, 255, 255)
 LABEL_PX = 18
+STRIP_ROWS = 256
 # Versions of sRGB differ by so many levels of 255.
 IDENTITY_LEVELS = 2
 HALF_LEVELS = 127.5
@@ -366,6 +368,15 @@ def make_grid(
         if labels is not None:
             draw.text((x + 2, y + height + 2), labels[i][: width // 6], fill=(40, 40, 40))
     return sheet
+
+
+def picture_digest(image: Image.Image) -> str:
+    """Compute the SHA-256 of the size and the pixels of an RGB image, as hex, in strips."""
+    digest = hashlib.sha256(f"{image.width} {image.height}\n".encode())
+    for top in range(0, image.height, STRIP_ROWS):
+        bottom = min(top + STRIP_ROWS, image.height)
+        digest.update(image.crop((0, top, image.width, bottom)).tobytes())
+    return digest.hexdigest()
 
 
 def thumbnail(image: Image.Image, pixels: int) -> bytes:

@@ -48,6 +48,13 @@ class GeneratorConfig(ClosedSchema):
         description="MobileStyleGAN: size whose RGB head colours larger images",
     )
 
+    @property
+    def rows(self) -> int:
+        """Number L of rows of a code matrix: one at 4 px, two at each further size, and RGB."""
+        # MobileStyleGAN's last doubling is the inverse wavelet transform of its output
+        features = self.resolution // 2 if self.kind == "mobilestylegan" else self.resolution
+        return 2 * features.bit_length() - 4
+
     def build(self) -> Generator:
         """Build the generator with random weights."""
         if self.kind == "mobilestylegan":

@@ -6,7 +6,9 @@ Legend of shape suffixes: N image, S style, L row, D style width, C channel, H h
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,34 +16,32 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
+from dualstylegan.codes.tables import digest
 from dualstylegan.errors import CheckpointError, SettingsError
-from dualstylegan.io.images import tensor_to_image
 from dualstylegan.networks.device import resolve_device
-from dualstylegan.networks.loading import (
-    IDENTITY_FILE,
-    PERCEPTUAL_FILE,
-    channels_last,
-    load_identity,
-    load_perceptual,
-)
-from dualstylegan.networks.masks import framed_image
+from dualstylegan.networks.loading import channels_last
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
-from dualstylegan.portrait.config import PortraitConfig, check_options
-from dualstylegan.portrait.face_weights import (
-    FACE_FILES,
-    find_weights,
-    has_weights,
-    require_weights,
+from dualstylegan.portrait.config import PortraitConfig
+from dualstylegan.portrait.face_fit import (
+    MeasuringNetworks,
+    digest_model,
+    fit_face,
+    settings_of,
 )
+from dualstylegan.portrait.face_weights import FACE_FILES, find_weights, require_weights
 from dualstylegan.portrait.folder import FolderContent, read_folder, write_folder
-from dualstylegan.portrait.result import FaceFit, result_facts
-from dualstylegan.portrait.sizes import centre_square, render_size
+from dualstylegan.portrait.options import RestyleOptions
+from dualstylegan.portrait.reading import Faces, ReadProgress, read_sitter
+from dualstylegan.portrait.rendering import map_styles, render_codes
+from dualstylegan.portrait.restyling import restyle_sitter
+from dualstylegan.portrait.sitter import FaceFit, Sitter
+from dualstylegan.portrait.style_choice import Style, choose_style
 from dualstylegan.portrait.styles import StyleLibrary
 
 if TYPE_CHECKING:
+    from dualstylegan.codes.fitting import FitSettings
     from dualstylegan.codes.sampling import StyleSampler
-    from dualstylegan.faces.align import AlignedFace
+    from dualstylegan.faces.align import AlignedFace, FoundFaces
     from dualstylegan.faces.frame import Array
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
@@ -91,8 +91,7 @@ class PortraitModel:
         self.card_image = card_image
         self.thumbnails = thumbnails or {}
         self.weights_dir = None if weights_dir is None else Path(weights_dir)
-        self._lpips: LPIPS | None = None
-        self._identity: DlibFaceRecognition | None = None
+        self._networks: MeasuringNetworks | None = None
         self._check_codes()
 
     def _check_codes(self) -> None:
@@ -119,10 +118,18 @@ class PortraitModel:
         """Dtype of the networks' feature maps."""
         return dtype_of(self.config.bfloat16)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides about codes and their rendering, see `digest_model`."""
+        return digest_model(self, self._network_digests)
+
+    @cached_property
+    def _network_digests(self) -> tuple[str, str]:
+        return digest(self.network), digest(self.encoder)
+
     def to(self, device: torch.device | str) -> PortraitModel:
         """Move networks and codes to a device, see `resolve_device`; return the model itself."""
         device = resolve_device(device)
-        self._lpips = self._identity = None
         self.network.to(device)
         self.encoder.to(device)
         self.styles = replace(
@@ -141,7 +148,6 @@ class PortraitModel:
         codes: Tensor = self.encoder(face_NCHW)
         return codes
 
-    @torch.no_grad()
     def render(
         self,
         intrinsic_NLD: Tensor,
@@ -152,117 +158,134 @@ class PortraitModel:
         truncation: float | None = None,
         size: int = 256,
     ) -> Tensor:
-        """Render G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1], image by image.
+        """Render G(z_i+, z_e+, w) as (N, 3, size, size) in [-1, 1], see `render_codes`.
 
-        A linear layer multiplies one row by another kernel than several, and the last bits that it
-        changes in a modulation decide about roundings to bfloat16. One at a time, a code gives the
-        same bits in any batch.
+        Codes are in Z+; without extrinsic codes, g renders the faces. None takes the defaults.
+        """
+        options = RestyleOptions(structure, color, truncation=truncation)
+        return render_codes(
+            self.network,
+            intrinsic_NLD,
+            None if extrinsic_NLD is None else map_styles(self.network, extrinsic_NLD),
+            self.row_weights(options),
+            truncation=options.psi(self.config.defaults),
+            size=size,
+        )
+
+    def row_weights(self, options: RestyleOptions) -> tuple[float, ...]:
+        """Return the weight vector w, one weight per row."""
+        if options.weights is not None:
+            return tuple(options.weights)
+        defaults = self.config.defaults
+        return self.network.weights(
+            defaults.structure if options.structure is None else options.structure,
+            defaults.color if options.color is None else options.color,
+        )
+
+    def read(
+        self,
+        photo: Image.Image,
+        *,
+        faces: Faces = "largest",
+        align: bool = True,
+        fit_steps: int | None = None,
+        progress: ReadProgress | None = None,
+    ) -> Sitter:
+        """Read the faces of a photo, to restyle them as often as one likes.
+
+        Nearly all of the time of `transfer` is spent here, whatever the style.
 
         Args:
-            intrinsic_NLD, extrinsic_NLD: Z+ codes; without extrinsic codes, g renders the face.
-            structure, color, truncation: None takes the config's defaults.
-            size: pixels; the network renders its next larger size, which is then reduced.
-        """
-        defaults = self.config.defaults
-        rendered = render_size(self.generator, size)
-        weights = self.network.weights(
-            defaults.structure if structure is None else structure,
-            defaults.color if color is None else color,
-        )
-        psi = defaults.truncation if truncation is None else truncation
-        images = [
-            self.network(
-                intrinsic_NLD[i : i + 1],
-                None if extrinsic_NLD is None else self.generator.map(extrinsic_NLD[i : i + 1]),
-                weights,
-                space="z_plus",
-                size=rendered,
-                truncation=psi,
-            )
-            for i in range(len(intrinsic_NLD))
-        ]
-        image = torch.cat(images)
-        if rendered != size:
-            image = nn.functional.interpolate(image, (size, size), mode="bilinear", antialias=True)
-        clipped: Tensor = image.clamp(-1, 1)
-        return clipped
+            photo: a photo, or an aligned face if `align` is off.
+            faces: "largest", "all", or a number: at most so many of the largest.
+            align: find the faces and crop them as FFHQ does; False takes the centre square.
+            fit_steps: optimisation steps that fit each face's code; 0: the encoder alone; None: the
+                config's default.
+            progress: called with the steps of the fit done and their number, over all faces.
 
-    def transfer(
+        Warns:
+            LikenessWarning: a face's code renders a face that may not be recognised.
+
+        Raises:
+            SettingsError: a value out of its bounds.
+            FaceError: no usable face.
+            WeightsError: the face models, LPIPS or face recognition are missing.
+        """
+        sitter = read_sitter(self, photo, faces, align, fit_steps, progress)
+        _warn_of(sitter)
+        return sitter
+
+    def restyle(
         self,
-        image: Image.Image,
-        style: str | Tensor,
+        sitter: Sitter,
+        style: Style | None = None,
         *,
+        seed: int | None = None,
         structure: float | None = None,
         color: float | None = None,
+        weights: Sequence[float] | None = None,
         preserve_color: bool = False,
         truncation: float | None = None,
         size: int = 256,
-        align: bool = True,
+        face: int = 0,
         paste: bool = False,
-        fit_steps: int | None = None,
+        photo: Image.Image | None = None,
     ) -> Image.Image:
-        """Restyle the face of a photo.
+        """Restyle a face that `read` has found, or all of them where they are in the photo.
 
         Args:
-            image: a photo, or an aligned face if `align` is off.
-            style: name of a style, or a Z+ style code (L, D) such as `sample_style` gives.
-            structure: weight of the structure rows: 0 keeps the face's shapes, 1 takes the
-                exemplar's; None: the config's default, as for all options below.
-            color: weight of the colour rows: 0 keeps the face's colours, 1 takes the exemplar's.
-            preserve_color: feed the face's own codes to the colour path in place of the
-                exemplar's: the style's rendering in the photo's palette.
-            truncation: psi for the face's code; below 1 it moves towards the mean face.
-            size: side of the result in pixels, 64 to 1024.
-            align: find the face and crop it as FFHQ does; False takes the centre square.
-            paste: put the result back into the photo; needs `align`.
-            fit_steps: optimisation steps that fit the face's code; 0: the encoder alone.
+            sitter: the photo as this model read it.
+            style: name or label of a style; a Z+ code (L, D); or weights of several styles by
+                name, which are mixed in W+.
+            seed: of a new style that the sampler draws, in place of `style`.
+            structure, color, weights, preserve_color, truncation, size: see `RestyleOptions`.
+            face: index of the face, 0 the largest.
+            paste: put every face that was read back into the photo; needs `photo`.
+            photo: the photo that was read.
 
         Returns:
             The result; its `info` holds the facts of its making, see `result_facts`.
 
-        Warns:
-            LikenessWarning: the face's code renders a face that may not be recognised.
-
         Raises:
-            SettingsError: an unknown style, or a value out of its bounds.
-            FaceError: no usable face.
-            WeightsError: the face models, LPIPS or face recognition are missing.
+            SettingsError: an unknown style, a value out of its bounds, or another photo.
+            CheckpointError: another model has read the photo, or this one has no sampler.
         """
-        check_options(
-            structure=structure, color=color, truncation=truncation, size=size, fit_steps=fit_steps
-        )
+        options = RestyleOptions(structure, color, weights, preserve_color, truncation, size)
+        chosen = choose_style(self, style, seed, options)
+        if paste and photo is None:
+            raise SettingsError("pasting back needs the photo", fix="give `photo`")
+        return restyle_sitter(self, sitter, chosen, options, face, photo if paste else None)
+
+    def transfer(
+        self,
+        image: Image.Image,
+        style: Style | None = None,
+        *,
+        seed: int | None = None,
+        structure: float | None = None,
+        color: float | None = None,
+        weights: Sequence[float] | None = None,
+        preserve_color: bool = False,
+        truncation: float | None = None,
+        size: int = 256,
+        align: bool = True,
+        faces: Faces = "largest",
+        paste: bool = False,
+        fit_steps: int | None = None,
+    ) -> Image.Image:
+        """Restyle the face of a photo: `read`, then `restyle`, whose arguments it takes.
+
+        Several `faces` are put back into the photo with `paste`, which needs `align`.
+        """
+        options = RestyleOptions(structure, color, weights, preserve_color, truncation, size)
+        chosen = choose_style(self, style, seed, options)
         if paste and not align:
             raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
-        extrinsic_LD = (
-            self.styles.extrinsic_of([style])[0] if isinstance(style, str) else style
-        ).to(self.device)
-        photo = image.convert("RGB")
-        aligned = self.align(photo) if align else None
-        face = aligned.image if aligned is not None else centre_square(photo)
-        fitted = self.fit(face, fit_steps, None if aligned is None else aligned.frame)
-        code_LD = fitted.code_LD
-        if preserve_color:
-            rows = self.generator.structure_rows
-            extrinsic_LD = torch.cat((extrinsic_LD[:rows], code_LD[rows:]))
-        picture = self.render(
-            code_LD[None],
-            extrinsic_LD[None],
-            structure=structure,
-            color=color,
-            truncation=truncation,
-            size=size,
-        )
-        result = tensor_to_image(picture[0])
-        if paste and aligned is not None:
-            from dualstylegan.faces.paste import paste_back
-
-            result = paste_back(photo, result, aligned.quad)
-        name = self.styles.name(style) if isinstance(style, str) else None
-        weights = {"structure": structure, "color": color, "truncation": truncation}
-        for key, fact in result_facts(self.config, name, weights, preserve_color, fitted).items():
-            result.info[key] = fact
-        if fitted.warning is not None:
-            warnings.warn(fitted.warning, stacklevel=2)
+        if not paste and faces != "largest":
+            raise SettingsError("several faces are shown in their photo", fix="turn `paste` on")
+        sitter = read_sitter(self, image, faces, align, fit_steps, None)
+        result = restyle_sitter(self, sitter, chosen, options, 0, image if paste else None)
+        _warn_of(sitter)
         return result
 
     def sample_style(self, seed: int) -> Tensor:
@@ -276,19 +299,31 @@ class PortraitModel:
         return self.sampler.sample(1, seed)[0].to(self.device)
 
     def align(self, photo: Image.Image) -> AlignedFace:
-        """Cut the largest face out of an RGB photo, at the size that the model was trained on.
+        """Cut the largest face out of an RGB photo, see `align_all`."""
+        return self.align_all(photo, 1).faces[0]
+
+    def align_all(self, photo: Image.Image, count: int | None = None) -> FoundFaces:
+        """Cut faces out of an RGB photo, at the size that the model was trained on.
+
+        Args:
+            photo: RGB, upright.
+            count: number of faces to take at most, the largest first; None: all.
 
         Raises:
             FaceError: no usable face.
             WeightsError: the face models are missing.
         """
-        from dualstylegan.faces.align import align_face
+        from dualstylegan.faces.align import align_faces
 
         weights = require_weights(self.weights_dir, *FACE_FILES)
-        return align_face(photo, self.config.defaults.crop_px, weights_dir=weights)
+        return align_faces(photo, self.config.defaults.crop_px, weights_dir=weights, count=count)
 
     def fit(
-        self, face: Image.Image, steps: int | None = None, frame: Array | None = None
+        self,
+        face: Image.Image,
+        steps: int | None = None,
+        frame: Array | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> FaceFit:
         """Fit a Z+ code to an aligned face, and measure its likeness to the face.
 
@@ -298,29 +333,12 @@ class PortraitModel:
                 the encoder's code.
             frame: frame (4, 2) of the photo in the crop, as `AlignedFace` has it; what lies
                 outside does not count. None: all is inside.
+            progress: called with the number of steps done.
 
         Raises:
             WeightsError: LPIPS, or face recognition where it takes part, is missing.
         """
-        settings = self.fit_settings(steps)
-        pixels = max(settings.size, self.config.network.encoder_px)
-        image, mask = framed_image(face, frame, pixels, self.device)
-        measured = settings.needs_identity or has_weights(self.weights_dir, IDENTITY_FILE)
-        identity = self.identity() if measured else None
-        networks = FitNetworks(
-            self.generator,
-            self.encoder,
-            self.lpips() if settings.steps else None,
-            identity,
-            self.network,
-            self.fit_exemplars(),
-        )
-        code_NLD = fit(networks, image, settings, mask_N1HW=mask).code_NLD
-        similar = None
-        if identity is not None:
-            (similarity,) = likeness(self.generator, identity, code_NLD, image, settings.size, mask)
-            similar = float(similarity)
-        return FaceFit(code_NLD[0], settings.steps, similar, self.config.defaults.fit_likeness_line)
+        return fit_face(self, face, steps, frame, progress)
 
     def fit_exemplars(self) -> Tensor:
         """Return z_e+ (N, L, D) of the styles that `fit` restyles after, in their order."""
@@ -328,18 +346,7 @@ class PortraitModel:
 
     def fit_settings(self, steps: int | None = None) -> FitSettings:
         """Return the settings of `fit`; None takes the config's default number of steps."""
-        defaults = self.config.defaults
-        return FitSettings(
-            size=self.generator.size_up_to(defaults.fit_px),
-            steps=defaults.fit_steps if steps is None else steps,
-            passes=defaults.fit_passes,
-            rate=defaults.fit_rate,
-            pixel_weight=defaults.fit_pixel_weight,
-            identity_weight=defaults.fit_identity_weight,
-            restyled_weight=defaults.fit_restyled_weight,
-            structure=defaults.structure,
-            color=defaults.color,
-        )
+        return settings_of(self.config.defaults, self.generator, steps)
 
     def lpips(self) -> LPIPS:
         """Return LPIPS on the device and in the precision of the generator; it is loaded once.
@@ -347,10 +354,7 @@ class PortraitModel:
         Raises:
             WeightsError: the weights are missing.
         """
-        if self._lpips is None:
-            lpips = load_perceptual(require_weights(self.weights_dir, PERCEPTUAL_FILE))
-            self._lpips = lpips.to(self.device)
-        return set_compute_dtype(self._lpips, self.generator.compute_dtype)
+        return set_compute_dtype(self._measuring().lpips(), self.generator.compute_dtype)
 
     def identity(self) -> DlibFaceRecognition:
         """Return dlib's face recognition on the device of the generator; it is loaded once.
@@ -358,10 +362,14 @@ class PortraitModel:
         Raises:
             WeightsError: the weights are missing.
         """
-        if self._identity is None:
-            identity = load_identity(require_weights(self.weights_dir, IDENTITY_FILE))
-            self._identity = identity.to(self.device)
-        return self._identity
+        return self._measuring().identity()
+
+    def _measuring(self) -> MeasuringNetworks:
+        """Return LPIPS and face recognition, anew if their folder or device is another."""
+        held = self._networks
+        if held is None or (held.weights_dir, held.device) != (self.weights_dir, self.device):
+            held = self._networks = MeasuringNetworks(self.weights_dir, self.device)
+        return held
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model folder; it appears whole or not at all."""
@@ -404,15 +412,12 @@ class PortraitModel:
         device = resolve_device(device)
         folder = Path(folder)
         content = read_folder(folder)
-        model = cls(
-            content.config,
-            content.network,
-            content.encoder,
-            content.styles,
-            sampler=content.sampler,
-            card=content.card,
-            card_image=content.card_image,
-            thumbnails=content.thumbnails,
-            weights_dir=find_weights(folder, weights_dir),
-        )
+        model = cls(**vars(content), weights_dir=find_weights(folder, weights_dir))
         return model.to(device)
+
+
+def _warn_of(sitter: Sitter) -> None:
+    """Warn the caller's caller about each face that may not be recognised."""
+    for face in sitter.faces:
+        if face.fit.warning is not None:
+            warnings.warn(face.fit.warning, stacklevel=3)

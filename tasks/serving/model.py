@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,11 +82,9 @@ def decode(text: str) -> Image.Image:
 
 def encode(image: Image.Image) -> str:
     """Return an image and the facts in its `info` as PNG in base64."""
-    from dualstylegan.portrait.result import png_text
+    from dualstylegan.portrait.result import encode_result
 
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=png_text(image))
-    return base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(encode_result(image)).decode()
 
 
 # MLflow executes a copy of this file under a name of its own; imported, it must not register.

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
 from dualstylegan.io.images import image_to_tensor, thumbnail
 from dualstylegan.networks.config import GeneratorConfig, NetworkConfig
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
@@ -44,6 +45,15 @@ def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
         card="# A card\n",
         thumbnails={"stone": thumbnail(Image.linear_gradient("L"), 64)},
     )
+
+
+def with_sampler(model: PortraitModel) -> PortraitModel:
+    """Give a model a sampler of its styles; return it."""
+    plan = SamplerPlan(epochs=1, pool=8, batch=4, rate=0.001, jitter=0.05, seed=0)
+    codes = model.styles.extrinsic_SLD
+    model.sampler = fit_sampler(codes, model.generator.structure_rows, plan)[0]
+    model.config = model.config.model_copy(update={"has_sampler": True})
+    return model
 
 
 def codes_of(portraits: Sequence[tuple[str, Image.Image]]) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from dualstylegan.errors import (
 from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
-from dualstylegan.portrait.result import facts_of, png_text
+from dualstylegan.portrait.result import encode_result, facts_of, png_text
 from dualstylegan.portrait.sizes import centre_square, render_size
 from dualstylegan.portrait.styles import StyleLibrary
 from tests.conftest import ROOT
@@ -244,15 +244,40 @@ def test_facts_of_a_result_are_those_of_its_making(
     result = model.transfer(photo(), "Stein № 1", align=False, size=64, **asked)  # type: ignore[arg-type]
     result.save(tmp_path / "out.png", pnginfo=png_text(result))
     with Image.open(tmp_path / "out.png") as read:
-        assert facts_of(read) == {
-            "dualstylegan:model": "portrait",
-            "dualstylegan:style": "stone",
-            "dualstylegan:structure": "0.5",
-            "dualstylegan:color": "0.25",
-            "dualstylegan:truncation": "1",
-            "dualstylegan:preserve_color": "true",
-            "dualstylegan:fit_steps": "0",
-        }
+        facts = facts_of(read)
+    digests = ("model_digest", "photo", "style_digest")
+    assert all(len(facts.pop(f"dualstylegan:{name}")) == 16 for name in digests)
+    assert facts == {
+        "dualstylegan:model": "portrait",
+        "dualstylegan:style": "stone",
+        "dualstylegan:structure": "0.5",
+        "dualstylegan:color": "0.25",
+        "dualstylegan:truncation": "1",
+        "dualstylegan:preserve_color": "true",
+        "dualstylegan:size": "64",
+        "dualstylegan:align": "false",
+        "dualstylegan:fit_steps": "0",
+    }
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_file_of_any_format_holds_the_facts(suffix: str, tmp_path: Path) -> None:
+    model = tiny_model(resolution=64)
+    mix = {"stone": 3.0, "blue-heron": 1.0}
+    result = model.transfer(photo(), mix, align=False, size=64)
+    (tmp_path / f"out{suffix}").write_bytes(encode_result(result, suffix))
+    with Image.open(tmp_path / f"out{suffix}") as read:
+        assert facts_of(read) == facts_of(result)
+    assert facts_of(result)["dualstylegan:style"] == "stone:0.75 blue-heron:0.25"
+
+
+def test_facts_are_not_taken_from_what_others_wrote(tmp_path: Path) -> None:
+    for comment in (b"", b"ASCII\0\0\0holiday", b"ASCII\0\0\0[1]", b"\xff" * 9):
+        exif = Image.Exif()
+        exif.get_ifd(0x8769)[0x9286] = comment
+        photo().save(tmp_path / "photo.jpg", exif=exif)
+        with Image.open(tmp_path / "photo.jpg") as read:
+            assert facts_of(read) == {}
 
 
 def test_folders_made_before_faces_had_an_identity_work_as_before(

@@ -1,0 +1,75 @@
+"""Options of a restyling: weights of the rows, truncation, size; checked before torch is imported.
+
+Legend of shape suffixes: L row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dualstylegan.errors import SettingsError
+from dualstylegan.portrait.config import PortraitConfig, TransferDefaults, check_options
+
+
+@dataclass(frozen=True)
+class RestyleOptions:
+    """Options of a restyling; None takes the model's default.
+
+    Attributes:
+        structure: weight of the structure rows: 0 keeps the face's shapes, 1 takes the exemplar's.
+        color: weight of the colour rows: 0 keeps the face's colours, 1 takes the exemplar's.
+        weights: the weight vector w, one weight per row, in place of `structure` and `color`.
+        preserve_color: feed the face's own codes to the colour path in place of the exemplar's:
+            the style's rendering in the photo's palette.
+        truncation: psi for the face's code; below 1 it moves towards the mean face.
+        size: side of a face's result in pixels, 64 to 1024.
+    """
+
+    structure: float | None = None
+    color: float | None = None
+    weights: Sequence[float] | None = None
+    preserve_color: bool = False
+    truncation: float | None = None
+    size: int = 256
+
+    def check(self, config: PortraitConfig) -> None:
+        """Refuse options that are out of their bounds, or that a model cannot serve.
+
+        Raises:
+            SettingsError: names the option, its value and the limit.
+        """
+        check_options(
+            structure=self.structure, color=self.color, truncation=self.truncation, size=self.size
+        )
+        if self.weights is None:
+            return
+        if self.structure is not None or self.color is not None:
+            raise SettingsError(
+                "weights per row exclude structure and color", fix="give the one or the other"
+            )
+        rows = config.network.generator.rows
+        if len(self.weights) != rows:
+            raise SettingsError(
+                "the weight vector needs one weight per row", value=len(self.weights), limit=rows
+            )
+        outside = [weight for weight in self.weights if not 0 <= weight <= 1]
+        if outside:
+            raise SettingsError("weights are out of bounds", value=outside[0], limit="0 to 1")
+
+    def psi(self, defaults: TransferDefaults) -> float:
+        """Return the truncation of the face's code."""
+        return defaults.truncation if self.truncation is None else self.truncation
+
+    def facts(self, defaults: TransferDefaults) -> dict[str, str | None]:
+        """Return the options as text, by name; None where they do not apply."""
+        pair = {"structure": self.structure, "color": self.color}
+        if self.weights is not None:
+            facts: dict[str, str | None] = {"weights": ",".join(f"{w:g}" for w in self.weights)}
+        else:
+            stated = defaults.model_dump()
+            facts = {k: f"{stated[k] if v is None else v:g}" for k, v in pair.items()}
+        facts["truncation"] = f"{self.psi(defaults):g}"
+        facts["preserve_color"] = "true" if self.preserve_color else None
+        facts["size"] = str(self.size)
+        return facts

@@ -1,0 +1,113 @@
+"""Choice of a style: a name, a code in Z+, a mix of names, or a seed of the sampler.
+
+Legend of shape suffixes: L row, D style width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from dualstylegan.codes.tables import digest_codes
+from dualstylegan.errors import SettingsError
+from dualstylegan.portrait.rendering import map_styles
+
+if TYPE_CHECKING:
+    from dualstylegan.portrait.model import PortraitModel
+    from dualstylegan.portrait.options import RestyleOptions
+    from dualstylegan.portrait.styles import StyleLibrary
+
+# Name or label of a style, code (L, D) in Z+, or weights of several styles by name or label.
+Style = str | Tensor | Mapping[str, float]
+DIGEST_LENGTH = 16
+
+
+@dataclass(frozen=True)
+class ChosenStyle:
+    """Style as the extrinsic path takes it.
+
+    Attributes:
+        code_LD: in W+.
+        name: of a named style or of a mix; None for a code without a name.
+        seed: of a style that the sampler drew.
+    """
+
+    code_LD: Tensor
+    name: str | None = None
+    seed: int | None = None
+
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """The choice as text, by name, with the digest of the code; None where there is none."""
+        return {
+            "style": self.name,
+            "seed": None if self.seed is None else str(self.seed),
+            "style_digest": digest_codes(self.code_LD)[:DIGEST_LENGTH],
+        }
+
+
+def choose_style(
+    model: PortraitModel, style: Style | None, seed: int | None, options: RestyleOptions
+) -> ChosenStyle:
+    """Check a request and return its style: a name, a code, a mix, or a seed in place of them.
+
+    A mix is the convex combination, in W+, of the styles' codes.
+
+    Raises:
+        SettingsError: an unknown style, weights of a mix that are negative or all zero, not
+            exactly one of style and seed, or options out of their bounds.
+        CheckpointError: a seed, but the model has no sampler.
+    """
+    options.check(model.config)
+    if (style is None) == (seed is None):
+        raise SettingsError("give either a style or a seed", fix="`styles.names` lists the styles")
+    if seed is not None:
+        return ChosenStyle(_mapped(model, model.sample_style(seed)), seed=seed)
+    if isinstance(style, str):
+        style = {style: 1.0}
+    if isinstance(style, Mapping):
+        shares = mix_shares(model.styles, style)
+        codes = [_mapped(model, model.styles.extrinsic_of([name])[0]) for name in shares]
+        mixed_LD = sum(
+            (share * code for share, code in zip(shares.values(), codes, strict=True)),
+            torch.zeros_like(codes[0]),
+        )
+        return ChosenStyle(mixed_LD if len(codes) > 1 else codes[0], mix_name(shares))
+    assert style is not None
+    return ChosenStyle(_mapped(model, style.to(model.device)))
+
+
+def mix_shares(styles: StyleLibrary, mix: Mapping[str, float]) -> dict[str, float]:
+    """Return the shares of a mix, which sum to 1, by the styles' names; those of 0 are left out.
+
+    Raises:
+        SettingsError: an unknown style, a negative or infinite weight, or no weight above 0.
+    """
+    shares: dict[str, float] = {}
+    for text, weight in mix.items():
+        name = styles.name(text)
+        if not 0 <= weight < math.inf:
+            raise SettingsError(
+                "a style's weight in a mix", value=f"{text}:{weight:g}", limit="0 or more"
+            )
+        shares[name] = shares.get(name, 0.0) + weight
+    total = sum(shares.values())
+    if total == 0:
+        raise SettingsError("the weights of a mix are all 0", fix="give one style more than 0")
+    return {name: weight / total for name, weight in shares.items() if weight > 0}
+
+
+def mix_name(shares: Mapping[str, float]) -> str:
+    """Return the name of a style, or of a mix: `a:0.6 b:0.4`."""
+    if len(shares) == 1:
+        return next(iter(shares))
+    return " ".join(f"{name}:{share:.4g}" for name, share in shares.items())
+
+
+def _mapped(model: PortraitModel, extrinsic_LD: Tensor) -> Tensor:
+    return map_styles(model.network, extrinsic_LD[None])[0]
