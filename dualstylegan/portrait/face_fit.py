@@ -35,32 +35,23 @@ if TYPE_CHECKING:
 
 
 class MeasuringNetworks:
-    """LPIPS and dlib's face recognition on a device, each loaded once, when it is first needed.
+    """LPIPS and dlib's face recognition, each loaded when it is first needed, and kept."""
 
-    Args:
-        weights_dir: folder of the weights; None takes that of DUALSTYLEGAN_WEIGHTS.
-        device: of the networks.
-    """
-
-    def __init__(self, weights_dir: Path | None, device: torch.device) -> None:
-        self.weights_dir = weights_dir
-        self.device = device
+    def __init__(self) -> None:
         self._lpips: LPIPS | None = None
         self._identity: DlibFaceRecognition | None = None
 
-    def lpips(self) -> LPIPS:
+    def lpips(self, weights_dir: Path | None, device: torch.device) -> LPIPS:
         """Return LPIPS; WeightsError if its weights are missing."""
         if self._lpips is None:
-            lpips = load_perceptual(require_weights(self.weights_dir, PERCEPTUAL_FILE))
-            self._lpips = lpips.to(self.device)
-        return self._lpips
+            self._lpips = load_perceptual(require_weights(weights_dir, PERCEPTUAL_FILE))
+        return self._lpips.to(device)
 
-    def identity(self) -> DlibFaceRecognition:
+    def identity(self, weights_dir: Path | None, device: torch.device) -> DlibFaceRecognition:
         """Return dlib's face recognition; WeightsError if its weights are missing."""
         if self._identity is None:
-            identity = load_identity(require_weights(self.weights_dir, IDENTITY_FILE))
-            self._identity = identity.to(self.device)
-        return self._identity
+            self._identity = load_identity(require_weights(weights_dir, IDENTITY_FILE))
+        return self._identity.to(device)
 
 
 def settings_of(defaults: TransferDefaults, generator: Generator, steps: int | None) -> FitSettings:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,19 +21,14 @@ from dualstylegan.networks.device import resolve_device
 from dualstylegan.networks.loading import channels_last
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.portrait.config import PortraitConfig
-from dualstylegan.portrait.face_fit import (
-    MeasuringNetworks,
-    digest_model,
-    fit_face,
-    settings_of,
-)
+from dualstylegan.portrait.face_fit import MeasuringNetworks, digest_model, fit_face, settings_of
 from dualstylegan.portrait.face_weights import FACE_FILES, find_weights, require_weights
 from dualstylegan.portrait.folder import FolderContent, read_folder, write_folder
 from dualstylegan.portrait.options import RestyleOptions
-from dualstylegan.portrait.reading import Faces, ReadProgress, read_sitter
+from dualstylegan.portrait.reading import ReadProgress, read_sitter
 from dualstylegan.portrait.rendering import map_styles, render_codes
 from dualstylegan.portrait.restyling import restyle_sitter
-from dualstylegan.portrait.sitter import FaceFit, Sitter
+from dualstylegan.portrait.sitter import FaceFit, Faces, Sitter
 from dualstylegan.portrait.style_choice import Style, choose_style
 from dualstylegan.portrait.styles import StyleLibrary
 
@@ -91,17 +85,8 @@ class PortraitModel:
         self.card_image = card_image
         self.thumbnails = thumbnails or {}
         self.weights_dir = None if weights_dir is None else Path(weights_dir)
-        self._networks: MeasuringNetworks | None = None
-        self._check_codes()
-
-    def _check_codes(self) -> None:
-        generator = self.generator
-        expected = (len(self.styles.names), generator.rows, generator.style_dim)
-        for codes in (self.styles.extrinsic_SLD, self.styles.intrinsic_SLD):
-            if tuple(codes.shape) != expected:
-                raise CheckpointError(
-                    "style codes do not fit the model", value=tuple(codes.shape), limit=expected
-                )
+        self._measuring = MeasuringNetworks()
+        styles.check_shape(self.generator.rows, self.generator.style_dim)
 
     @property
     def generator(self) -> Generator:
@@ -132,11 +117,7 @@ class PortraitModel:
         device = resolve_device(device)
         self.network.to(device)
         self.encoder.to(device)
-        self.styles = replace(
-            self.styles,
-            extrinsic_SLD=self.styles.extrinsic_SLD.to(device),
-            intrinsic_SLD=self.styles.intrinsic_SLD.to(device),
-        )
+        self.styles = self.styles.to(device)
         return self
 
     @torch.no_grad()
@@ -354,7 +335,8 @@ class PortraitModel:
         Raises:
             WeightsError: the weights are missing.
         """
-        return set_compute_dtype(self._measuring().lpips(), self.generator.compute_dtype)
+        lpips = self._measuring.lpips(self.weights_dir, self.device)
+        return set_compute_dtype(lpips, self.generator.compute_dtype)
 
     def identity(self) -> DlibFaceRecognition:
         """Return dlib's face recognition on the device of the generator; it is loaded once.
@@ -362,14 +344,7 @@ class PortraitModel:
         Raises:
             WeightsError: the weights are missing.
         """
-        return self._measuring().identity()
-
-    def _measuring(self) -> MeasuringNetworks:
-        """Return LPIPS and face recognition, anew if their folder or device is another."""
-        held = self._networks
-        if held is None or (held.weights_dir, held.device) != (self.weights_dir, self.device):
-            held = self._networks = MeasuringNetworks(self.weights_dir, self.device)
-        return held
+        return self._measuring.identity(self.weights_dir, self.device)
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the model folder; it appears whole or not at all."""

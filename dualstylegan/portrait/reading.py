@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.images import picture_digest
 from dualstylegan.portrait.config import check_options
-from dualstylegan.portrait.sitter import Sitter, SitterFace
+from dualstylegan.portrait.sitter import Faces, Sitter, SitterFace
 from dualstylegan.portrait.sizes import centre_square
 
 if TYPE_CHECKING:
     from dualstylegan.faces.align import AlignedFace
     from dualstylegan.portrait.model import PortraitModel
 
-# Faces of a photo to read: the largest, all, or at most so many of the largest.
-Faces = Literal["largest", "all"] | int
 # Called with the steps of the fit done and their number, over all faces.
 ReadProgress = Callable[[int, int], None]
 
@@ -65,7 +63,7 @@ def read_sitter(
             ticks = _ticks(progress, len(read), len(crops), model.fit_settings(fit_steps).steps)
         read.append(_read_face(model, photo, crop, fit_steps, ticks))
     digest = picture_digest(photo)
-    return Sitter(photo.size, digest, model.digest, tuple(read), left_out)
+    return Sitter(photo.size, digest, model.digest, tuple(read), left_out, faces)
 
 
 def _read_face(

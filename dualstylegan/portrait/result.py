@@ -40,9 +40,10 @@ def result_facts(
     The recipe, which decides the pixels: `model`, `model_digest`, `photo` (digest of its pixels),
     `style` (of a named style or a mix), `seed` (of a drawn one), `style_digest`, `structure` and
     `color` or `weights`, `truncation`, `preserve_color` (where it is on), `size`, `align` (where it
-    is off), `face` (index, where it is not the largest), `paste` (number of faces that were put
-    back into the photo), `fit_steps`. The outcome: `likeness` (where it was measured) and
-    `warning` (if there is one), of each face.
+    is off), `face` (index, where it is not the largest), `paste` (where faces were put back into
+    the photo), `faces` (that were asked for then, where not the largest), `fit_steps`. The outcome:
+    `pasted` (number of faces), `likeness` (where it was measured) and `warning` (if there is one),
+    of each face.
 
     Args:
         config: of the model, with its defaults.
@@ -61,7 +62,9 @@ def result_facts(
         **options.facts(config.defaults),
         "align": "false" if shown[0].quad_Q2 is None else None,
         "face": str(faces[0]) if faces[0] > 0 else None,
-        "paste": str(len(shown)) if paste else None,
+        "paste": "true" if paste else None,
+        "faces": str(sitter.asked) if paste and sitter.asked != "largest" else None,
+        "pasted": str(len(shown)) if paste else None,
         **_fit_facts(shown),
     }
     return {PREFIX + key: value for key, value in facts.items() if value is not None}

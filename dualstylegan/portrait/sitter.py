@@ -24,6 +24,9 @@ from dualstylegan.io.checkpoints import read_tensors, save_tensors
 from dualstylegan.networks.config import ClosedSchema
 from dualstylegan.portrait.config import FitSteps
 
+# Faces of a photo to read: the largest, all, or at most so many of the largest.
+Faces = Literal["largest", "all"] | int
+
 CODES = "codes"
 LANDMARKS = 68
 READ_AGAIN = "read the photo again"
@@ -88,6 +91,7 @@ class Sitter:
         model_digest: `PortraitModel.digest` of the model that read the photo.
         faces: at least one, the largest first.
         left_out: the other faces that were found, and why they were not read.
+        asked: the faces that were asked for: "largest", "all", or a number at most.
     """
 
     photo_size: tuple[int, int]
@@ -95,6 +99,7 @@ class Sitter:
     model_digest: str
     faces: tuple[SitterFace, ...]
     left_out: tuple[LeftOut, ...] = ()
+    asked: Faces = "largest"
 
     def check_model(self, digest: str) -> None:
         """Refuse a model that did not read this sitter: its codes mean another face there.
@@ -133,6 +138,7 @@ class Sitter:
             photo_digest=self.photo_digest,
             model_digest=self.model_digest,
             faces=tuple(_FaceRecord.of(face) for face in self.faces),
+            asked=self.asked,
             left_out=tuple(_LeftRecord(box=o.box, reason=o.reason) for o in self.left_out),
         )
         codes_FLD = torch.stack([face.fit.code_LD for face in self.faces])
@@ -176,6 +182,7 @@ class Sitter:
             record.model_digest,
             tuple(f.face(code_LD) for f, code_LD in zip(record.faces, codes_FLD, strict=True)),
             tuple(LeftOut(one.box, one.reason) for one in record.left_out),
+            record.asked,
         )
 
 
@@ -230,3 +237,4 @@ class _Record(ClosedSchema):
     model_digest: Sha256
     faces: Annotated[tuple[_FaceRecord, ...], Field(min_length=1)]
     left_out: tuple[_LeftRecord, ...] = ()
+    asked: Literal["largest", "all"] | Annotated[int, Field(ge=1)] = "largest"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from dualstylegan.errors import SettingsError
+from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.names import safe_name
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 MAX_SUGGESTIONS = 5
@@ -84,3 +85,21 @@ class StyleLibrary:
     def intrinsic_of(self, styles: Sequence[str]) -> Tensor:
         """Return z_i+ of some styles, (N, L, D)."""
         return self.intrinsic_SLD[[self.index(style) for style in styles]]
+
+    def check_shape(self, rows: int, width: int) -> None:
+        """Refuse codes that are not of L = `rows` rows and of width D = `width`.
+
+        Raises:
+            CheckpointError: names the shapes.
+        """
+        expected = (len(self.names), rows, width)
+        for codes in (self.extrinsic_SLD, self.intrinsic_SLD):
+            if tuple(codes.shape) != expected:
+                raise CheckpointError(
+                    "style codes do not fit the model", value=tuple(codes.shape), limit=expected
+                )
+
+    def to(self, device: torch.device) -> StyleLibrary:
+        """Return the styles with their codes on a device."""
+        extrinsic_SLD, intrinsic_SLD = self.extrinsic_SLD.to(device), self.intrinsic_SLD.to(device)
+        return replace(self, extrinsic_SLD=extrinsic_SLD, intrinsic_SLD=intrinsic_SLD)

@@ -106,6 +106,7 @@ def test_a_sitter_of_a_photo_keeps_every_face(
     again = Sitter.load(tmp_path / "sitter.safetensors")
     assert (again.photo_size, again.photo_digest) == (pair.size, picture_digest(pair))
     assert len(again.faces) == len(read.faces) == 2
+    assert again.asked == "all"
     for one, other in zip(again.faces, read.faces, strict=True):
         assert torch.equal(one.fit.code_LD, other.fit.code_LD)
         assert replace(one.fit, code_LD=other.fit.code_LD) == other.fit
@@ -138,7 +139,8 @@ def test_every_face_is_put_back_into_the_photo(finder: PortraitModel, pair: Imag
     assert pasted.size == pair.size
     assert changed[:300].any()
     assert changed[360:].any()
-    assert pasted.info["dualstylegan:paste"] == "2"
+    assert pasted.info["dualstylegan:pasted"] == "2"
+    assert pasted.info["dualstylegan:faces"] == "all"
     again = finder.transfer(pair, "stone", size=PX, paste=True, faces="all")
     assert again.tobytes() == pasted.tobytes()
     assert facts_of(again) == facts_of(pasted)
@@ -207,6 +209,7 @@ Change = Callable[[dict[str, Any]], object]
         lambda about: about.update(faces=[]),
         lambda about: about.update(model_digest="../../x"),
         lambda about: about.update(photo_size=[0, 5]),
+        lambda about: about.update(asked="some"),
         lambda about: about.update(command="os.system"),
         lambda about: about["faces"][0].update(quad=[[0, 0]]),
         lambda about: about["faces"].append(about["faces"][0]),
