@@ -30,6 +30,7 @@ from dualstylegan.errors import (
 from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.portrait.stores import find_model
 from dualstylegan.published.commands import add_commands
+from dualstylegan.studio.command import add_serve_command
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,6 +104,7 @@ def build_app() -> typer.Typer:
                 print("\t".join([name, config.labels[name]] if name in config.labels else [name]))
 
     add_style_command(app)
+    add_serve_command(app, reported)
     add_commands(app, reported)
     return app
 

@@ -71,6 +71,46 @@ class TrainingError(DualStyleGANError):
     """Training cannot go on; the last good state has been saved."""
 
 
+class RequestError(DualStyleGANError):
+    """A request to the studio that it cannot serve.
+
+    Attributes:
+        status: of the answer in HTTP.
+    """
+
+    status = 400
+
+
+class UnknownItemError(RequestError):
+    """A sitter, a style or an address that the studio does not hold."""
+
+    status = 404
+
+
+class SupersededError(RequestError):
+    """A newer request of the same view came before this one was begun."""
+
+    status = 409
+
+
+class UploadError(RequestError):
+    """An upload larger than the studio takes."""
+
+    status = 413
+
+
+class ForeignError(RequestError):
+    """A request that another site, or another name of this machine, has sent."""
+
+    status = 403
+
+
+class BusyError(RequestError):
+    """More work or more visitors than the studio takes at a time."""
+
+    status = 503
+
+
 # Photo from which a person's code is fitted better.
 BETTER_PHOTO = "a sharper, more frontal, evenly lit photo"
 

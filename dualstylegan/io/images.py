@@ -80,11 +80,21 @@ def read_image(path: Path | str) -> Image.Image:
         raise ImageError("no such image file", file=path, fix="check the path")
     if size > MAX_FILE_BYTES:
         raise ImageError("the file is too large", file=path, value=size, limit=MAX_FILE_BYTES)
+    return _decode(path, path)
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """Decode the bytes of an image file, with the checks and conversions of `read_image`."""
+    return _decode(io.BytesIO(data), None)
+
+
+def _decode(source: Path | io.BytesIO, path: Path | None) -> Image.Image:
+    """Decode an image from a file or from memory; `path` is named in errors."""
     try:
         with warnings.catch_warnings():
             # The limits are our own, checked below on the header; odd metadata is ignored.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_formats()) as image:
+            with Image.open(source, formats=_formats()) as image:
                 _check_size(image.size, path)
                 image.load()
                 return to_rgb(to_srgb(upright(image)))
@@ -95,7 +105,7 @@ def read_image(path: Path | str) -> Image.Image:
             "the image is too large", file=path, value=error, limit=f"{MAX_PIXELS} pixels"
         ) from error
     except UnidentifiedImageError as error:
-        raise _unidentified(path) from error
+        raise _unidentified(source, path) from error
     except MemoryError as error:
         raise ImageError("not enough memory to decode", file=path, fix="scale it down") from error
     # Decoders of damaged files raise whatever they stumble over: struct.error, TypeError, ...
@@ -119,9 +129,10 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, HEIC)
 
 
-def _unidentified(path: Path) -> ImageError:
+def _unidentified(source: Path | io.BytesIO, path: Path | None) -> ImageError:
     """Return the error for a file that no decoder takes."""
-    with path.open("rb") as handle:
+    with source.open("rb") if isinstance(source, Path) else source as handle:
+        handle.seek(0)
         head = handle.read(12)
     if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS and HEIC not in _formats():
         return ImageError("HEIC is not read here", file=path, fix=HEIC_FIX)
@@ -186,7 +197,7 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     return bool(np.abs(np.asarray(moved).astype(int) - lattice).max() <= IDENTITY_LEVELS)
 
 
-def _check_size(size: tuple[int, int], path: Path) -> None:
+def _check_size(size: tuple[int, int], path: Path | None) -> None:
     width, height = size
     if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
         raise ImageError(

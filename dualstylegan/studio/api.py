@@ -1,0 +1,240 @@
+"""Endpoints of the REST interface, see `openapi` for their description."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dualstylegan.errors import (
+    DualStyleGANError,
+    ImageError,
+    RequestError,
+    SettingsError,
+    UnknownItemError,
+    UploadError,
+)
+from dualstylegan.networks.config import ClosedSchema
+from dualstylegan.studio.openapi import document
+from dualstylegan.studio.schemas import (
+    MEDIA,
+    ErrorAnswer,
+    OwnStyleAnswer,
+    PictureQuery,
+    ProgressAnswer,
+    SitterAnswer,
+    StyleAnswer,
+    StylesAnswer,
+)
+from dualstylegan.studio.studio import Studio
+
+MAX_BODY = 100 << 20
+UNPROCESSABLE, UNSUPPORTED, CLOSED = 422, 415, 499
+# Names of query parameters that may come several times.
+REPEATED = frozenset({"style"})
+
+
+def studio_of(request: Request) -> Studio:
+    """Return the studio that a request is for."""
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+def answer(content: ClosedSchema, status: int = 200) -> Response:
+    """Return an answer in JSON."""
+    return JSONResponse(content.model_dump(mode="json"), status_code=status)
+
+
+async def read_body(request: Request) -> bytes:
+    """Read the body of a request as it comes.
+
+    Raises:
+        UploadError: it exceeds `MAX_BODY`.
+    """
+    limit = UploadError(
+        "the file is too large", limit=f"{MAX_BODY >> 20} MB", fix="save the picture as JPEG"
+    )
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY:
+        raise limit
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY:
+            raise limit
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_query(request: Request) -> PictureQuery:
+    """Read the options of a picture.
+
+    Raises:
+        SettingsError: names the first option that is out of its bounds.
+    """
+    texts: dict[str, Any] = {}
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        texts[name] = values if name in REPEATED else values[-1]
+    try:
+        return PictureQuery.model_validate(texts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"the option {name}",
+            value=str(first["input"])[:80],
+            limit=first["msg"],
+            fix="/openapi.json describes the options",
+        ) from error
+
+
+async def post_sitter(request: Request) -> Response:
+    """Read a photo: its faces by the encoder at once; the fit follows."""
+    studio = studio_of(request)
+    name = await studio.read(await read_body(request))
+    return answer(SitterAnswer.of(name, studio.sittings.get(name)), 201)
+
+
+async def get_sitter(request: Request) -> Response:
+    """Return the faces of a photo and the progress of the fit."""
+    name = request.path_params["sitter"]
+    return answer(SitterAnswer.of(name, studio_of(request).sittings.get(name)))
+
+
+async def delete_sitter(request: Request) -> Response:
+    """Forget a photo."""
+    studio_of(request).sittings.take(request.path_params["sitter"])
+    return Response(status_code=204)
+
+
+async def get_picture(request: Request) -> Response:
+    """Restyle a photo."""
+    query = read_query(request)
+    data = await studio_of(request).picture(request.path_params["sitter"], query)
+    return Response(data, media_type=MEDIA[query.format])
+
+
+async def get_photo(request: Request) -> Response:
+    """Return the photo itself, reduced, or with `face` the crop of a face."""
+    text = request.query_params.get("face")
+    if text is not None and not text.isdecimal():
+        raise SettingsError("the option face", value=text[:80], limit="an index, 0 the largest")
+    face = None if text is None else int(text)
+    data = await studio_of(request).photo(request.path_params["sitter"], face)
+    return Response(data, media_type=MEDIA["jpg"])
+
+
+async def get_styles(request: Request) -> Response:
+    """List the styles of the model."""
+    model = studio_of(request).model
+    styles = [
+        StyleAnswer(
+            name=name,
+            label=model.styles.labels.get(name, name),
+            thumbnail=f"api/styles/{name}/thumbnail" if name in model.thumbnails else None,
+        )
+        for name in model.styles.names
+    ]
+    defaults = model.config.defaults
+    return answer(
+        StylesAnswer(
+            model=model.config.name,
+            size=max(model.generator.output_sizes),
+            structure=defaults.structure,
+            color=defaults.color,
+            styles=styles,
+        )
+    )
+
+
+async def post_style(request: Request) -> Response:
+    """Add a portrait as a style; its progress is asked for by its id."""
+    studio = studio_of(request)
+    style = await studio.add(request.query_params.get("name", ""), await read_body(request))
+    return _own(studio, style, 202)
+
+
+async def get_style(request: Request) -> Response:
+    """Return the progress of an added style."""
+    return _own(studio_of(request), request.path_params["style"])
+
+
+async def delete_style(request: Request) -> Response:
+    """Forget an added style."""
+    studio_of(request).styles.take(request.path_params["style"])
+    return Response(status_code=204)
+
+
+async def get_thumbnail(request: Request) -> Response:
+    """Return a small picture of a style's exemplar."""
+    studio, name = studio_of(request), request.path_params["style"]
+    own = name in studio.styles
+    data = studio.styles.get(name).thumbnail if own else studio.model.thumbnails.get(name)
+    if not data:
+        raise UnknownItemError("no thumbnail of this style", value=name[:80])
+    return Response(data, media_type=MEDIA["jpg"])
+
+
+async def get_document(request: Request) -> Response:
+    """Return the description of the interface."""
+    return JSONResponse(document())
+
+
+def _own(studio: Studio, name: str, status: int = 200) -> Response:
+    style = studio.styles.get(name)
+    progress = ProgressAnswer.of(style.progress)
+    return answer(OwnStyleAnswer(id=name, name=style.name, progress=progress), status)
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """Return the answer to a typed error, by its status."""
+    assert isinstance(error, DualStyleGANError)
+    if isinstance(error, RequestError):
+        status = error.status
+    else:
+        status = UNSUPPORTED if isinstance(error, ImageError) else UNPROCESSABLE
+    return answer(ErrorAnswer.of(error), status)
+
+
+async def refuse_address(request: Request, error: Exception) -> Response:
+    """Return the answer to an unknown address or a method that it does not have."""
+    assert isinstance(error, HTTPException)
+    return answer(
+        ErrorAnswer(error=error.detail.lower(), fix="see /openapi.json"), error.status_code
+    )
+
+
+async def hang_up(request: Request, error: Exception) -> Response:
+    """Forget an upload that the visitor has broken off; nobody reads this answer."""
+    return Response(status_code=CLOSED)
+
+
+async def excuse(request: Request, error: Exception) -> Response:
+    """Return the answer to a fault of the studio itself; its cause is in the log."""
+    return answer(ErrorAnswer(error="the studio failed; its log has the cause"), 500)
+
+
+ROUTES = [
+    Route("/api/sitters", post_sitter, methods=["POST"]),
+    Route("/api/sitters/{sitter}", get_sitter, methods=["GET"]),
+    Route("/api/sitters/{sitter}", delete_sitter, methods=["DELETE"]),
+    Route("/api/sitters/{sitter}/picture", get_picture, methods=["GET"]),
+    Route("/api/sitters/{sitter}/photo", get_photo, methods=["GET"]),
+    Route("/api/styles", get_styles, methods=["GET"]),
+    Route("/api/styles", post_style, methods=["POST"]),
+    Route("/api/styles/{style}", get_style, methods=["GET"]),
+    Route("/api/styles/{style}", delete_style, methods=["DELETE"]),
+    Route("/api/styles/{style}/thumbnail", get_thumbnail, methods=["GET"]),
+    Route("/openapi.json", get_document, methods=["GET"]),
+]
+HANDLERS = {
+    DualStyleGANError: refuse,
+    HTTPException: refuse_address,
+    ClientDisconnect: hang_up,
+    Exception: excuse,
+}

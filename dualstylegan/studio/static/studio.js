@@ -1,0 +1,392 @@
+// The studio's page. It asks the REST interface behind it and keeps nothing of its own.
+
+import { photos } from "./photos.js";
+import { $, Refusal, complain, json, request, spoken, tell, wait } from "./talk.js";
+
+const DRAG_PX = 64, SOON_PX = 256, WHOLE_PX = 512, REST_MS = 160, POLL_MS = 400;
+const PNG_MEGAPIXELS = 12;
+const state = { styles: [], own: [], file: null, sitter: null, face: 0, largest: 1024 };
+
+// ---- remarks ------------------------------------------------------------------------------------
+
+const FLAGS = {
+  small: "The face is small in the photo, so fine features are guessed.",
+  tilted: "The head is tilted.",
+  turned: "The head is turned away; a frontal photo comes out better.",
+  uncertain: "It is not certain that this is a face.",
+};
+
+function remark() {
+  const { sitter } = state;
+  const lines = [];
+  if (sitter) {
+    const face = sitter.faces[state.face];
+    if (face.warning && sitter.fit.state === "ready") {
+      lines.push("The picture may not look enough like the person. " +
+        "A sharper, more frontal, evenly lit photo helps, or less of the style's shapes.");
+    }
+    lines.push(...face.flags.filter((flag) => FLAGS[flag]).map((flag) => FLAGS[flag]));
+    const left = sitter.left_out.length;
+    if (left) lines.push(`${left === 1 ? "One more face was" : `${left} more faces were`} ` +
+      `left out: ${sitter.left_out.join("; ")}.`);
+  }
+  $("notice").textContent = lines.join(" ");
+  $("notice").hidden = lines.length === 0;
+}
+
+// ---- pictures: the newest wish wins -------------------------------------------------------------
+
+const lane = { wish: null, running: false, abort: null, size: 0, timer: 0, shown: null };
+
+const chosen = (group) => document.querySelector(`input[name="${group}"]:checked`)?.value;
+
+function options(size, format) {
+  const query = new URLSearchParams({ size, format, face: state.face });
+  const first = chosen("style"), second = $("mix").hidden ? undefined : chosen("second");
+  const share = Number($("share").value) / 100;
+  if (second && second !== first && share > 0) {
+    if (share < 1) query.append("style", `${first}:${(1 - share).toFixed(2)}`);
+    query.append("style", `${second}:${share.toFixed(2)}`);
+  } else {
+    query.append("style", first);
+  }
+  for (const dial of ["structure", "color"]) query.set(dial, Number($(dial).value) / 100);
+  if ($("preserve").checked) query.set("preserve_color", 1);
+  if ($("whole").checked) query.set("whole", 1);
+  return query;
+}
+
+function picture(size, format, extra = {}, signal) {
+  const query = options(size, format);
+  for (const [name, value] of Object.entries(extra)) query.set(name, value);
+  return withSitter((id) => request(`api/sitters/${id}/picture?${query}`, { signal }));
+}
+
+// A visitor who comes back after a while finds the photo forgotten: it is sent once more.
+async function withSitter(ask) {
+  try {
+    return await ask(state.sitter.id);
+  } catch (error) {
+    if (error.status !== 404 || !state.file || !state.sitter) throw error;
+    state.sitter = await json("api/sitters", { method: "POST", body: state.file });
+    follow(state.sitter.id);
+    return ask(state.sitter.id);
+  }
+}
+
+const sizes = () => ($("whole").checked ? [WHOLE_PX] : [SOON_PX, state.largest]);
+
+function wish(list) {
+  if (!state.sitter || !chosen("style")) return;
+  lane.wish = list;
+  if (lane.size > DRAG_PX) lane.abort?.abort();
+  if (!lane.running) pump();
+}
+
+function drag() {
+  clearTimeout(lane.timer);
+  lane.timer = setTimeout(rest, REST_MS);
+  wish([DRAG_PX]);
+}
+
+function rest() {
+  clearTimeout(lane.timer);
+  wish(sizes().filter((px, i, all) => px <= state.largest && all.indexOf(px) === i));
+}
+
+async function pump() {
+  lane.running = true;
+  while (lane.wish && state.sitter) {
+    const list = lane.wish, [size, ...later] = list;
+    const aim = { id: state.sitter.id, face: state.face, whole: $("whole").checked };
+    lane.wish = null;
+    lane.abort = new AbortController();
+    lane.size = size;
+    try {
+      const extra = { view: "page", draft: 1 };
+      const answer = await picture(size, "jpg", extra, lane.abort.signal);
+      await show(await answer.blob(), aim);
+      complain(null);
+      if (lane.wish === null && later.length) lane.wish = later;
+      else if (lane.wish === null && size > DRAG_PX) settled(size);
+    } catch (error) {
+      if (error.name !== "AbortError" && error.status !== 409) complain(error);
+    }
+  }
+  lane.running = false;
+}
+
+async function show(blob, aim) {
+  if (aim.face !== state.face || aim.whole !== $("whole").checked) return;
+  const url = URL.createObjectURL(blob), ready = new Image();
+  await new Promise((done, fail) => Object.assign(ready, { onload: done, onerror: fail, src: url }));
+  $("result").src = url;
+  if (lane.shown) URL.revokeObjectURL(lane.shown);
+  lane.shown = url;
+  $("view").classList.remove("busy");
+  $("view").dataset.px = ready.naturalWidth;
+  $("download").disabled = false;
+}
+
+function settled() {
+  const name = labelOf(chosen("style"));
+  $("result").alt = `The portrait in the style ${name}`;
+  if (!state.sitter || ["ready", "failed"].includes(state.sitter.fit.state)) {
+    tell(`In the style ${name}. Hold the picture to see the photo.`);
+  }
+}
+
+// ---- the photo ----------------------------------------------------------------------------------
+
+async function open(file) {
+  complain(null);
+  const before = state.sitter;
+  Object.assign(state, { sitter: null, file, face: 0 });
+  if (before) forget(before.id);
+  document.body.dataset.phase = "ready";
+  $("welcome").hidden = true;
+  $("view").hidden = $("another").hidden = false;
+  $("under").hidden = $("fit").hidden = $("notice").hidden = $("download").disabled = true;
+  $("result").removeAttribute("src");
+  $("before").removeAttribute("src");
+  $("view").classList.add("busy");
+  tell("Looking for the face …");
+  try {
+    const sitter = await json("api/sitters", { method: "POST", body: file });
+    if (state.file !== file) return forget(sitter.id);
+    state.sitter = sitter;
+  } catch (error) {
+    if (state.file === file) reset(error);
+    return;
+  }
+  $("under").hidden = false;
+  tell("A first picture; the likeness is still being worked out.");
+  faces();
+  frame();
+  rest();
+  follow(state.sitter.id);
+}
+
+function reset(error) {
+  document.body.dataset.phase = "empty";
+  Object.assign(state, { file: null, sitter: null });
+  $("welcome").hidden = false;
+  $("view").hidden = $("under").hidden = $("another").hidden = true;
+  tell("");
+  complain(error);
+}
+
+function forget(id) {
+  fetch(`api/sitters/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+// Wait for the fitted face, which replaces the first one.
+async function follow(id) {
+  while (state.sitter?.id === id) {
+    const { fit, revision } = state.sitter;
+    $("fit").hidden = !["waiting", "working"].includes(fit.state);
+    $("fit").value = fit.total ? fit.done / fit.total : 0;
+    remark();
+    if (fit.state === "failed") {
+      if (fit.error) complain(fit.error);
+      return;
+    }
+    if (fit.state === "ready") return;
+    await wait(POLL_MS);
+    try {
+      const sitter = await json(`api/sitters/${id}`);
+      if (state.sitter?.id !== id) return;
+      state.sitter = sitter;
+      if (sitter.revision > revision) rest();
+    } catch (error) {
+      if (error.status === 404) return;
+      complain(error);
+      await wait(5 * POLL_MS);
+    }
+  }
+}
+
+function faces() {
+  const many = state.sitter.faces.length > 1;
+  $("faces").hidden = !many;
+  $("faces").replaceChildren(...state.sitter.faces.map((_, index) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.textContent = `Face ${index + 1}`;
+    button.setAttribute("aria-pressed", index === state.face);
+    button.onclick = () => {
+      state.face = index;
+      $("whole").checked = false;
+      faces();
+      frame();
+      remark();
+      rest();
+    };
+    return button;
+  }));
+}
+
+// Shape of the picture, and the photo beside which it is compared.
+function frame() {
+  const { sitter } = state, whole = $("whole").checked;
+  $("view").style.setProperty("--ratio", whole ? sitter.width / sitter.height : 1);
+  const part = whole ? "" : `?face=${state.face}`;
+  $("before").src = `api/sitters/${sitter.id}/photo${part}`;
+}
+
+// ---- styles -------------------------------------------------------------------------------------
+
+const labelOf = (name) =>
+  spoken([...state.styles, ...state.own].find((style) => style.name === name)?.label ?? name);
+
+function tile(group, style) {
+  const label = document.createElement("label"), input = document.createElement("input");
+  label.className = "tile";
+  label.title = spoken(style.label);
+  Object.assign(input, { type: "radio", name: group, value: style.name, className: "hidden" });
+  input.setAttribute("aria-label", spoken(style.label));
+  input.onchange = () => { named(); rest(); };
+  label.append(input);
+  if (style.thumbnail) {
+    label.append(Object.assign(new Image(), { src: style.thumbnail, alt: "", loading: "lazy" }));
+  } else {
+    const name = document.createElement("span");
+    name.className = "name";
+    name.textContent = spoken(style.label);
+    label.append(name);
+  }
+  return label;
+}
+
+function named() {
+  const legend = document.querySelector("#panel legend"), words = document.createElement("span");
+  words.id = "chosen";
+  words.textContent = chosen("style") ? `  ${labelOf(chosen("style"))}` : "";
+  legend.replaceChildren("Style ", words);
+}
+
+async function list() {
+  const found = await json("api/styles");
+  state.styles = found.styles;
+  state.largest = found.size;
+  $("styles").replaceChildren(...found.styles.map((style) => tile("style", style)));
+  $("seconds").replaceChildren(...found.styles.map((style) => tile("second", style)));
+  document.querySelector('input[name="style"]').checked = true;
+  const second = document.querySelectorAll('input[name="second"]');
+  second[Math.min(1, second.length - 1)].checked = true;
+  for (const dial of ["structure", "color"]) $(dial).value = 100 * found[dial];
+  ["structure", "color", "share"].forEach(figure);
+  named();
+}
+
+async function learn(file, name) {
+  const style = await json(`api/styles?${new URLSearchParams({ name })}`,
+    { method: "POST", body: file });
+  const waiting = tile("style", { name: style.id, label: name, thumbnail: null });
+  const bar = Object.assign(document.createElement("progress"), { max: 1, value: 0 });
+  bar.setAttribute("aria-label", `Learning the style ${name}`);
+  waiting.append(bar);
+  waiting.querySelector("input").disabled = true;
+  $("styles").prepend(waiting);
+  waiting.scrollIntoView({ block: "nearest" });
+  tell(`Learning the style ${name} …`);
+  for (;;) {
+    await wait(POLL_MS);
+    try {
+      const { progress } = await json(`api/styles/${style.id}`);
+      bar.value = progress.total ? progress.done / progress.total : 0;
+      if (progress.state === "failed") throw new Refusal(422, progress.error);
+      if (progress.state === "ready") break;
+    } catch (error) {
+      waiting.remove();
+      return complain(error);
+    }
+  }
+  const own = { name: style.id, label: name, thumbnail: `api/styles/${style.id}/thumbnail` };
+  state.own.push(own);
+  const made = tile("style", own);
+  waiting.replaceWith(made);
+  $("seconds").prepend(tile("second", own));
+  made.querySelector("input").checked = true;
+  tell(`The style ${name} is learnt.`);
+  named();
+  rest();
+}
+
+// ---- controls -----------------------------------------------------------------------------------
+
+function figure(dial) {
+  document.querySelector(`output[for="${dial}"]`).textContent = `${$(dial).value} %`;
+}
+
+for (const dial of ["structure", "color", "share"]) {
+  $(dial).oninput = () => { figure(dial); drag(); };
+  $(dial).onchange = rest;
+}
+$("preserve").onchange = rest;
+$("whole").onchange = () => { if (state.sitter) { frame(); rest(); } };
+$("mixing").onclick = () => {
+  $("mix").hidden = !$("mix").hidden;
+  $("mixing").setAttribute("aria-expanded", !$("mix").hidden);
+  $("mixing").textContent = $("mix").hidden ? "Mix in a second" : "No second style";
+  rest();
+};
+$("compare").oninput = () => {
+  const share = Number($("compare").value);
+  $("view").style.setProperty("--share", `${share}%`);
+  $("view").classList.toggle("split", share > 0 && share < 100);
+};
+$("view").onpointerdown = () => $("view").classList.add("held");
+for (const kind of ["pointerup", "pointercancel", "blur"]) {
+  addEventListener(kind, () => $("view").classList.remove("held"));
+}
+$("view").oncontextmenu = (event) => { if (event.pointerType === "touch") event.preventDefault(); };
+
+$("download").onclick = async () => {
+  $("download").disabled = true;
+  tell("Making the file …");
+  const { sitter } = state, whole = $("whole").checked;
+  const huge = whole && sitter.width * sitter.height > PNG_MEGAPIXELS * 1e6;
+  const format = huge ? "jpg" : "png";
+  try {
+    const answer = await picture(state.largest, format);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = `${labelOf(chosen("style")).replace(/[^\p{L}\p{N}]+/gu, "-")}.${format}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    tell("Downloaded, with its recipe in the file.");
+  } catch (error) {
+    tell("");
+    complain(error);
+  }
+  $("download").disabled = false;
+};
+
+for (const button of document.querySelectorAll("[data-close]")) {
+  button.onclick = () => button.closest("dialog").close();
+}
+$("add").onclick = () => $("adding").showModal();
+$("style-file").onchange = () => {
+  const [file] = $("style-file").files;
+  if (file && !$("style-name").value) $("style-name").value = file.name.replace(/\.[^.]*$/, "");
+};
+$("adding-form").onsubmit = (event) => {
+  event.preventDefault();
+  complain(null);
+  learn($("style-file").files[0], $("style-name").value).catch(complain);
+  $("adding").close();
+  $("adding-form").reset();
+};
+
+// Leaving the page, the visitor takes everything along.
+addEventListener("pagehide", () => {
+  if (state.sitter) forget(state.sitter.id);
+  for (const { name } of state.own) {
+    fetch(`api/styles/${name}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  }
+});
+
+photos(open);
+list().catch(complain);

@@ -1,0 +1,268 @@
+"""Studio: a portrait model, a worker, and what the visitors have brought.
+
+The methods of `Studio` are called in the server's event loop; what computes runs in the worker's
+thread, what reads or writes image files in threads of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from PIL import Image
+
+from dualstylegan.errors import DualStyleGANError, RequestError, SettingsError
+from dualstylegan.io.images import decode_image
+from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
+from dualstylegan.portrait.config import check_new_name
+from dualstylegan.portrait.reading import read_sitter
+from dualstylegan.portrait.result import encode_result
+from dualstylegan.studio.schemas import MAX_MIX, PictureQuery
+from dualstylegan.studio.visits import OwnStyle, Progress, Shelf, Sitting, State, draft_of
+from dualstylegan.studio.worker import StoppedError, Urgency, Worker
+
+if TYPE_CHECKING:
+    from dualstylegan.portrait.model import PortraitModel
+    from dualstylegan.portrait.sitter import Sitter
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+MAX_FACES = 6
+MAX_NAME = 60
+# Largest face crop of a photo that is shown beside a result.
+SHOWN_PX = 768
+
+
+class Studio:
+    """A portrait model that several visitors use at a time.
+
+    Args:
+        model: the model.
+        adding: settings of the optimisation of added styles; None: the defaults.
+    """
+
+    def __init__(self, model: PortraitModel, adding: AddStyleSettings | None = None) -> None:
+        self.model = model
+        self.adding = adding or AddStyleSettings()
+        self.worker = Worker()
+        self.sittings: Shelf[Sitting] = Shelf("sitter", "send the photo again", _leave_sitting)
+        self.styles: Shelf[OwnStyle] = Shelf("style", "add the style again", self._leave_style)
+        # one photo is decoded at a time: 64 megapixels take 200 MB
+        self._decoding = asyncio.Lock()
+        self._extended: dict[tuple[str, ...], PortraitModel] = {}
+
+    async def read(self, data: bytes) -> str:
+        """Read a photo by the encoder, queue its fit, and return its identifier.
+
+        Raises:
+            ImageError: not an image that can be read.
+            FaceError: no usable face.
+            BusyError: too much work is waiting.
+        """
+        photo, draft = await self._decode(data)
+        first = await self._work(lambda: self._read(photo, 0), Urgency.READING)
+        sitting = Sitting(data, draft, first)
+        name = self.sittings.put(sitting)
+        if self.model.fit_settings().steps == 0:
+            sitting.fit.state = State.READY
+        else:
+            self._start(lambda: self._fit(sitting, photo), sitting.fit)
+        return name
+
+    async def picture(self, name: str, query: PictureQuery) -> bytes:
+        """Restyle a photo that was read; return the file.
+
+        Raises:
+            UnknownItemError: no such sitter, or no such style.
+            SettingsError: a value out of its bounds.
+            SupersededError: a newer request of the same view came first.
+        """
+        sitting = self.sittings.get(name)
+        mix = _shares(query.style)
+        own = {text: self.styles.get(text) for text in mix if text in self.styles}
+        photo: Image.Image | None = None
+        if query.whole:
+            photo = sitting.draft if query.draft else (await self._decode(sitting.data))[0]
+
+        def work() -> Image.Image:
+            model = self._with_styles(own)
+            named = {own[text].name if text in own else text: share for text, share in mix.items()}
+            sitter = sitting.sitter if photo is not sitting.draft else sitting.draft_sitter()
+            return model.restyle(
+                sitter,
+                named,
+                structure=query.structure,
+                color=query.color,
+                preserve_color=query.preserve_color,
+                size=query.size,
+                face=query.face,
+                paste=photo is not None,
+                photo=photo,
+            )
+
+        view = (name, query.view) if query.view else None
+        result = await self._work(work, Urgency.PICTURE, view)
+        return await asyncio.to_thread(encode_result, result, f".{query.format}")
+
+    async def photo(self, name: str, face: int | None) -> bytes:
+        """Return the photo that was sent as JPEG, reduced; or the crop of a face."""
+        sitting = self.sittings.get(name)
+
+        def encode() -> bytes:
+            from dualstylegan.faces.geometry import crop_quad, quad_side
+
+            shown = sitting.draft
+            if face is not None:
+                quad_Q2 = sitting.draft_sitter().face(face).quad_Q2
+                assert quad_Q2 is not None
+                side = min(SHOWN_PX, max(256, round(quad_side(quad_Q2))))
+                shown = crop_quad(shown, quad_Q2, side)
+            return encode_result(shown, ".jpg")
+
+        return await asyncio.to_thread(encode)
+
+    async def add(self, name: str, data: bytes) -> str:
+        """Queue the addition of a portrait as a style; return its identifier.
+
+        Raises:
+            SettingsError: the name is blank, too long or taken.
+            ImageError: not an image that can be read.
+            FaceError: no usable face.
+        """
+        if len(name) > MAX_NAME:
+            raise SettingsError(
+                "the style's name is too long", value=len(name), limit=f"{MAX_NAME} characters"
+            )
+        check_new_name(self.model.config, name)
+        portrait, _ = await self._decode(data)
+        style = OwnStyle(name)
+        self._start(lambda: self._optimise(style, portrait), style.progress)
+        return self.styles.put(style)
+
+    def close(self) -> None:
+        """End the worker."""
+        self.worker.stop()
+
+    async def _decode(self, data: bytes) -> tuple[Image.Image, Image.Image]:
+        """Return a photo and its draft."""
+        async with self._decoding:
+            return await asyncio.to_thread(_decoded, data)
+
+    async def _work(self, work: Callable[[], T], urgency: Urgency, view: Hashable = None) -> T:
+        return await asyncio.wrap_future(self.worker.submit(work, urgency, view))
+
+    def _start(self, work: Callable[[], None], progress: Progress) -> None:
+        """Queue long work that reports to a progress."""
+
+        def run() -> None:
+            if progress.left:
+                return
+            progress.state = State.WORKING
+            try:
+                work()
+            except StoppedError:
+                progress.state = State.FAILED
+            except DualStyleGANError as error:
+                progress.error, progress.state = error, State.FAILED
+            except BaseException:
+                progress.error = RequestError(
+                    "the computation failed; the server's log has the cause", fix="try again"
+                )
+                progress.state = State.FAILED
+                raise
+            else:
+                progress.state = State.READY
+
+        self.worker.submit(run, Urgency.FITTING).add_done_callback(_log)
+
+    def _tick(self, progress: Progress, done: int, total: int) -> None:
+        """Note steps done, and let urgent work go first."""
+        progress.done, progress.total = done, total
+        if progress.left:
+            raise StoppedError
+        self.worker.relieve(Urgency.FITTING)
+
+    def _read(
+        self,
+        photo: Image.Image,
+        steps: int | None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Sitter:
+        # not by `PortraitModel.read`, which warns: the answer holds the warnings
+        return read_sitter(self.model, photo, MAX_FACES, True, steps, progress)
+
+    def _fit(self, sitting: Sitting, photo: Image.Image) -> None:
+        progress = sitting.fit
+        fitted = self._read(photo, None, lambda done, total: self._tick(progress, done, total))
+        sitting.sitter, sitting.revision = fitted, sitting.revision + 1
+
+    def _optimise(self, style: OwnStyle, portrait: Image.Image) -> None:
+        progress = style.progress
+        added = add_style(
+            self.model,
+            style.name,
+            portrait,
+            settings=self.adding,
+            progress=lambda phase, done, total: self._tick(progress, done, total),
+        ).model
+        style.extrinsic_1LD = added.styles.extrinsic_SLD[-1:]
+        style.intrinsic_1LD = added.styles.intrinsic_SLD[-1:]
+        style.thumbnail = added.thumbnails[added.styles.names[-1]]
+
+    def _with_styles(self, own: dict[str, OwnStyle]) -> PortraitModel:
+        """Return the model with some visitors' styles, one of the last few or a new one."""
+        key = tuple(own)
+        if not key:
+            return self.model
+        if key not in self._extended:
+            model = self.model
+            for style in own.values():
+                if style.extrinsic_1LD is None or style.intrinsic_1LD is None:
+                    raise RequestError("the style is not ready yet", fix="wait until it is")
+                check_new_name(model.config, style.name)
+                blank = Image.new("RGB", (8, 8))
+                model = with_style(
+                    model, style.name, style.extrinsic_1LD, style.intrinsic_1LD, blank
+                )
+            while len(self._extended) >= MAX_MIX:
+                del self._extended[next(iter(self._extended))]
+            self._extended[key] = model
+        return self._extended[key]
+
+    def _leave_style(self, name: str, style: OwnStyle) -> None:
+        style.progress.left = True
+        self._extended = {key: model for key, model in self._extended.items() if name not in key}
+
+
+def _leave_sitting(name: str, sitting: Sitting) -> None:
+    sitting.fit.left = True
+
+
+def _decoded(data: bytes) -> tuple[Image.Image, Image.Image]:
+    photo = decode_image(data)
+    return photo, draft_of(photo)
+
+
+def _log(done: Future[None]) -> None:
+    """Tell the server's log why long work failed; visitors get the typed errors by themselves."""
+    if not done.cancelled() and (error := done.exception()) is not None:
+        logger.error("work of the studio failed", exc_info=error)
+
+
+def _shares(texts: Sequence[str]) -> dict[str, float]:
+    """Return the shares of a mix of `name:share` by name; a name alone has the share 1."""
+    mix: dict[str, float] = {}
+    for text in texts:
+        name, colon, share = text.rpartition(":")
+        if not colon:
+            name, share = text, "1"
+        try:
+            mix[name] = mix.get(name, 0.0) + float(share)
+        except ValueError as error:
+            raise SettingsError(
+                "not a style's share", value=text, limit="name, or name:0 to name:1"
+            ) from error
+    return mix

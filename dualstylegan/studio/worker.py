@@ -1,0 +1,132 @@
+"""Worker: one thread that computes for all visitors, the most urgent work first.
+
+A model computes on all cores, so that two computations at a time would make each other wait. Long
+work gives way between its steps: it calls `Worker.relieve`, which does what is more urgent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, TypeVar
+
+from dualstylegan.errors import BusyError, SupersededError
+
+T = TypeVar("T")
+MAX_WAITING = 64
+
+
+class Urgency(IntEnum):
+    """Order of work: the lower goes first."""
+
+    PICTURE = 0
+    READING = 1
+    FITTING = 2
+
+
+class StoppedError(Exception):
+    """Nobody waits for the work any more; raised to leave it between its steps."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    work: Callable[[], Any]
+    urgency: Urgency
+    number: int
+    view: Hashable
+    future: Future[Any]
+
+
+class Worker:
+    """Thread that runs submitted work one at a time, by urgency and then in order."""
+
+    def __init__(self) -> None:
+        self._waiting: list[_Job] = []
+        self._changed = threading.Condition()
+        self._submitted = 0
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="studio", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], T], urgency: Urgency, view: Hashable = None) -> Future[T]:
+        """Queue work and return its future result.
+
+        Args:
+            work: runs in the thread.
+            urgency: of the work.
+            view: what the result is shown in; work for the same view that still waits is dropped,
+                its future raises SupersededError. None: shares its view with no other.
+
+        Raises:
+            BusyError: too much is waiting.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if view is not None:
+                for stale in [job for job in self._waiting if job.view == view]:
+                    self._waiting.remove(stale)
+                    stale.future.set_exception(
+                        SupersededError("a newer request of the same view took its place")
+                    )
+            if len(self._waiting) >= MAX_WAITING:
+                raise BusyError(
+                    "too much work is waiting", limit=MAX_WAITING, fix="try again in a minute"
+                )
+            self._submitted += 1
+            self._waiting.append(_Job(work, urgency, self._submitted, view, future))
+            self._changed.notify()
+        return future
+
+    def relieve(self, urgency: Urgency) -> None:
+        """Run the waiting work that is more urgent; called within work of the given urgency.
+
+        Raises:
+            StoppedError: the worker is to stop.
+        """
+        while (job := self._next(urgency)) is not None:
+            _run(job)
+        if self._stopped:
+            raise StoppedError
+
+    def stop(self) -> None:
+        """Leave long work at its next step and drop what waits."""
+        with self._changed:
+            self._stopped = True
+            for job in self._waiting:
+                job.future.cancel()
+            self._waiting.clear()
+            self._changed.notify()
+
+    def _next(self, below: int) -> _Job | None:
+        with self._changed:
+            urgent = [job for job in self._waiting if job.urgency < below]
+            if not urgent:
+                return None
+            job = min(urgent, key=lambda one: (one.urgency, one.number))
+            self._waiting.remove(job)
+            return job
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._waiting)
+                if self._stopped:
+                    return
+            job = self._next(max(Urgency) + 1)
+            if job is not None:
+                _run(job)
+
+
+def _run(job: _Job) -> None:
+    """Run a job unless nobody waits for it any more."""
+    if not job.future.set_running_or_notify_cancel():
+        return
+    try:
+        result = job.work()
+    except BaseException as error:  # belongs to whoever waits for the result
+        job.future.set_exception(error)
+    else:
+        job.future.set_result(result)

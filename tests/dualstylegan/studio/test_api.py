@@ -1,0 +1,295 @@
+"""REST interface of the studio: a real server on loopback, a tiny model, real faces."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dualstylegan.io.images import decode_image
+from dualstylegan.portrait.result import encode_result, facts_of
+from dualstylegan.studio import api
+from dualstylegan.studio.openapi import document
+from tests.support.portrait_models import STYLE_NAMES
+from tests.support.studios import RunningStudio, running_studio, seeing_model
+
+STYLE = STYLE_NAMES[0]
+
+
+def jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def astronaut(weights: Path) -> Image.Image:
+    return Image.open(weights / "astronaut.png").convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def photo(astronaut: Image.Image) -> bytes:
+    return jpeg(astronaut)
+
+
+@pytest.fixture(scope="module")
+def studio(weights: Path) -> Iterator[RunningStudio]:
+    with running_studio(seeing_model(weights)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sitter(studio: RunningStudio, photo: bytes) -> str:
+    name = studio.upload(photo)
+    studio.settled(f"/api/sitters/{name}", "fit")
+    return name
+
+
+def test_a_photo_is_read_by_the_encoder_at_once_and_then_fitted(
+    studio: RunningStudio, photo: bytes
+) -> None:
+    first = studio.ask("POST", "/api/sitters", photo).json
+    assert first["revision"] == 1
+    assert len(first["faces"]) == 1
+    left, top, right, bottom = first["faces"][0]["box"]
+    assert 0 < left < right < 1
+    assert top < bottom < 1
+    fitted = studio.settled(f"/api/sitters/{first['id']}", "fit")
+    assert (fitted["revision"], fitted["fit"]["state"]) == (2, "ready")
+    assert fitted["fit"]["done"] == fitted["fit"]["total"] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"structure": 0.5, "color": 0.25, "size": 64},
+        {"preserve_color": True, "size": 128},
+        {"whole": True, "size": 64},
+    ],
+    ids=str,
+)
+def test_a_picture_has_the_bytes_of_transfer(
+    studio: RunningStudio, sitter: str, photo: bytes, options: dict[str, float]
+) -> None:
+    answer = studio.ask("GET", f"/api/sitters/{sitter}/picture", style=STYLE, **options)
+    assert answer.headers["content-type"] == "image/png"
+    arguments = {("paste" if name == "whole" else name): x for name, x in options.items()}
+    faces = {"faces": "all"} if "whole" in options else {}
+    result = studio.studio.model.transfer(decode_image(photo), STYLE, **arguments, **faces)  # type: ignore[arg-type]
+    assert answer.body == encode_result(result)
+
+
+def test_a_mix_is_told_in_the_recipe(studio: RunningStudio, sitter: str) -> None:
+    path = f"/api/sitters/{sitter}/picture"
+    mix = [f"{STYLE_NAMES[0]}:0.6", f"{STYLE_NAMES[1]}:0.4"]
+    for format in ("png", "jpg", "webp"):
+        answer = studio.ask("GET", path, style=mix, size=64, format=format)
+        facts = facts_of(Image.open(io.BytesIO(answer.body)))
+        assert facts["dualstylegan:style"] == f"{STYLE_NAMES[0]}:0.6 {STYLE_NAMES[1]}:0.4"
+        assert facts["dualstylegan:fit_steps"] == "2"
+
+
+def test_a_draft_of_the_whole_photo_is_the_photo_reduced(
+    studio: RunningStudio, astronaut: Image.Image
+) -> None:
+    name = studio.upload(jpeg(astronaut.resize((2048, 2048))))
+    path = f"/api/sitters/{name}/picture"
+    draft = studio.ask("GET", path, style=STYLE, whole=1, draft=1, size=64, format="jpg")
+    shown = studio.ask("GET", f"/api/sitters/{name}/photo")
+    for answer in (draft, shown):
+        assert Image.open(io.BytesIO(answer.body)).size == (1280, 1280)
+    crop = Image.open(io.BytesIO(studio.ask("GET", f"/api/sitters/{name}/photo", face=0).body))
+    assert crop.width == crop.height > 200
+    assert studio.ask("GET", f"/api/sitters/{name}/photo", face=7).status == 422
+
+
+def test_a_style_is_added_for_one_visit_and_mixed_with_others(
+    studio: RunningStudio, sitter: str, photo: bytes
+) -> None:
+    answer = studio.ask("POST", "/api/styles", photo, name="my own")
+    assert answer.status == 202
+    path = f"/api/styles/{answer.json['id']}"
+    added = studio.settled(path, "progress")
+    assert added["progress"]["state"] == "ready", added
+    assert Image.open(io.BytesIO(studio.ask("GET", f"{path}/thumbnail").body)).width == 128
+    style = [f"{added['id']}:0.5", f"{STYLE}:0.5"]
+    picture = studio.ask("GET", f"/api/sitters/{sitter}/picture", style=style, size=64)
+    facts = facts_of(Image.open(io.BytesIO(picture.body)))
+    assert facts["dualstylegan:style"] == f"my own:0.5 {STYLE}:0.5"
+    listed = studio.ask("GET", "/api/styles").json["styles"]
+    assert [style["name"] for style in listed] == list(STYLE_NAMES)
+    assert studio.ask("DELETE", path).status == 204
+    assert studio.ask("GET", path).status == 404
+    gone = studio.ask("GET", f"/api/sitters/{sitter}/picture", style=style, size=64)
+    assert gone.status == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"this is a text, not a picture", 415, "not an image"),
+        (b"", 415, "not an image"),
+        (jpeg(Image.new("RGB", (300, 300), (90, 120, 90))), 422, "face"),
+    ],
+    ids=["text", "nothing", "no face"],
+)
+def test_a_file_of_no_use_is_refused_in_words(
+    studio: RunningStudio, body: bytes, status: int, words: str
+) -> None:
+    for path in ("/api/sitters", "/api/styles?name=x"):
+        answer = studio.ask("POST", path, body)
+        if answer.status == 202:  # a portrait without a face is found out at work
+            failed = studio.settled(f"/api/styles/{answer.json['id']}", "progress")
+            told = failed["progress"]["error"]
+        else:
+            assert answer.status == status
+            told = answer.json
+        assert words in told["error"]
+        assert told["fix"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"style": "nobody"},
+        {"style": f"{STYLE}:much"},
+        {"style": f"{STYLE}:-1"},
+        {"style": STYLE, "structure": 1.5},
+        {"style": STYLE, "size": 4096},
+        {"style": STYLE, "size": 256},
+        {"style": STYLE, "face": 3},
+        {"style": STYLE, "format": "exe"},
+        {"style": STYLE, "colour": 1},
+    ],
+    ids=str,
+)
+def test_wrong_options_are_refused_with_their_limit(
+    studio: RunningStudio, sitter: str, query: dict[str, str]
+) -> None:
+    answer = studio.ask("GET", f"/api/sitters/{sitter}/picture", **query)
+    assert answer.status == 422
+    assert answer.json["error"]
+    assert answer.json["limit"]
+
+
+def test_what_is_not_there_is_said(studio: RunningStudio) -> None:
+    for method, path in (
+        ("GET", "/api/sitters/nobody"),
+        ("GET", "/api/sitters/nobody/picture?style=x"),
+        ("DELETE", "/api/styles/none"),
+        ("GET", "/api/styles/none/thumbnail"),
+        ("GET", "/nowhere"),
+    ):
+        answer = studio.ask(method, path)
+        assert answer.status == 404
+        assert answer.json["error"]
+    assert studio.ask("PUT", "/api/styles").status == 405
+
+
+def test_a_visitor_who_leaves_takes_the_photo_along(studio: RunningStudio, photo: bytes) -> None:
+    name = studio.upload(photo)
+    assert studio.ask("DELETE", f"/api/sitters/{name}").status == 204
+    assert studio.ask("GET", f"/api/sitters/{name}/photo").status == 404
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(studio: RunningStudio, photo: bytes) -> None:
+    kept = len(studio.studio.sittings)
+    with socket.create_connection(("127.0.0.1", studio.port)) as connection:
+        head = f"POST /api/sitters HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(photo)}\r\n"
+        connection.sendall(head.encode() + b"\r\n" + photo[: len(photo) // 2])
+    time.sleep(0.2)
+    assert studio.ask("GET", "/api/styles").status == 200
+    assert len(studio.studio.sittings) == kept
+
+
+def test_an_upload_beyond_the_limit_is_refused(
+    studio: RunningStudio, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "MAX_BODY", 1000)
+    assert studio.ask("POST", "/api/sitters", photo).status == 413
+
+
+def test_two_visitors_get_what_each_would_get_alone(
+    studio: RunningStudio, astronaut: Image.Image, sitter: str, photo: bytes
+) -> None:
+    photos = [photo, jpeg(astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT))]
+
+    def visit(data: bytes) -> list[bytes]:
+        name = studio.upload(data)
+        path = f"/api/sitters/{name}"
+        studio.settled(path, "fit")
+        return [
+            studio.ask("GET", f"{path}/picture", style=style, size=64, view="page").body
+            for style in STYLE_NAMES
+        ]
+
+    with ThreadPoolExecutor() as pool:
+        together = list(pool.map(visit, photos))
+    assert together == [visit(data) for data in photos]
+    assert together[0] != together[1]
+
+
+def test_a_photo_of_64_megapixels_is_read(studio: RunningStudio, astronaut: Image.Image) -> None:
+    large = astronaut.resize((8000, 8000), Image.Resampling.BILINEAR)
+    answer = studio.ask("POST", "/api/sitters", jpeg(large))
+    assert answer.status == 201
+    assert answer.json["width"] == 8000
+    path = f"/api/sitters/{answer.json['id']}"
+    assert studio.ask("GET", f"{path}/picture", style=STYLE, size=64).status == 200
+    assert studio.ask("DELETE", path).status == 204
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "evil.example:80"}, 403),
+        ({"Host": ""}, 403),
+        ({"Host": "[::1"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, 200),
+        ({"Host": "localhost:80", "Origin": "http://localhost:80"}, 200),
+        ({"Host": "192.168.1.5"}, 200),
+    ],
+    ids=str,
+)
+def test_requests_of_other_sites_and_names_are_refused(
+    studio: RunningStudio, headers: dict[str, str], status: int
+) -> None:
+    answer = studio.ask("GET", "/api/styles", headers=headers)
+    assert answer.status == status
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_the_description_has_every_address_and_option(studio: RunningStudio) -> None:
+    described = studio.ask("GET", "/openapi.json").json
+    assert described == document()
+    methods = {
+        (path, method.upper())
+        for path, item in described["paths"].items()
+        for method in item
+        if method != "parameters"
+    }
+    served = {
+        (route.path, method)
+        for route in api.ROUTES
+        for method in route.methods or ()
+        if method != "HEAD" and route.path.startswith("/api")
+    }
+    assert methods == served
+    picture = described["paths"]["/api/sitters/{sitter}/picture"]["get"]["parameters"]
+    assert {"style", "structure", "color", "size", "whole"} <= {one["name"] for one in picture}
+    text = str(described)
+    for name in re.findall(r"#/components/schemas/(\w+)", text):
+        assert name in described["components"]["schemas"]
