@@ -30,7 +30,7 @@ OPTIONS = (
     "--use-fake-ui-for-media-stream",
     "--remote-debugging-port=0",
 )
-WAIT = 60.0
+WAIT = 30.0
 
 
 class Tab:
@@ -153,10 +153,10 @@ class Browser:
         request = Request(f"http://127.0.0.1:{self._port}/json/new?about:blank", method="PUT")
         with urlopen(request, timeout=WAIT) as answer:
             target = json.load(answer)
-        with connect(target["webSocketDebuggerUrl"], max_size=None) as socket:
-            tab = Tab(socket)
-            yield tab
-            tab.call("Page.close")
+        address = target["webSocketDebuggerUrl"]
+        with connect(address, max_size=None, ping_interval=None) as socket:
+            yield Tab(socket)
+        urlopen(f"http://127.0.0.1:{self._port}/json/close/{target['id']}", timeout=WAIT).close()
 
 
 @contextmanager

@@ -91,7 +91,7 @@ function drag() {
 
 function rest() {
   clearTimeout(lane.timer);
-  wish(sizes().filter((px, i, all) => px <= state.largest && all.indexOf(px) === i));
+  wish([...new Set(sizes().map((px) => Math.min(px, state.largest)))]);
 }
 
 async function pump() {

@@ -169,7 +169,7 @@ def test_two_visitors_and_neither_leaves_anything_behind(
             tab.give("#file", photo)
         for tab in (one, other):
             tab.until(FITTED)
-            tab.open("about:blank")
+            tab.call("Page.navigate", url="about:blank")
     end = time.monotonic() + 20
     while len(studio.studio.sittings):
         assert time.monotonic() < end
