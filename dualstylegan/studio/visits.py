@@ -1,4 +1,4 @@
-"""What visitors have brought: photos and styles, in memory alone, for as long as they are in use.
+"""Visitors' photos and styles, in memory alone, for as long as they are in use.
 
 An identifier is a secret of the visitor who brought the photo or the style: it cannot be guessed,
 and nothing lists it.

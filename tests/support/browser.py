@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 OPTIONS = (
@@ -41,7 +42,7 @@ class Tab:
         asked: addresses that it has requested.
     """
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []

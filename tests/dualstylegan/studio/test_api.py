@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -17,6 +18,7 @@ from dualstylegan.io.images import decode_image
 from dualstylegan.portrait.result import encode_result, facts_of
 from dualstylegan.studio import api
 from dualstylegan.studio.openapi import document
+from dualstylegan.studio.studio import MAX_FACES
 from tests.support.portrait_models import STYLE_NAMES
 from tests.support.studios import RunningStudio, running_studio, seeing_model
 
@@ -76,13 +78,13 @@ def test_a_photo_is_read_by_the_encoder_at_once_and_then_fitted(
     ids=str,
 )
 def test_a_picture_has_the_bytes_of_transfer(
-    studio: RunningStudio, sitter: str, photo: bytes, options: dict[str, float]
+    studio: RunningStudio, sitter: str, photo: bytes, options: dict[str, Any]
 ) -> None:
     answer = studio.ask("GET", f"/api/sitters/{sitter}/picture", style=STYLE, **options)
     assert answer.headers["content-type"] == "image/png"
     arguments = {("paste" if name == "whole" else name): x for name, x in options.items()}
-    faces = {"faces": "all"} if "whole" in options else {}
-    result = studio.studio.model.transfer(decode_image(photo), STYLE, **arguments, **faces)  # type: ignore[arg-type]
+    arguments |= {"faces": MAX_FACES} if "whole" in options else {}
+    result = studio.studio.model.transfer(decode_image(photo), STYLE, **arguments)
     assert answer.body == encode_result(result)
 
 
@@ -172,7 +174,7 @@ def test_a_file_of_no_use_is_refused_in_words(
     ids=str,
 )
 def test_wrong_options_are_refused_with_their_limit(
-    studio: RunningStudio, sitter: str, query: dict[str, str]
+    studio: RunningStudio, sitter: str, query: dict[str, Any]
 ) -> None:
     answer = studio.ask("GET", f"/api/sitters/{sitter}/picture", **query)
     assert answer.status == 422
