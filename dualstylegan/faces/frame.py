@@ -90,18 +90,18 @@ def continued(crop: Image.Image, frame_Q2: Array | None) -> Image.Image:
     rgb_HWC = np.asarray(crop.convert("RGB"))
     inside_HW = frame_mask(frame_Q2, crop.width)
     weight_HW1 = inside_HW[..., None].astype(np.float32)
-    filled_HWC = _fill(rgb_HWC.astype(np.float32), weight_HW1)
+    filled_HWC = push_pull(rgb_HWC.astype(np.float32), weight_HW1)
     pixels_HWC = np.where(inside_HW[..., None], rgb_HWC, np.round(filled_HWC).clip(0, 255))
     return Image.fromarray(pixels_HWC.astype(np.uint8))
 
 
-def _fill(mean_HWC: Floats, weight_HW1: Floats) -> Floats:
+def push_pull(mean_HWC: Floats, weight_HW1: Floats) -> Floats:
     """Fill positions of a weight below one from the weighted means of a map of half the size."""
     if len(weight_HW1) == 1 or weight_HW1.min() == 1:
         return mean_HWC
     total_HW1 = _halve(weight_HW1)
     halved_HWC = _halve(mean_HWC * weight_HW1) / np.maximum(total_HW1, EPS)
-    coarse_HWC = _fill(halved_HWC.astype(np.float32), np.minimum(total_HW1, 1))
+    coarse_HWC = push_pull(halved_HWC.astype(np.float32), np.minimum(total_HW1, 1))
     size = weight_HW1.shape[1], weight_HW1.shape[0]
     channels = [
         np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BILINEAR))

@@ -77,18 +77,19 @@ def _pasted(sitter: Sitter, results: list[Image.Image], photo: Image.Image) -> I
     Raises:
         SettingsError: not the photo that was read, or it was read without alignment.
     """
-    from dualstylegan.faces.paste import paste_back
+    from dualstylegan.faces.paste import Pasted, paste_back
 
-    composed = photo.convert("RGB")
-    if composed.size != sitter.photo_size or picture_digest(composed) != sitter.photo_digest:
+    rgb = photo.convert("RGB")
+    if rgb.size != sitter.photo_size or picture_digest(rgb) != sitter.photo_digest:
         raise SettingsError(
             "not the photo that was read",
-            value="{} x {}".format(*composed.size),
+            value="{} x {}".format(*rgb.size),
             limit="{} x {}".format(*sitter.photo_size),
             fix="give the photo itself, as it was",
         )
-    for face, result in zip(reversed(sitter.faces), reversed(results), strict=True):
+    faces: list[Pasted] = []
+    for face, result in zip(sitter.faces, results, strict=True):
         if face.quad_Q2 is None:
             raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
-        composed = paste_back(composed, result, face.quad_Q2)
-    return composed
+        faces.append(Pasted(result, face.quad_Q2))
+    return paste_back(rgb, faces, others=[other.box for other in sitter.left_out])

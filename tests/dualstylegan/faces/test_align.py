@@ -1,4 +1,4 @@
-"""Detection, the FFHQ crop and pasting back, on a photo in the public domain."""
+"""Detection and the FFHQ crop, on a photo in the public domain."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dualstylegan.errors import FaceError, WeightsError
 from dualstylegan.faces.align import AlignedFace, align_face, align_faces
 from dualstylegan.faces.detect import detect_faces
 from dualstylegan.faces.geometry import crop_quad, ffhq_quad
-from dualstylegan.faces.paste import paste_back
 from dualstylegan.io.images import read_image
 
 
@@ -119,14 +118,3 @@ def test_quad_follows_the_formula() -> None:
     side = 2 * max(20 * 2.0, 24 * 1.8)
     assert np.allclose(quad[3] - quad[0], (side, 0))
     assert np.allclose(quad.mean(0), (50, 50 + 2.4))
-
-
-def test_paste_back_changes_the_face_alone(photo: Image.Image, aligned: AlignedFace) -> None:
-    red = Image.new("RGB", (300, 300), (255, 0, 0))
-    result = np.asarray(paste_back(photo, red, aligned.quad))
-    x, y = aligned.quad.mean(0).astype(int)
-    assert tuple(result[y, x]) == (255, 0, 0)
-    outside = np.ones((512, 512), bool)
-    low, high = aligned.quad.min(0).astype(int) - 1, aligned.quad.max(0).astype(int) + 2
-    outside[max(low[1], 0) : high[1], max(low[0], 0) : high[0]] = False
-    assert np.array_equal(result[outside], np.asarray(photo)[outside])
