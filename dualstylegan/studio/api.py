@@ -62,11 +62,12 @@ async def read_body(request: Request) -> bytes:
     if declared.isdigit() and int(declared) > MAX_BODY:
         raise limit
     parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_BODY:
-            raise limit
-        parts.append(part)
+    async with studio_of(request).uploads:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_BODY:
+                raise limit
+            parts.append(part)
     return b"".join(parts)
 
 

@@ -98,7 +98,9 @@ class SitterAnswer(ClosedSchema):
     id: str
     width: int
     height: int
-    revision: int = Field(description="1: by the encoder; 2: by the fit")
+    revision: int = Field(
+        description="number of readings: the largest face by the encoder; all; fitted"
+    )
     fit: ProgressAnswer
     faces: list[FaceAnswer]
     left_out: list[str] = Field(description="faces that were found and not read, and why")

@@ -49,6 +49,7 @@ def application(
     @contextlib.asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:
         expiry = asyncio.create_task(_expire(studio))
+        studio.warm_up()
         try:
             yield
         finally:

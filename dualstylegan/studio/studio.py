@@ -7,17 +7,19 @@ thread, what reads or writes image files in threads of their own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
-from dualstylegan.errors import DualStyleGANError, RequestError, SettingsError
+from dualstylegan.errors import DualStyleGANError, FaceError, RequestError, SettingsError
 from dualstylegan.io.images import decode_image
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
-from dualstylegan.portrait.config import check_new_name
+from dualstylegan.portrait.config import SIZE_LIMITS, check_new_name
 from dualstylegan.portrait.reading import read_sitter
 from dualstylegan.portrait.result import encode_result
 from dualstylegan.studio.schemas import MAX_MIX, PictureQuery
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_FACES = 6
+MAX_UPLOADS = 8
 MAX_NAME = 60
 # Largest face crop of a photo that is shown beside a result.
 SHOWN_PX = 768
@@ -50,12 +53,13 @@ class Studio:
         self.worker = Worker()
         self.sittings: Shelf[Sitting] = Shelf("sitter", "send the photo again", _leave_sitting)
         self.styles: Shelf[OwnStyle] = Shelf("style", "add the style again", self._leave_style)
+        self.uploads = asyncio.Semaphore(MAX_UPLOADS)
         # one photo is decoded at a time: 64 megapixels take 200 MB
         self._decoding = asyncio.Lock()
         self._extended: dict[tuple[str, ...], PortraitModel] = {}
 
     async def read(self, data: bytes) -> str:
-        """Read a photo by the encoder, queue its fit, and return its identifier.
+        """Read a photo's largest face by the encoder, queue the rest, return its identifier.
 
         Raises:
             ImageError: not an image that can be read.
@@ -63,13 +67,12 @@ class Studio:
             BusyError: too much work is waiting.
         """
         photo, draft = await self._decode(data)
-        first = await self._work(lambda: self._read(photo, 0), Urgency.READING)
+        # the largest face alone, so that a first picture is there soon; the others with the fit,
+        # which decodes the photo again: photos that wait would fill the memory
+        first = await self._work(partial(self._read, photo, 1, 0), Urgency.READING)
         sitting = Sitting(data, draft, first)
         name = self.sittings.put(sitting)
-        if self.model.fit_settings().steps == 0:
-            sitting.fit.state = State.READY
-        else:
-            self._start(lambda: self._fit(sitting, photo), sitting.fit)
+        self._start(partial(self._fit, sitting), sitting.fit)
         return name
 
     async def picture(self, name: str, query: PictureQuery) -> bytes:
@@ -137,14 +140,28 @@ class Studio:
                 "the style's name is too long", value=len(name), limit=f"{MAX_NAME} characters"
             )
         check_new_name(self.model.config, name)
-        portrait, _ = await self._decode(data)
+        await self._decode(data)  # refused at once where it is no image
         style = OwnStyle(name)
-        self._start(lambda: self._optimise(style, portrait), style.progress)
+        self._start(partial(self._optimise, style, data), style.progress)
         return self.styles.put(style)
+
+    def warm_up(self) -> None:
+        """Queue the loading of all networks, so that the first visitor need not wait for it."""
+        self.worker.submit(self._load, Urgency.FITTING)
 
     def close(self) -> None:
         """End the worker."""
         self.worker.stop()
+
+    def _load(self) -> None:
+        """Run every network once: they are loaded, and their kernels chosen, on first use."""
+        blank = Image.new("RGB", (256, 256))
+        code_LD = self.model.fit(blank, 0).code_LD
+        self.model.digest  # noqa: B018
+        for size in (SIZE_LIMITS[0], max(self.model.generator.output_sizes)):
+            self.model.render(code_LD[None], code_LD[None], size=size)
+        with contextlib.suppress(FaceError):
+            self.model.align(blank)
 
     async def _decode(self, data: bytes) -> tuple[Image.Image, Image.Image]:
         """Return a photo and its draft."""
@@ -188,19 +205,26 @@ class Studio:
     def _read(
         self,
         photo: Image.Image,
+        faces: int,
         steps: int | None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Sitter:
         # not by `PortraitModel.read`, which warns: the answer holds the warnings
-        return read_sitter(self.model, photo, MAX_FACES, True, steps, progress)
+        return read_sitter(self.model, photo, faces, True, steps, progress)
 
-    def _fit(self, sitting: Sitting, photo: Image.Image) -> None:
-        progress = sitting.fit
-        fitted = self._read(photo, None, lambda done, total: self._tick(progress, done, total))
-        sitting.sitter, sitting.revision = fitted, sitting.revision + 1
+    def _fit(self, sitting: Sitting) -> None:
+        """Read all faces of a photo, by the encoder where there are several, then by the fit."""
+        progress, photo = sitting.fit, decode_image(sitting.data)
+        steps = self.model.fit_settings().steps
+        if sitting.sitter.left_out or steps == 0:
+            sitting.renew(self._read(photo, MAX_FACES, 0))
+        if steps > 0:
+            ticks = partial(self._tick, progress)
+            sitting.renew(self._read(photo, MAX_FACES, None, ticks))
 
-    def _optimise(self, style: OwnStyle, portrait: Image.Image) -> None:
-        progress = style.progress
+    def _optimise(self, style: OwnStyle, data: bytes) -> None:
+        """Find the codes of a portrait."""
+        progress, portrait = style.progress, decode_image(data)
         added = add_style(
             self.model,
             style.name,

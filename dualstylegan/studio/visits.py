@@ -84,6 +84,10 @@ class Sitting:
         """Digest of the draft's pixels."""
         return picture_digest(self.draft)
 
+    def renew(self, sitter: Sitter) -> None:
+        """Take a better reading of the photo."""
+        self.sitter, self.revision = sitter, self.revision + 1
+
     def draft_sitter(self) -> Sitter:
         """Return the sitter as if the draft had been read."""
         scale = self.draft.width / self.sitter.photo_size[0]

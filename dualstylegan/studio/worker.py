@@ -17,6 +17,7 @@ from dualstylegan.errors import BusyError, SupersededError
 
 T = TypeVar("T")
 MAX_WAITING = 64
+STOP_SECONDS = 5.0
 
 
 class Urgency(IntEnum):
@@ -92,13 +93,14 @@ class Worker:
             raise StoppedError
 
     def stop(self) -> None:
-        """Leave long work at its next step and drop what waits."""
+        """Leave long work at its next step, drop what waits, and wait for the thread a while."""
         with self._changed:
             self._stopped = True
             for job in self._waiting:
                 job.future.cancel()
             self._waiting.clear()
             self._changed.notify()
+        self._thread.join(STOP_SECONDS)
 
     def _next(self, below: int) -> _Job | None:
         with self._changed:

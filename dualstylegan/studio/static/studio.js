@@ -1,7 +1,7 @@
 // The studio's page. It asks the REST interface behind it and keeps nothing of its own.
 
 import { photos } from "./photos.js";
-import { $, Refusal, complain, json, request, spoken, tell, wait } from "./talk.js";
+import { $, Refusal, complain, json, request, sentence, spoken, tell, wait } from "./talk.js";
 
 const DRAG_PX = 64, SOON_PX = 256, WHOLE_PX = 512, REST_MS = 160, POLL_MS = 400;
 const PNG_MEGAPIXELS = 12;
@@ -27,7 +27,7 @@ function remark() {
     }
     lines.push(...face.flags.filter((flag) => FLAGS[flag]).map((flag) => FLAGS[flag]));
     const left = sitter.left_out.length;
-    if (left) lines.push(`${left === 1 ? "One more face was" : `${left} more faces were`} ` +
+    if (left && sitter.fit.state === "ready") lines.push(`${left === 1 ? "One more face was" : `${left} more faces were`} ` +
       `left out: ${sitter.left_out.join("; ")}.`);
   }
   $("notice").textContent = lines.join(" ");
@@ -103,12 +103,11 @@ async function pump() {
     lane.abort = new AbortController();
     lane.size = size;
     try {
-      const extra = { view: "page", draft: 1 };
-      const answer = await picture(size, "jpg", extra, lane.abort.signal);
+      const answer = await picture(size, "jpg", { view: "page", draft: 1 }, lane.abort.signal);
       await show(await answer.blob(), aim);
       complain(null);
       if (lane.wish === null && later.length) lane.wish = later;
-      else if (lane.wish === null && size > DRAG_PX) settled(size);
+      else if (lane.wish === null && size > DRAG_PX) settled();
     } catch (error) {
       if (error.name !== "AbortError" && error.status !== 409) complain(error);
     }
@@ -132,7 +131,7 @@ function settled() {
   const name = labelOf(chosen("style"));
   $("result").alt = `The portrait in the style ${name}`;
   if (!state.sitter || ["ready", "failed"].includes(state.sitter.fit.state)) {
-    tell(`In the style ${name}. Hold the picture to see the photo.`);
+    tell(`${sentence(name)}. Hold the picture to see the photo.`);
   }
 }
 
@@ -160,7 +159,7 @@ async function open(file) {
     return;
   }
   $("under").hidden = false;
-  tell("A first picture; the likeness is still being worked out.");
+  tell("A first picture; the likeness follows.");
   faces();
   frame();
   rest();
@@ -197,7 +196,10 @@ async function follow(id) {
       const sitter = await json(`api/sitters/${id}`);
       if (state.sitter?.id !== id) return;
       state.sitter = sitter;
-      if (sitter.revision > revision) rest();
+      if (sitter.revision > revision) {
+        faces();
+        rest();
+      }
     } catch (error) {
       if (error.status === 404) return;
       complain(error);
@@ -214,7 +216,7 @@ function faces() {
     button.type = "button";
     button.className = "quiet";
     button.textContent = `Face ${index + 1}`;
-    button.setAttribute("aria-pressed", index === state.face);
+    button.setAttribute("aria-pressed", index === state.face && !$("whole").checked);
     button.onclick = () => {
       state.face = index;
       $("whole").checked = false;
@@ -325,11 +327,16 @@ for (const dial of ["structure", "color", "share"]) {
   $(dial).onchange = rest;
 }
 $("preserve").onchange = rest;
-$("whole").onchange = () => { if (state.sitter) { frame(); rest(); } };
+$("whole").onchange = () => {
+  if (!state.sitter) return;
+  faces();
+  frame();
+  rest();
+};
 $("mixing").onclick = () => {
-  $("mix").hidden = !$("mix").hidden;
-  $("mixing").setAttribute("aria-expanded", !$("mix").hidden);
-  $("mixing").textContent = $("mix").hidden ? "Mix in a second" : "No second style";
+  const off = ($("mix").hidden = !$("mix").hidden);
+  $("mixing").setAttribute("aria-expanded", !off);
+  $("mixing").textContent = off ? "Mix in a second" : "No second style";
   rest();
 };
 $("compare").oninput = () => {

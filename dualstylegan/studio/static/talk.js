@@ -30,7 +30,7 @@ export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 // ---- words --------------------------------------------------------------------------------------
 
 export const spoken = (name) => name.replaceAll("_", " ");
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 export function tell(text) {
   $("status").textContent = text;

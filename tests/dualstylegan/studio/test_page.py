@@ -19,7 +19,7 @@ from tests.support.studios import PX, RunningStudio, running_studio, seeing_mode
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium binary on this machine")
 SHOWN = "document.querySelector('#view').dataset.px"
-FITTED = f"document.querySelector('#fit').hidden && {SHOWN} == {PX} && /In the style/.test(said())"
+FITTED = f"document.querySelector('#fit').hidden && {SHOWN} == {PX} && /Hold the/.test(said())"
 HELPERS = """
 window.said = () => document.querySelector('#status').textContent;
 window.error = () => {
@@ -144,6 +144,16 @@ def test_errors_are_told_with_their_fix_and_the_visit_goes_on(
     assert tab.ask("getComputedStyle(document.querySelector('#welcome')).display") != "none"
     bring(tab, photo)
     assert tab.ask("error()") == ""
+
+
+@needs_chromium
+def test_the_camera_takes_a_photo_and_goes_off(tab: Tab) -> None:
+    """The browser's made-up camera shows no face, as the page then says."""
+    tab.click("#camera")
+    tab.until("document.querySelector('#video').videoWidth && document.querySelector('#shot').open")
+    tab.click("#take")
+    assert "face" in tab.until("error()")
+    assert not tab.ask("document.querySelector('#video').srcObject.active")
 
 
 @needs_chromium
