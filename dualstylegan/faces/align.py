@@ -79,6 +79,11 @@ class LeftOut:
     box: tuple[float, float, float, float]
     reason: str
 
+    def scaled(self, scale: float) -> LeftOut:
+        """Return the face as it is in the photo resized by a factor."""
+        left, top, right, bottom = (side * scale for side in self.box)
+        return LeftOut((left, top, right, bottom), self.reason)
+
     def __str__(self) -> str:
         """Return size, place and reason in a line."""
         left, top, right, bottom = (round(side) for side in self.box)

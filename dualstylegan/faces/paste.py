@@ -17,22 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualstylegan.errors import ImageError, SettingsError
+from dualstylegan.errors import ImageError
+from dualstylegan.faces.backgrounds import Background
 from dualstylegan.faces.filters import Map, blurred, box_mean, ramp
 from dualstylegan.faces.frame import Array, push_pull
 from dualstylegan.faces.geometry import crop_quad, quad_side
 from dualstylegan.faces.matte import FACE, head_mattes, inside_ellipse
 from dualstylegan.faces.palette import color_transport, mean_transport
 
-Background = Literal["keep", "style"]
 Box = tuple[float, float, float, float]
-BACKGROUNDS: tuple[Background, ...] = ("keep", "style")
 
 # Zones in shares of the crop's side: by the distance from an edge, and by the height.
 EDGE = (0.005, 0.045)
@@ -95,16 +93,13 @@ def paste_back(
     Args:
         photo: RGB; not changed.
         faces: restyled faces, in any order.
-        background: `keep` replaces heads alone; `style` brings the results' backgrounds too, which
+        background: "keep" replaces heads alone; "style" brings the results' backgrounds too, which
             fade into the rest of the photo, whose palette follows the results'.
         others: boxes around faces of the photo that stay as they are: left, top, right, bottom.
 
     Raises:
         ImageError: a quad lies outside of the photo.
-        SettingsError: no such background.
     """
-    if background not in BACKGROUNDS:
-        raise SettingsError("background", value=background, limit=", ".join(BACKGROUNDS))
     regions = [_region(photo, face.quad_Q2) for face in faces]
     output = photo.convert("RGB")
     if output is photo:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from dualstylegan.codes.fitting import FitSettings
     from dualstylegan.codes.sampling import StyleSampler
     from dualstylegan.faces.align import AlignedFace, FoundFaces
+    from dualstylegan.faces.backgrounds import Background
     from dualstylegan.faces.frame import Array
     from dualstylegan.networks.dualstylegan import DualStyleGAN
     from dualstylegan.networks.generator import Generator
@@ -211,6 +212,7 @@ class PortraitModel:
         face: int = 0,
         paste: bool = False,
         photo: Image.Image | None = None,
+        background: Background = "keep",
     ) -> Image.Image:
         """Restyle a face that `read` has found, or all of them where they are in the photo.
 
@@ -219,7 +221,8 @@ class PortraitModel:
             style: name or label of a style; a Z+ code (L, D); or weights of several styles by
                 name, which are mixed in W+.
             seed: of a new style that the sampler draws, in place of `style`.
-            structure, color, weights, preserve_color, truncation, size: see `RestyleOptions`.
+            structure, color, weights, preserve_color, truncation, size, background: see
+                `RestyleOptions`.
             face: index of the face, 0 the largest.
             paste: put every face that was read back into the photo; needs `photo`.
             photo: the photo that was read.
@@ -231,7 +234,9 @@ class PortraitModel:
             SettingsError: an unknown style, a value out of its bounds, or another photo.
             CheckpointError: another model has read the photo, or this one has no sampler.
         """
-        options = RestyleOptions(structure, color, weights, preserve_color, truncation, size)
+        options = RestyleOptions(
+            structure, color, weights, preserve_color, truncation, size, background
+        )
         chosen = choose_style(self, style, seed, options)
         if paste and photo is None:
             raise SettingsError("pasting back needs the photo", fix="give `photo`")
@@ -252,13 +257,16 @@ class PortraitModel:
         align: bool = True,
         faces: Faces = "largest",
         paste: bool = False,
+        background: Background = "keep",
         fit_steps: int | None = None,
     ) -> Image.Image:
         """Restyle the face of a photo: `read`, then `restyle`, whose arguments it takes.
 
         Several `faces` are put back into the photo with `paste`, which needs `align`.
         """
-        options = RestyleOptions(structure, color, weights, preserve_color, truncation, size)
+        options = RestyleOptions(
+            structure, color, weights, preserve_color, truncation, size, background
+        )
         chosen = choose_style(self, style, seed, options)
         if paste and not align:
             raise SettingsError("pasting back needs the alignment", fix="leave `align` on")

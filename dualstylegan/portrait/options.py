@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.faces.backgrounds import BACKGROUNDS, Background
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults, check_options
 
 
@@ -24,6 +25,7 @@ class RestyleOptions:
             the style's rendering in the photo's palette.
         truncation: psi for the face's code; below 1 it moves towards the mean face.
         size: side of a face's result in pixels, 64 to 1024.
+        background: of a photo into which faces are put back: "keep", or "style", see `paste_back`.
     """
 
     structure: float | None = None
@@ -32,6 +34,7 @@ class RestyleOptions:
     preserve_color: bool = False
     truncation: float | None = None
     size: int = 256
+    background: Background = "keep"
 
     def check(self, config: PortraitConfig) -> None:
         """Refuse options that are out of their bounds, or that a model cannot serve.
@@ -42,6 +45,8 @@ class RestyleOptions:
         check_options(
             structure=self.structure, color=self.color, truncation=self.truncation, size=self.size
         )
+        if self.background not in BACKGROUNDS:
+            raise SettingsError("background", value=self.background, limit=" or ".join(BACKGROUNDS))
         if self.weights is None:
             return
         if self.structure is not None or self.color is not None:

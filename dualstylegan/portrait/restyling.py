@@ -17,6 +17,7 @@ from dualstylegan.portrait.rendering import map_styles, render_codes
 from dualstylegan.portrait.result import result_facts
 
 if TYPE_CHECKING:
+    from dualstylegan.faces.backgrounds import Background
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.options import RestyleOptions
     from dualstylegan.portrait.sitter import Sitter
@@ -45,7 +46,7 @@ def restyle_sitter(
     shown = [face] if photo is None else list(range(len(sitter.faces)))
     codes = [sitter.face(index).fit.code_LD.to(model.device) for index in shown]
     results = [restyle_code(model, code_LD, style, options) for code_LD in codes]
-    result = results[0] if photo is None else _pasted(sitter, results, photo)
+    result = results[0] if photo is None else _pasted(sitter, results, photo, options.background)
     facts = result_facts(model.config, sitter, shown, style, options, photo is not None)
     result.info.update(facts)
     return result
@@ -71,7 +72,9 @@ def restyle_code(
     return tensor_to_image(picture[0])
 
 
-def _pasted(sitter: Sitter, results: list[Image.Image], photo: Image.Image) -> Image.Image:
+def _pasted(
+    sitter: Sitter, results: list[Image.Image], photo: Image.Image, background: Background
+) -> Image.Image:
     """Put the results of all faces back into the photo, the largest on top.
 
     Raises:
@@ -92,4 +95,5 @@ def _pasted(sitter: Sitter, results: list[Image.Image], photo: Image.Image) -> I
         if face.quad_Q2 is None:
             raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
         faces.append(Pasted(result, face.quad_Q2))
-    return paste_back(rgb, faces, others=[other.box for other in sitter.left_out])
+    others = [other.box for other in sitter.left_out]
+    return paste_back(rgb, faces, background=background, others=others)

@@ -41,9 +41,10 @@ def result_facts(
     `style` (of a named style or a mix), `seed` (of a drawn one), `style_digest`, `structure` and
     `color` or `weights`, `truncation`, `preserve_color` (where it is on), `size`, `align` (where it
     is off), `face` (index, where it is not the largest), `paste` (where faces were put back into
-    the photo), `faces` (that were asked for then, where not the largest), `fit_steps`. The outcome:
-    `pasted` (number of faces), `likeness` (where it was measured) and `warning` (if there is one),
-    of each face.
+    the photo), `faces` (that were asked for then, where not the largest), `background` (then, where
+    it is not kept), `fit_steps`. The outcome: `pasted` (number of faces), `left_out` (the
+    others, and why), `likeness` (where it was measured) and `warning` (if there is one), of each
+    face.
 
     Args:
         config: of the model, with its defaults.
@@ -64,7 +65,9 @@ def result_facts(
         "face": str(faces[0]) if faces[0] > 0 else None,
         "paste": "true" if paste else None,
         "faces": str(sitter.asked) if paste and sitter.asked != "largest" else None,
+        "background": options.background if paste and options.background != "keep" else None,
         "pasted": str(len(shown)) if paste else None,
+        "left_out": "\n".join(map(str, sitter.left_out)) or None if paste else None,
         **_fit_facts(shown),
     }
     return {PREFIX + key: value for key, value in facts.items() if value is not None}

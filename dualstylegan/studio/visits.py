@@ -99,8 +99,13 @@ class Sitting:
             )
             for face in self.sitter.faces
         )
+        left_out = tuple(other.scaled(scale) for other in self.sitter.left_out)
         return replace(
-            self.sitter, photo_size=self.draft.size, photo_digest=self.draft_digest, faces=faces
+            self.sitter,
+            photo_size=self.draft.size,
+            photo_digest=self.draft_digest,
+            faces=faces,
+            left_out=left_out,
         )
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualstylegan.errors import ImageError, SettingsError
+from dualstylegan.errors import ImageError
+from dualstylegan.faces.backgrounds import Background
 from dualstylegan.faces.geometry import crop_quad
-from dualstylegan.faces.paste import Background, Pasted, paste_back
+from dualstylegan.faces.paste import Pasted, paste_back
 from tests.support.group_photo import (
     Array,
     backdrop,
@@ -116,12 +117,10 @@ def test_a_restyled_background_fades_into_the_photo_whose_palette_follows() -> N
     assert photo.tobytes() == photo_of(QUAD).tobytes()
 
 
-def test_a_crop_outside_of_the_photo_and_an_unknown_background_are_refused() -> None:
+def test_a_crop_outside_of_the_photo_is_refused() -> None:
     photo = photo_of()
     with pytest.raises(ImageError, match="outside"):
         paste_back(photo, [Pasted(restyled_head(), square(400, 400, 50))])
-    with pytest.raises(SettingsError, match="keep, style"):
-        paste_back(photo, [], background="blur")  # type: ignore[arg-type]
 
 
 def test_a_large_photo_costs_the_memory_of_its_crop() -> None:

@@ -315,3 +315,20 @@ def test_a_seed_draws_a_style(model: PortraitModel, sitter: Sitter) -> None:
     code = drawn.restyle(sitter, drawn.sample_style(1), size=PX)
     assert code.tobytes() == first.tobytes()
     assert code.info["dualstylegan:style_digest"] == first.info["dualstylegan:style_digest"]
+
+
+def test_what_was_left_out_and_a_restyled_background_are_told(
+    finder: PortraitModel, pair: Image.Image
+) -> None:
+    sitter = finder.read(pair)
+    asked: dict[str, Any] = {"style": "stone", "size": PX, "paste": True, "photo": pair}
+    kept, styled = (
+        finder.restyle(sitter, **asked, background=background) for background in ("keep", "style")
+    )
+    facts = facts_of(styled)
+    assert facts["dualstylegan:background"] == "style"
+    assert facts["dualstylegan:left_out"].endswith("smaller than those asked for")
+    changed = [(np.asarray(x) != np.asarray(pair)).any(2).mean() for x in (kept, styled)]
+    assert changed[0] < 0.5 < changed[1]
+    with pytest.raises(SettingsError, match="keep or style"):
+        finder.restyle(sitter, **asked, background="blur")  # type: ignore[arg-type]
