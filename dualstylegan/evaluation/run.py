@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import DataError
+from dualstylegan.evaluation.attribute_measures import measure_attributes
 from dualstylegan.evaluation.bootstrap import Array, Interval
 from dualstylegan.evaluation.descriptions import (
     References,
@@ -244,7 +245,17 @@ def evaluate(
             pastiches=ideal,
             **bootstrap,
         )
-    figures |= lines.figures
+        figures |= lines.figures
+        figures |= measure_attributes(
+            extractor,
+            eval_set,
+            results,
+            renderings.results,
+            lines.rendered_CCHW,
+            ideal,
+            dualstylegan(model, plan.size, plan.structure, 0.0),
+            **bootstrap,
+        )
     judged = None
     if ideal is not None:
         judged = compare_results(extractor, ideal, renderings.results, results.identities)

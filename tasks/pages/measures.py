@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dualstylegan.evaluation.attributes import ATTRIBUTES
 from dualstylegan.evaluation.bootstrap import Interval
 from dualstylegan.evaluation.kid import FEATURES
 from dualstylegan.networks.facenet import SAME_PERSON_COSINE
@@ -212,6 +213,23 @@ MEASURES = (
             ("expression_impostor_line", "other photos"),
             ("expression_people_line", "photo to photo"),
         ),
+    ),
+    *(
+        Measure(
+            f"attribute_{attribute.name}",
+            "results",
+            f"Does the {attribute.label} survive?",
+            f"By landmarks and lightness: {attribute.meaning}. Correlation over the faces, within "
+            "a style, of results and photos: 1 is kept, 0 is lost. For reference: the photo as its "
+            "code renders it, which a restyling can hardly exceed; ideal results, which tell what "
+            "painting itself takes; and, for attributes of colour, results in the photo's colours.",
+            (
+                (f"attribute_{attribute.name}_code_line", "g(code)"),
+                (f"attribute_{attribute.name}_ideal_line", "ideal results"),
+                (f"attribute_{attribute.name}_own_color", "colour weight 0"),
+            ),
+        )
+        for attribute in ATTRIBUTES
     ),
     Measure(
         "artefact_rate",

@@ -12,6 +12,7 @@ from torch import Tensor
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.run import EvaluationPlan
+from dualstylegan.faces.geometry import MOUTH_CORNERS
 from tests.support.made_up_landmarks import made_up_landmarks
 
 PLAN = EvaluationPlan(
@@ -64,9 +65,11 @@ def mean_colour(x: Tensor) -> Tensor:
 
 
 def landmarks_of(image: Tensor) -> Array:
-    """Stand-in for the landmark model: a face stretched by the image's mean colour."""
+    """Stand-in for the landmark model: a face that stretches and smiles by the mean colour."""
     wide, high, open_ = (image.float().mean((1, 2)) / 255).tolist()
-    return made_up_landmarks(1 + wide, 1 + high, open_)
+    landmarks = made_up_landmarks(1 + wide, 1 + high, open_)
+    landmarks[list(MOUTH_CORNERS), 1] -= 20 * open_
+    return landmarks * image.shape[-1] / 256
 
 
 def faces(count: int, seed: int) -> list[tuple[str, Image.Image]]:

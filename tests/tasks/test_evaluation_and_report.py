@@ -210,6 +210,14 @@ def test_figures_of_ideal_results_are_in_every_table(inside: Path) -> None:
     assert report.pastiches(pairs.drop(columns=names), 2) == report.pastiches(pairs, 0) == []
 
 
+def test_survival_of_attributes_stands_beside_that_of_ideal_results(inside: Path) -> None:
+    metrics = json.loads(Paths.metrics.read_text())
+    found = {name for name in metrics if name.startswith("attribute_")}
+    assert {"attribute_smile", "attribute_smile_ideal_line"} <= found
+    for name in found:
+        assert -1 <= metrics[name]["low"] <= metrics[name]["high"] <= 1, name
+
+
 def test_page_shows_it_all(inside: Path) -> None:
     page = render(report.collect(SHOWN, {"seed": 0}))
     for words in (
@@ -234,6 +242,7 @@ def test_page_shows_it_all(inside: Path) -> None:
         "Results beside ideal ones",
         "LPIPS to the ideal result",
         "Does the result look like the ideal one",
+        "Does the smile survive",
     ):
         assert words in page, words
     boards, added = (2 * 3 + 2 * 3) + (2 * 3 + 3), 1 + 1 + 2 * 3

@@ -164,7 +164,8 @@ def evaluated(given: Given) -> Evaluation:
 def test_a_set_without_pastiches_has_all_other_figures() -> None:
     found, plain = evaluated(ideal()), evaluated({})
     added = set(found.figures) - set(plain.figures)
-    others = {name for name in added if not name.startswith("pastiche_")}
+    assert "attribute_smile_ideal_line" in added
+    others = {name for name in added if not name.startswith(("pastiche_", "attribute_"))}
     assert others == {
         f"{of}_ideal_line" for of in ("identity", "kid", "style_distance", "style_nearest")
     }
