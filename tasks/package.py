@@ -17,10 +17,16 @@ from dualstylegan.io.files import read_json
 from dualstylegan.io.images import read_image, thumbnail
 from dualstylegan.networks.loading import load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
-from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
+from dualstylegan.portrait.config import (
+    FITS_IMAGE,
+    LOSSES_IMAGE,
+    PortraitConfig,
+    TransferDefaults,
+)
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
-from tasks.shared.fits import fit_faces, worst_fits
+from tasks.shared.fits import coded_faces, fit_faces, worst_fits
+from tasks.shared.losses import measure_losses
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare, run_stage
@@ -93,6 +99,32 @@ def shuffled(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names[index] for index in order.tolist())
 
 
+def card(model: PortraitModel, table: CodeTable, shown: int) -> tuple[str, dict[str, bytes]]:
+    """Return the model card and its images by file name.
+
+    Args:
+        model: the packaged model.
+        table: codes of the content faces.
+        shown: number of content faces that the card may name and show; 0: none, private photos.
+    """
+    faces = coded_faces(model, table)
+    losses, strip = measure_losses(model, faces, pictured=shown > 0)
+    images = {} if strip is None else {LOSSES_IMAGE: strip}
+    fits: list[tuple[str, float]] = []
+    if shown:
+        fits, images[FITS_IMAGE] = worst_fits(model, faces, shown)
+    text = model_card(
+        model.config,
+        model.generator.resolution,
+        weight_sources(read_json(Paths.weights_record)),
+        portrait_origins(Paths.portraits_record),
+        fits,
+        len(faces),
+        losses,
+    )
+    return text, images
+
+
 def package(settings: Settings) -> PortraitModel:
     """Assemble the model from the outputs of the stages before; write it and its fits of faces.
 
@@ -130,18 +162,7 @@ def package(settings: Settings) -> PortraitModel:
     )
     device = prepare(settings.runtime)
     table = fit_faces(model.to(device))
-    fits: list[tuple[str, float]] = []
-    faces = 0
-    if settings.package.card_faces:
-        fits, model.card_image, faces = worst_fits(model, table, settings.package.card_faces)
-    model.card = model_card(
-        config,
-        network.generator.resolution,
-        weight_sources(read_json(Paths.weights_record)),
-        portrait_origins(Paths.portraits_record),
-        fits,
-        faces,
-    )
+    model.card, model.card_images = card(model, table, settings.package.card_faces)
     model.to("cpu").save_pretrained(Paths.portrait)
     write_codes(Paths.content_codes, table)
     return model

@@ -157,7 +157,7 @@ def with_style(
         styles,
         sampler=model.sampler,
         card=model.card,
-        card_image=model.card_image,
+        card_images=model.card_images,
         thumbnails={**model.thumbnails, name: thumbnail(face, THUMBNAIL_PX)},
         weights_dir=model.weights_dir,
     )

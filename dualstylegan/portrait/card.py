@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from dualstylegan.errors import BETTER_PHOTO
 from dualstylegan.networks.facenet import SAME_PERSON_COSINE
-from dualstylegan.portrait.config import CARD_IMAGE, MAX_FIT_STEPS, PortraitConfig
+from dualstylegan.portrait.config import (
+    FITS_IMAGE,
+    LOSSES_IMAGE,
+    MAX_FIT_STEPS,
+    PortraitConfig,
+)
 
 _BODY = """\
 # {name}
@@ -62,7 +69,7 @@ All weights are float32; nothing in this folder is code or a pickle.
 - The results are drawings of a likeness. Do not pass them off as photos, and do not restyle people
   without their consent.
 
-{fits}## Styles
+{fits}{losses}## Styles
 
 {styles}
 """
@@ -87,6 +94,67 @@ photo above, the image of its code below.
 """
 
 
+_LOSSES = """\
+## What is lost
+
+How far what makes a person survives, over {faces} faces in {styles} styles, evenly spaced over all:
+the correlation over the faces, within a style, of an attribute of the results with that of the
+photos. 1 is kept, 0 is lost; g(code) is the generator's image of the code, before any style. The
+attributes are read off landmarks and lightness: no figure reaches 1, and what painting itself takes
+counts as lost. In brackets: 95 % bootstrap intervals.
+
+| attribute | measured by | g(code) | results |
+|---|---|---|---|
+{rows}
+{picture}
+"""
+
+_LOSSES_PICTURE = """
+Where each attribute is lost the most, or comes in unasked, a row each in the order of the table:
+the photo, the image of its code and the result, of two faces.
+
+![Photo, image of its code, and result, where each attribute is lost the most]({image})
+"""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Attribute of a person, and how far it survives.
+
+    Attributes:
+        label, meaning: name and definition of the attribute, for people.
+        code, result: its survival in g(code) and in the results, 1 kept to 0 lost; the code's is
+            NaN where too few faces tell.
+        low, high: bounds of the interval of the results'.
+    """
+
+    label: str
+    meaning: str
+    code: float
+    result: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Attributes of the person that results lose.
+
+    Attributes:
+        faces, styles: numbers of faces and styles that were compared.
+        attributes: the worst first; empty leaves the section out.
+        pictured: LOSSES_IMAGE shows them.
+    """
+
+    faces: int = 0
+    styles: int = 0
+    attributes: tuple[Loss, ...] = ()
+    pictured: bool = False
+
+
+NO_LOSSES = Losses()
+
+
 def model_card(
     config: PortraitConfig,
     resolution: int,
@@ -94,6 +162,7 @@ def model_card(
     portraits: Mapping[str, int],
     fits: Sequence[tuple[str, float]] = (),
     faces: int = 0,
+    losses: Losses = NO_LOSSES,
 ) -> str:
     """Return the text of MODEL_CARD.md.
 
@@ -103,8 +172,9 @@ def model_card(
         weights: name, origin and licence of each weight file.
         portraits: number of portraits per origin.
         fits: name of a face, and FaceNet's cosine of its photo and of the image of its code, in the
-            order of CARD_IMAGE; empty leaves the section out.
+            order of FITS_IMAGE; empty leaves the section out.
         faces: number of faces that those of `fits` are the worst of; 0: there are no others.
+        losses: attributes of the person and how far they survive, as LOSSES_IMAGE shows them.
     """
     table = ["| file | origin | licence |", "|---|---|---|"]
     table += [f"| {w['name']} | {w['origin']} | {w['licence']} |" for w in weights]
@@ -125,18 +195,35 @@ def model_card(
         portraits="\n".join(f"- {count} x {origin}" for origin, count in portraits.items()),
         better_photo=BETTER_PHOTO,
         fits=_fits(fits, faces) if fits else "",
+        losses=_losses(losses) if losses.attributes else "",
         styles=", ".join(config.labels.get(name, name) for name in config.styles),
     )
 
 
-def _fits(fits: Sequence[tuple[str, float]], faces: int) -> str:
-    def cell(name: str) -> str:
-        return name.replace("|", "\\|")
+def _cell(name: str) -> str:
+    """Return a name as a cell of a table."""
+    return name.replace("|", "\\|")
 
+
+def _losses(losses: Losses) -> str:
+    def row(loss: Loss) -> str:
+        code = "" if math.isnan(loss.code) else f"{loss.code:.2f}"
+        kept = f"{loss.result:.2f} ({loss.low:.2f} to {loss.high:.2f})"
+        return f"| {loss.label} | {loss.meaning} | {code} | {kept} |"
+
+    return _LOSSES.format(
+        faces=losses.faces,
+        styles=losses.styles,
+        rows="\n".join(map(row, losses.attributes)),
+        picture=_LOSSES_PICTURE.format(image=LOSSES_IMAGE) if losses.pictured else "",
+    )
+
+
+def _fits(fits: Sequence[tuple[str, float]], faces: int) -> str:
     def mark(identity: float) -> str:
         return "under the line" if identity <= SAME_PERSON_COSINE else "above the line"
 
-    lost = [cell(name) for name, identity in fits if identity <= SAME_PERSON_COSINE]
+    lost = [_cell(name) for name, identity in fits if identity <= SAME_PERSON_COSINE]
     verdict = "All of these faces are above the line."
     if lost:
         verdict = (
@@ -147,7 +234,7 @@ def _fits(fits: Sequence[tuple[str, float]], faces: int) -> str:
     return _FITS.format(
         faces=f"the {len(fits)} least similar of {faces} faces" if fewer else "each content face",
         line=SAME_PERSON_COSINE,
-        image=CARD_IMAGE,
-        rows="\n".join(f"| {cell(name)} | {value:.2f} | {mark(value)} |" for name, value in fits),
+        image=FITS_IMAGE,
+        rows="\n".join(f"| {_cell(name)} | {value:.2f} | {mark(value)} |" for name, value in fits),
         verdict=verdict,
     )

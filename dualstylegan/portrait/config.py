@@ -30,7 +30,9 @@ SIZE_LIMITS = (64, 1024)
 ENCODER_FILE = "encoder.safetensors"
 STYLES_FILE = "styles.safetensors"
 THUMBNAILS = "thumbnails"
-CARD_IMAGE = "fits.jpg"
+# JPEG files that the card shows: the faces that are fitted worst, and what results lose.
+FITS_IMAGE, LOSSES_IMAGE = "fits.jpg", "losses.jpg"
+CARD_IMAGES = (FITS_IMAGE, LOSSES_IMAGE)
 
 
 class TransferDefaults(ClosedSchema):

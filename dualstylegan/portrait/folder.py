@@ -15,7 +15,7 @@ from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import load_encoder
 from dualstylegan.portrait.config import (
-    CARD_IMAGE,
+    CARD_IMAGES,
     ENCODER_FILE,
     STYLES_FILE,
     THUMBNAILS,
@@ -39,7 +39,7 @@ class FolderContent:
         network, encoder: DualStyleGAN and E.
         styles: the named exemplars.
         sampler: sampler of new style codes; None where there is none.
-        card, card_image: text of the card, and the image in it.
+        card, card_images: text of the card, and the JPEG files in it by name.
         thumbnails: JPEG files by style name.
     """
 
@@ -49,7 +49,7 @@ class FolderContent:
     styles: StyleLibrary
     sampler: StyleSampler | None
     card: str
-    card_image: bytes | None
+    card_images: dict[str, bytes]
     thumbnails: dict[str, bytes]
 
 
@@ -73,8 +73,8 @@ def write_folder(folder: Path, content: FolderContent, weights_dir: Path | None)
         if content.sampler is not None:
             content.sampler.save(out / SAMPLER_FILE)
         write_text(out / CARD_FILE, content.card)
-        if content.card_image is not None:
-            write_bytes(out / CARD_IMAGE, content.card_image)
+        for name, data in content.card_images.items():
+            write_bytes(out / name, data)
         copy_weights(weights_dir, out / FOLDER)
         (out / THUMBNAILS).mkdir()
         for name, data in content.thumbnails.items():
@@ -96,7 +96,8 @@ def read_folder(folder: Path) -> FolderContent:
         raise CheckpointError(
             "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
         )
-    card, card_image = folder / CARD_FILE, folder / CARD_IMAGE
+    card = folder / CARD_FILE
+    images = [folder / name for name in CARD_IMAGES]
     return FolderContent(
         config=config,
         network=network,
@@ -104,6 +105,6 @@ def read_folder(folder: Path) -> FolderContent:
         styles=StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
         sampler=StyleSampler.load(folder / SAMPLER_FILE) if config.has_sampler else None,
         card=card.read_text() if card.is_file() else "",
-        card_image=card_image.read_bytes() if card_image.is_file() else None,
+        card_images={path.name: path.read_bytes() for path in images if path.is_file()},
         thumbnails=read_thumbnails(folder, config.styles),
     )

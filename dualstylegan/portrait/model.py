@@ -54,7 +54,7 @@ class PortraitModel:
         styles: the named exemplars.
         sampler: draws new style codes; optional.
         card: text of MODEL_CARD.md.
-        card_image: JPEG file that the card shows; None: none.
+        card_images: JPEG files that the card shows, by the names of CARD_IMAGES; may be empty.
         thumbnails: JPEG files of some or all exemplars, by style name.
         weights_dir: folder of face detector, landmark model, LPIPS and face recognition; None takes
             that of DUALSTYLEGAN_WEIGHTS when one of them is needed.
@@ -72,7 +72,7 @@ class PortraitModel:
         *,
         sampler: StyleSampler | None = None,
         card: str = "",
-        card_image: bytes | None = None,
+        card_images: dict[str, bytes] | None = None,
         thumbnails: dict[str, bytes] | None = None,
         weights_dir: Path | str | None = None,
     ) -> None:
@@ -83,7 +83,7 @@ class PortraitModel:
         self.styles = styles
         self.sampler = sampler
         self.card = card
-        self.card_image = card_image
+        self.card_images = card_images or {}
         self.thumbnails = thumbnails or {}
         self.weights_dir = None if weights_dir is None else Path(weights_dir)
         self._measuring = MeasuringNetworks()
@@ -365,7 +365,7 @@ class PortraitModel:
                 styles=self.styles,
                 sampler=self.sampler,
                 card=self.card,
-                card_image=self.card_image,
+                card_images=self.card_images,
                 thumbnails=self.thumbnails,
             ),
             self.weights_dir,

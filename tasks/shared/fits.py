@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.tables import CodeTable, digest
-from dualstylegan.faces.frame import continued
+from dualstylegan.faces.frame import Array, continued
 from dualstylegan.io.files import sha256_file
 from dualstylegan.io.images import (
     image_to_tensor,
@@ -79,37 +79,73 @@ def _fingerprint(model: PortraitModel) -> list[str | bool | int | dict[str, floa
     ]
 
 
+@dataclass(frozen=True)
+class CodedFace:
+    """Content face with its code.
+
+    Attributes:
+        name: of the face.
+        photo: the aligned face.
+        frame: of the picture in it, see `dualstylegan.faces.frame`; None: all of it.
+        code_LD: Z+ code on the model's device.
+        rendered: g(code), the generator's image of the code.
+    """
+
+    name: str
+    photo: Image.Image
+    frame: Array | None
+    code_LD: Tensor
+    rendered: Image.Image
+
+    @property
+    def inside(self) -> Image.Image:
+        """The aligned face, continued beyond its picture."""
+        return continued(self.photo, self.frame)
+
+
+def card_size(model: PortraitModel) -> int:
+    """Return the side in pixels at which the card's figures are measured."""
+    return min(model.config.defaults.crop_px, max(model.generator.output_sizes))
+
+
+def coded_faces(model: PortraitModel, table: CodeTable) -> list[CodedFace]:
+    """Return the content faces of a table of codes, each with the generator's image of its code."""
+    frames = read_frames(Paths.faces, table.names)
+    faces = read_aligned(Paths.faces, table.names)
+    found = []
+    for (name, photo), code_LD in zip(faces, table.codes_NLD.to(model.device), strict=True):
+        rendered = tensor_to_image(model.render(code_LD[None], None, size=card_size(model))[0])
+        found.append(CodedFace(name, photo, frames[name], code_LD, rendered))
+    return found
+
+
 def worst_fits(
-    model: PortraitModel, table: CodeTable, limit: int
-) -> tuple[list[tuple[str, float]], bytes, int]:
+    model: PortraitModel, faces: Sequence[CodedFace], limit: int
+) -> tuple[list[tuple[str, float]], bytes]:
     """Compare content faces with the generator's images of their codes.
 
     Args:
         model: the packaged model.
-        table: codes of the content faces.
+        faces: at least one.
         limit: number of faces returned, at least 1.
 
     Returns:
-        Names and FaceNet's cosines of the faces that are least alike, the worst first; a JPEG strip
-        with their photos above and the images of their codes below; and the number of all faces.
+        Names and FaceNet's cosines of the faces that are least alike, the worst first; and a JPEG
+        strip with their photos above and the images of their codes below.
     """
-    faces = read_aligned(Paths.faces, table.names)
-    frames = read_frames(Paths.faces, table.names)
     facenet = load_facenet(Paths.weights).to(model.device)
-    size = min(model.config.defaults.crop_px, max(model.generator.output_sizes))
+    size = card_size(model)
     measured = []
-    for (name, photo), code_LD in zip(faces, table.codes_NLD.to(model.device), strict=True):
-        rendered = tensor_to_image(model.render(code_LD[None], None, size=size)[0])
-        inside = continued(photo, frames[name])
-        identity = _cosine(facenet, [inside, rendered], size, model.device)
-        measured.append((name, identity, photo, rendered))
+    for face in faces:
+        identity = _cosine(facenet, [face.inside, face.rendered], size, model.device)
+        measured.append((face.name, identity, face.photo, face.rendered))
     worst = sorted(measured, key=lambda fit: fit[1])[:limit]
     first = worst[0][2].resize((CARD_PX, CARD_PX), Image.Resampling.LANCZOS)  # sets all sizes
     cells = [first, *(photo for *_, photo, _ in worst[1:]), *(image for *_, image in worst)]
     fits = [(name, identity) for name, identity, *_ in worst]
     labels = [*(name for name, _ in fits), *(f"{identity:.2f}" for _, identity in fits)]
     strip = make_grid(cells, len(worst), labels)
-    return fits, thumbnail(strip, max(strip.size)), len(measured)
+    return fits, thumbnail(strip, max(strip.size))
 
 
 @torch.no_grad()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
+from torch import Tensor
 
 from dualstylegan.codes.tables import CodeTable
 from dualstylegan.errors import DataError
-from dualstylegan.io.images import read_image, tensor_to_image, write_png
+from dualstylegan.faces.align import align_face
+from dualstylegan.io.images import image_to_tensor, read_image, tensor_to_image, write_png
 from dualstylegan.portrait.add_style import with_style
-from dualstylegan.portrait.card import model_card
-from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
+from dualstylegan.portrait.card import Loss, Losses, model_card
+from dualstylegan.portrait.config import FITS_IMAGE, PortraitConfig, TransferDefaults
 from dualstylegan.portrait.model import PortraitModel
 from tasks.package import (
     portrait_origins,
@@ -24,7 +28,8 @@ from tasks.package import (
     weight_sources,
 )
 from tasks.shared.aligned import FRAME
-from tasks.shared.fits import CARD_PX, worst_fits
+from tasks.shared.fits import CARD_PX, CodedFace, coded_faces, worst_fits
+from tasks.shared.losses import measure_losses
 from tasks.shared.paths import Paths
 from tests.support.portrait_models import tiny_model
 
@@ -99,6 +104,79 @@ def test_card_says_who_is_fitted_badly() -> None:
     assert all(len(line) <= 200 for line in card.splitlines())
 
 
+def test_card_says_what_is_lost() -> None:
+    config = PortraitConfig(styles=("stone",))
+    origins: dict[str, int] = {}
+    fits: list[tuple[str, float]] = []
+    given = config, 1024, weight_sources(RECORDS), origins, fits, 0
+    beard = Loss("facial hair", "texture of the chin", 0.9, 0.25, -0.1, 0.5)
+    smile = Loss("smile", "width of the mouth", math.nan, 0.8, 0.7, 0.9)
+    card = model_card(*given, Losses(12, 4, (beard, smile), pictured=True))
+    for words in (
+        "over 12 faces in 4 styles",
+        "| facial hair | texture of the chin | 0.90 | 0.25 (-0.10 to 0.50) |\n| smile |",
+        "| smile | width of the mouth |  | 0.80 (0.70 to 0.90) |",
+        "](losses.jpg)",
+    ):
+        assert words in card, words
+    private = model_card(*given, Losses(12, 4, (beard, smile)))
+    assert "| facial hair |" in private
+    assert "losses.jpg" not in private
+    assert "What is lost" not in model_card(*given)
+    assert all(len(line) <= 200 for line in card.splitlines())
+
+
+class Echo(PortraitModel):
+    """Model that renders photos by the first number of a code, and darkens them in a style."""
+
+    photos: Sequence[Image.Image] = ()
+
+    def render(
+        self, intrinsic_NLD: Tensor, extrinsic_NLD: Tensor | None, *, size: int = 256, **_: object
+    ) -> Tensor:
+        shown = [image_to_tensor(self.photos[int(code[0, 0])], size) for code in intrinsic_NLD]
+        return torch.stack(shown) * (1 if extrinsic_NLD is None else 0.6)
+
+
+def test_a_style_that_changes_all_faces_alike_loses_nothing(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check figures and picture, and that the picture can be left out."""
+    monkeypatch.chdir(tmp_path)
+    Paths.weights.parent.mkdir()
+    Paths.weights.symlink_to(weights)
+    aligned = [
+        align_face(read_image(weights / name), 256, weights_dir=weights).image
+        for name in ("astronaut.png", "grace_hopper.jpg")
+    ]
+    photos = [*aligned, *(ImageEnhance.Brightness(image).enhance(0.7) for image in aligned)]
+    tiny = tiny_model(resolution=64)
+    model = Echo(tiny.config, tiny.network, tiny.encoder, tiny.styles)
+    model.photos = photos
+    faces = [
+        CodedFace(f"face{index}", photo, None, torch.full((2, 2), float(index)), photo)
+        for index, photo in enumerate(photos)
+    ]
+    # the tiny generator's size shows no faces
+    monkeypatch.setattr("tasks.shared.losses.card_size", lambda model: 256)
+    losses, sheet = measure_losses(model, faces, pictured=True)
+    assert (losses.faces, losses.styles) == (4, 4)
+    found = {loss.label: loss for loss in losses.attributes}
+    assert {"facial hair", "smile", "age", "skin tone"} <= set(found)
+    assert all(loss.code == pytest.approx(1) for loss in losses.attributes)
+    assert all(loss.result > 0.8 for loss in losses.attributes)
+    assert [x.result for x in losses.attributes] == sorted(x.result for x in losses.attributes)
+    assert sheet is not None
+    with Image.open(io.BytesIO(sheet)) as image:
+        rows = len(losses.attributes)
+        assert image.width > 6 * CARD_PX
+        assert image.height > rows * CARD_PX
+    private, nothing = measure_losses(model, faces, pictured=False)
+    assert nothing is None
+    assert private.attributes == losses.attributes
+    assert not private.pictured
+
+
 def test_the_worst_fitted_faces_are_measured_and_shown(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,21 +194,22 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     rows: list[dict[str, object]] = [{"kind": "content", "name": n, FRAME: []} for n in names]
     pd.DataFrame(rows).to_parquet(Paths.manifest)
     table = CodeTable(names, ("0" * 64,) * 3, "z_plus", codes, "digest")
-    fits, strip, faces = worst_fits(model, table, 12)
-    assert faces == 3
-    assert worst_fits(model, table, 1)[0] == fits[:1]
+    faces = coded_faces(model, table)
+    fits, strip = worst_fits(model, faces, 12)
+    assert worst_fits(model, faces, 1)[0] == fits[:1]
     assert {name for name, _ in fits} == set(names)
     assert fits[-1][0] == "b"  # a photo that is its own rendering
     assert fits[-1][1] == pytest.approx(1, abs=0.02)
     assert [identity for _, identity in fits] == sorted(identity for _, identity in fits)
     with Image.open(io.BytesIO(strip)) as image:
         assert image.width > image.height > 2 * CARD_PX
-    model.card_image = strip
+    model.card_images = {FITS_IMAGE: strip}
     model.save_pretrained(tmp_path / "model")
     assert (tmp_path / "model" / "fits.jpg").read_bytes() == strip
+    assert not (tmp_path / "model" / "losses.jpg").exists()
     again = PortraitModel.from_pretrained(tmp_path / "model")
     with_one_more = with_style(again, "new", codes[:1], codes[:1], photo)
-    assert with_one_more.card_image == strip
+    assert with_one_more.card_images == {FITS_IMAGE: strip}
 
 
 def test_origins_are_counted(tmp_path: Path) -> None:
