@@ -108,6 +108,7 @@ def style_plan(style: str, batch: int = PASS_IMAGES, passes: int = PASSES) -> St
         contextual=0.25,
         matching=0.25,
         identity=chosen.identity,
+        distinction=0.0,
         content=0.0,
         tone=0.0,
         regular=chosen.regular,
