@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
-from dualstylegan.errors import DualStyleGANError, FaceError, RequestError, SettingsError
+from dualstylegan.errors import BusyError, DualStyleGANError, FaceError, RequestError, SettingsError
 from dualstylegan.io.images import decode_image
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.config import SIZE_LIMITS, check_new_name
@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_FACES = 6
 MAX_UPLOADS = 8
+# A first picture is asked for within this time of the answer to an upload.
+FIRST_SECONDS = 0.25
 MAX_NAME = 60
 # Largest face crop of a photo that is shown beside a result.
 SHOWN_PX = 768
@@ -72,7 +74,8 @@ class Studio:
         first = await self._work(partial(self._read, photo, 1, 0), Urgency.READING)
         sitting = Sitting(data, draft, first)
         name = self.sittings.put(sitting)
-        self._start(partial(self._fit, sitting), sitting.fit)
+        # in the meantime the visitor asks for a first picture
+        asyncio.get_running_loop().call_later(FIRST_SECONDS, self._start_fit, sitting)
         return name
 
     async def picture(self, name: str, query: PictureQuery) -> bytes:
@@ -170,6 +173,12 @@ class Studio:
 
     async def _work(self, work: Callable[[], T], urgency: Urgency, view: Hashable = None) -> T:
         return await asyncio.wrap_future(self.worker.submit(work, urgency, view))
+
+    def _start_fit(self, sitting: Sitting) -> None:
+        try:
+            self._start(partial(self._fit, sitting), sitting.fit)
+        except BusyError as error:
+            sitting.fit.error, sitting.fit.state = error, State.FAILED
 
     def _start(self, work: Callable[[], None], progress: Progress) -> None:
         """Queue long work that reports to a progress."""

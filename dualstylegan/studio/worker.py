@@ -18,6 +18,7 @@ from dualstylegan.errors import BusyError, SupersededError
 T = TypeVar("T")
 MAX_WAITING = 64
 STOP_SECONDS = 5.0
+LINGER_SECONDS = 0.2
 
 
 class Urgency(IntEnum):
@@ -84,11 +85,16 @@ class Worker:
     def relieve(self, urgency: Urgency) -> None:
         """Run the waiting work that is more urgent; called within work of the given urgency.
 
+        A dial that moves asks for its next picture when it has the last one: having served one,
+        it waits a moment for the next, in place of a long step in between.
+
         Raises:
             StoppedError: the worker is to stop.
         """
-        while (job := self._next(urgency)) is not None:
+        job = self._next(urgency)
+        while job is not None:
             _run(job)
+            job = self._next(urgency, LINGER_SECONDS)
         if self._stopped:
             raise StoppedError
 
@@ -102,9 +108,15 @@ class Worker:
             self._changed.notify()
         self._thread.join(STOP_SECONDS)
 
-    def _next(self, below: int) -> _Job | None:
+    def _next(self, below: int, seconds: float = 0.0) -> _Job | None:
+        """Take the most urgent work from the queue; None: there is none after some seconds."""
+
+        def waiting() -> list[_Job]:
+            return [job for job in self._waiting if job.urgency < below]
+
         with self._changed:
-            urgent = [job for job in self._waiting if job.urgency < below]
+            self._changed.wait_for(lambda: self._stopped or waiting(), seconds)
+            urgent = waiting()
             if not urgent:
                 return None
             job = min(urgent, key=lambda one: (one.urgency, one.number))
