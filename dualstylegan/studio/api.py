@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,6 +34,7 @@ from dualstylegan.studio.schemas import (
 from dualstylegan.studio.studio import Studio
 
 MAX_BODY = 100 << 20
+BODY_SECONDS = 120
 UNPROCESSABLE, UNSUPPORTED, CLOSED = 422, 415, 499
 # Names of query parameters that may come several times.
 REPEATED = frozenset({"style"})
@@ -54,6 +56,7 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         UploadError: it exceeds `MAX_BODY`.
+        RequestError: it takes longer than `BODY_SECONDS`.
     """
     limit = UploadError(
         "the file is too large", limit=f"{MAX_BODY >> 20} MB", fix="save the picture as JPEG"
@@ -62,12 +65,17 @@ async def read_body(request: Request) -> bytes:
     if declared.isdigit() and int(declared) > MAX_BODY:
         raise limit
     parts, size = [], 0
-    async with studio_of(request).uploads:
-        async for part in request.stream():
-            size += len(part)
-            if size > MAX_BODY:
-                raise limit
-            parts.append(part)
+    try:
+        async with studio_of(request).uploads, asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size > MAX_BODY:
+                    raise limit
+                parts.append(part)
+    except TimeoutError as error:
+        raise RequestError(
+            "the upload takes too long", limit=f"{BODY_SECONDS} seconds", fix="send it again"
+        ) from error
     return b"".join(parts)
 
 

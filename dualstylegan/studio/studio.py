@@ -145,7 +145,7 @@ class Studio:
         check_new_name(self.model.config, name)
         await self._decode(data)  # refused at once where it is no image
         style = OwnStyle(name)
-        self._start(partial(self._optimise, style, data), style.progress)
+        self._start(partial(self._optimise, style, data), style.progress, Urgency.LEARNING)
         return self.styles.put(style)
 
     def warm_up(self) -> None:
@@ -176,11 +176,11 @@ class Studio:
 
     def _start_fit(self, sitting: Sitting) -> None:
         try:
-            self._start(partial(self._fit, sitting), sitting.fit)
+            self._start(partial(self._fit, sitting), sitting.fit, Urgency.FITTING)
         except BusyError as error:
             sitting.fit.error, sitting.fit.state = error, State.FAILED
 
-    def _start(self, work: Callable[[], None], progress: Progress) -> None:
+    def _start(self, work: Callable[[], None], progress: Progress, urgency: Urgency) -> None:
         """Queue long work that reports to a progress."""
 
         def run() -> None:
@@ -202,14 +202,14 @@ class Studio:
             else:
                 progress.state = State.READY
 
-        self.worker.submit(run, Urgency.FITTING).add_done_callback(_log)
+        self.worker.submit(run, urgency).add_done_callback(_log)
 
-    def _tick(self, progress: Progress, done: int, total: int) -> None:
+    def _tick(self, progress: Progress, urgency: Urgency, done: int, total: int) -> None:
         """Note steps done, and let urgent work go first."""
         progress.done, progress.total = done, total
         if progress.left:
             raise StoppedError
-        self.worker.relieve(Urgency.FITTING)
+        self.worker.relieve(urgency)
 
     def _read(
         self,
@@ -228,7 +228,7 @@ class Studio:
         if sitting.sitter.left_out or steps == 0:
             sitting.renew(self._read(photo, MAX_FACES, 0))
         if steps > 0:
-            ticks = partial(self._tick, progress)
+            ticks = partial(self._tick, progress, Urgency.FITTING)
             sitting.renew(self._read(photo, MAX_FACES, None, ticks))
 
     def _optimise(self, style: OwnStyle, data: bytes) -> None:
@@ -239,7 +239,7 @@ class Studio:
             style.name,
             portrait,
             settings=self.adding,
-            progress=lambda phase, done, total: self._tick(progress, done, total),
+            progress=lambda phase, done, total: self._tick(progress, Urgency.LEARNING, done, total),
         ).model
         style.extrinsic_1LD = added.styles.extrinsic_SLD[-1:]
         style.intrinsic_1LD = added.styles.intrinsic_SLD[-1:]

@@ -27,6 +27,7 @@ class Urgency(IntEnum):
     PICTURE = 0
     READING = 1
     FITTING = 2
+    LEARNING = 3
 
 
 class StoppedError(Exception):

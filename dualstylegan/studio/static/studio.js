@@ -384,8 +384,8 @@ $("adding-form").onsubmit = (event) => {
   complain(null);
   learn($("style-file").files[0], $("style-name").value).catch(complain);
   $("adding").close();
-  $("adding-form").reset();
 };
+$("adding").onclose = () => $("adding-form").reset();
 
 // Leaving the page, the visitor takes everything along.
 addEventListener("pagehide", () => {

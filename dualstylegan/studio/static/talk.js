@@ -41,8 +41,8 @@ export function complain(error) {
   const title = document.createElement("b");
   title.textContent = `${sentence(error.error ?? error.message)}.`;
   const facts = [];
-  if (error.found) facts.push(`It is ${error.found}.`);
-  if (error.limit) facts.push(`Possible: ${error.limit}.`);
+  if (error.found) facts.push(`Found: ${error.found}.`);
+  if (error.limit) facts.push(`Accepted: ${error.limit}.`);
   if (error.fix) facts.push(`${sentence(error.fix)}.`);
   $("error").replaceChildren(title, facts.join(" "));
   $("error").hidden = false;

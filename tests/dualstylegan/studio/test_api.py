@@ -253,10 +253,12 @@ def test_two_visitors_get_what_each_would_get_alone(
             for style in STYLE_NAMES
         ]
 
+    learnt = studio.ask("POST", "/api/styles", photo, name="learnt meanwhile").json["id"]
     with ThreadPoolExecutor() as pool:
         together = list(pool.map(visit, photos))
     assert together == [visit(data) for data in photos]
     assert together[0] != together[1]
+    assert studio.settled(f"/api/styles/{learnt}", "progress")["progress"]["state"] == "ready"
 
 
 def test_a_photo_of_64_megapixels_is_read(studio: RunningStudio, astronaut: Image.Image) -> None:
