@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -118,5 +120,7 @@ def server(app: Starlette) -> uvicorn.Server:
 
 def serve(app: Starlette, listening: socket.socket) -> None:
     """Serve until Ctrl-C."""
+    # the limits are our own; filters set while decoding do not hold in the other threads
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with contextlib.suppress(KeyboardInterrupt):
         server(app).run(sockets=[listening])

@@ -27,6 +27,8 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+)
+DRIVEN = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
     "--remote-debugging-port=0",
@@ -164,7 +166,7 @@ class Browser:
 def browser(profile: Path) -> Iterator[Browser]:
     """Run Chromium with a profile of its own; it is ended at the end."""
     assert CHROMIUM
-    command = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", "about:blank"]
+    command = [CHROMIUM, *OPTIONS, *DRIVEN, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         told, end = profile / "DevToolsActivePort", time.monotonic() + WAIT

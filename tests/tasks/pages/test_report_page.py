@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 import subprocess
 import threading
 from dataclasses import replace
@@ -33,8 +32,7 @@ from tasks.pages.page import (
     Triple,
     render,
 )
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+from tests.support.browser import CHROMIUM, OPTIONS
 
 
 def patch(hue: int, size: int = 96) -> Image.Image:
@@ -182,14 +180,7 @@ def chromium(address: str, profile: Path, *options: str) -> subprocess.Completed
     return subprocess.run(
         [
             CHROMIUM,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--no-first-run",
+            *OPTIONS,
             "--enable-logging=stderr",
             f"--user-data-dir={profile}",
             *options,
