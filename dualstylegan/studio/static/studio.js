@@ -1,7 +1,7 @@
 // The studio's page. It asks the REST interface behind it and keeps nothing of its own.
 
 import { photos } from "./photos.js";
-import { $, Refusal, complain, json, request, sentence, spoken, tell, wait } from "./talk.js";
+import { $, Refusal, complain, json, request, spoken, tell, wait } from "./talk.js";
 
 const DRAG_PX = 64, SOON_PX = 256, WHOLE_PX = 512, REST_MS = 160, POLL_MS = 400;
 const PNG_MEGAPIXELS = 12;
@@ -131,7 +131,7 @@ function settled() {
   const name = labelOf(chosen("style"));
   $("result").alt = `The portrait in the style ${name}`;
   if (!state.sitter || ["ready", "failed"].includes(state.sitter.fit.state)) {
-    tell(`${sentence(name)}. Hold the picture to see the photo.`);
+    tell("Done. Hold the picture to see the photo.");
   }
 }
 
