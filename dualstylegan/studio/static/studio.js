@@ -74,7 +74,7 @@ async function withSitter(ask) {
   }
 }
 
-const sizes = () => ($("whole").checked ? [WHOLE_PX] : [SOON_PX, state.largest]);
+const sizes = () => [SOON_PX, $("whole").checked ? WHOLE_PX : state.largest];
 
 function wish(list) {
   if (!state.sitter || !chosen("style")) return;
