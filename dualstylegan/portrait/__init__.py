@@ -1,1 +1,1 @@
-"""Portrait model: transfer, styles, and styles added at run time."""
+"""Portrait model: reading, restyling, films, styles, and styles added at run time."""

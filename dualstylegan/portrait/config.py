@@ -25,6 +25,8 @@ LatentRate = Annotated[float, Field(gt=0, le=1)]
 LossWeight = Annotated[float, Field(ge=0, le=100)]
 
 SIZE_LIMITS = (64, 1024)
+# Formats of results by the endings of their files; all of them hold the facts.
+RESULT_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 # Files of a model folder beside config.json and model.safetensors.
 ENCODER_FILE = "encoder.safetensors"

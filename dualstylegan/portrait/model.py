@@ -24,11 +24,11 @@ from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.face_fit import MeasuringNetworks, digest_model, fit_face, settings_of
 from dualstylegan.portrait.face_weights import FACE_FILES, find_weights, require_weights
 from dualstylegan.portrait.folder import FolderContent, read_folder, write_folder
-from dualstylegan.portrait.options import RestyleOptions
+from dualstylegan.portrait.options import Faces, ReadOptions, RestyleOptions
 from dualstylegan.portrait.reading import ReadProgress, read_sitter
-from dualstylegan.portrait.rendering import map_styles, render_codes
+from dualstylegan.portrait.rendering import map_codes, render_codes
 from dualstylegan.portrait.restyling import restyle_sitter
-from dualstylegan.portrait.sitter import FaceFit, Faces, Sitter
+from dualstylegan.portrait.sitter import FaceFit, Sitter
 from dualstylegan.portrait.style_choice import Style, choose_style
 from dualstylegan.portrait.styles import StyleLibrary
 
@@ -147,21 +147,11 @@ class PortraitModel:
         options = RestyleOptions(structure, color, truncation=truncation)
         return render_codes(
             self.network,
-            intrinsic_NLD,
-            None if extrinsic_NLD is None else map_styles(self.network, extrinsic_NLD),
-            self.row_weights(options),
+            map_codes(self.network, intrinsic_NLD),
+            None if extrinsic_NLD is None else map_codes(self.network, extrinsic_NLD),
+            options.row_weights(self.network, self.config.defaults),
             truncation=options.psi(self.config.defaults),
             size=size,
-        )
-
-    def row_weights(self, options: RestyleOptions) -> tuple[float, ...]:
-        """Return the weight vector w, one weight per row."""
-        if options.weights is not None:
-            return tuple(options.weights)
-        defaults = self.config.defaults
-        return self.network.weights(
-            defaults.structure if options.structure is None else options.structure,
-            defaults.color if options.color is None else options.color,
         )
 
     def read(
@@ -179,10 +169,7 @@ class PortraitModel:
 
         Args:
             photo: a photo, or an aligned face if `align` is off.
-            faces: "largest", "all", or a number: at most so many of the largest.
-            align: find the faces and crop them as FFHQ does; False takes the centre square.
-            fit_steps: optimisation steps that fit each face's code; 0: the encoder alone; None: the
-                config's default.
+            faces, align, fit_steps: see `ReadOptions`.
             progress: called with the steps of the fit done and their number, over all faces.
 
         Warns:
@@ -193,7 +180,7 @@ class PortraitModel:
             FaceError: no usable face.
             WeightsError: the face models, LPIPS or face recognition are missing.
         """
-        sitter = read_sitter(self, photo, faces, align, fit_steps, progress)
+        sitter = read_sitter(self, photo, ReadOptions(faces, align, fit_steps), progress)
         _warn_of(sitter)
         return sitter
 
@@ -228,7 +215,7 @@ class PortraitModel:
             photo: the photo that was read.
 
         Returns:
-            The result; its `info` holds the facts of its making, see `result_facts`.
+            The result; its `info` holds the facts of its making, see `Recipe` and `outcome_facts`.
 
         Raises:
             SettingsError: an unknown style, a value out of its bounds, or another photo.
@@ -268,11 +255,9 @@ class PortraitModel:
             structure, color, weights, preserve_color, truncation, size, background
         )
         chosen = choose_style(self, style, seed, options)
-        if paste and not align:
-            raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
-        if not paste and faces != "largest":
-            raise SettingsError("several faces are shown in their photo", fix="turn `paste` on")
-        sitter = read_sitter(self, image, faces, align, fit_steps, None)
+        reading = ReadOptions(faces, align, fit_steps)
+        reading.check_shown(paste)
+        sitter = read_sitter(self, image, reading, None)
         result = restyle_sitter(self, sitter, chosen, options, 0, image if paste else None)
         _warn_of(sitter)
         return result

@@ -1,4 +1,4 @@
-"""Options of a restyling: weights of the rows, truncation, size; checked before torch is imported.
+"""Options of reading a photo and of restyling it, checked before torch is imported.
 
 Legend of shape suffixes: L row.
 """
@@ -7,10 +7,71 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.faces.backgrounds import BACKGROUNDS, Background
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults, check_options
+
+if TYPE_CHECKING:
+    from dualstylegan.networks.dualstylegan import DualStyleGAN
+
+# Faces of a photo to read: the largest, all, or at most so many of the largest.
+Faces = Literal["largest", "all"] | int
+
+
+def face_count(faces: Faces) -> int | None:
+    """Return the number of faces to read at most; None: all.
+
+    Raises:
+        SettingsError: neither "largest", "all" nor a number above 0.
+    """
+    if faces == "all":
+        return None
+    if faces == "largest":
+        return 1
+    if isinstance(faces, int) and faces > 0:
+        return faces
+    raise SettingsError("faces", value=faces, limit="largest, all, or a number of 1 or more")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Options of the reading of a photo.
+
+    Attributes:
+        faces: "largest", "all", or a number: at most so many of the largest.
+        align: find the faces and crop them as FFHQ does; False takes the centre square.
+        fit_steps: optimisation steps that fit each face's code; 0: the encoder alone; None: the
+            model's default.
+    """
+
+    faces: Faces = "largest"
+    align: bool = True
+    fit_steps: int | None = None
+
+    def check(self) -> None:
+        """Refuse options that are out of their bounds or contradict each other.
+
+        Raises:
+            SettingsError: names the option.
+        """
+        check_options(fit_steps=self.fit_steps)
+        face_count(self.faces)
+        if self.faces != "largest" and not self.align:
+            raise SettingsError("several faces need the alignment", fix="leave `align` on")
+
+    def check_shown(self, paste: bool) -> None:
+        """Refuse what cannot be shown, with the faces put back into their photo or without.
+
+        Raises:
+            SettingsError: says why.
+        """
+        self.check()
+        if paste and not self.align:
+            raise SettingsError("pasting back needs the alignment", fix="leave `align` on")
+        if not paste and self.faces != "largest":
+            raise SettingsError("several faces are shown in their photo", fix="turn `paste` on")
 
 
 @dataclass(frozen=True)
@@ -61,6 +122,15 @@ class RestyleOptions:
         outside = [weight for weight in self.weights if not 0 <= weight <= 1]
         if outside:
             raise SettingsError("weights are out of bounds", value=outside[0], limit="0 to 1")
+
+    def row_weights(self, network: DualStyleGAN, defaults: TransferDefaults) -> tuple[float, ...]:
+        """Return the weight vector w of a network, one weight per row."""
+        if self.weights is not None:
+            return tuple(self.weights)
+        return network.weights(
+            defaults.structure if self.structure is None else self.structure,
+            defaults.color if self.color is None else self.color,
+        )
 
     def psi(self, defaults: TransferDefaults) -> float:
         """Return the truncation of the face's code."""

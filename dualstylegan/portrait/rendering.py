@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def render_codes(
     network: DualStyleGAN,
-    intrinsic_NLD: Tensor,
+    face_NLD: Tensor,
     style_NLD: Tensor | None,
     weights: Sequence[float],
     *,
@@ -35,8 +35,7 @@ def render_codes(
 
     Args:
         network: G.
-        intrinsic_NLD: codes of the faces in Z+.
-        style_NLD: codes of the styles in W+; None: g renders the faces.
+        face_NLD, style_NLD: codes in W+, see `map_codes`; without styles, g renders the faces.
         weights: the weight vector w, one weight per row.
         truncation: psi for the faces' codes.
         size: pixels; the network renders its next larger size, which is then reduced.
@@ -47,14 +46,14 @@ def render_codes(
     rendered = render_size(network.generator, size)
     images = [
         network(
-            intrinsic_NLD[i : i + 1],
+            face_NLD[i : i + 1],
             None if style_NLD is None else style_NLD[i : i + 1],
             weights,
-            space="z_plus",
+            space="w_plus",
             size=rendered,
             truncation=truncation,
         )
-        for i in range(len(intrinsic_NLD))
+        for i in range(len(face_NLD))
     ]
     image = torch.cat(images)
     if rendered != size:
@@ -64,6 +63,6 @@ def render_codes(
 
 
 @torch.no_grad()
-def map_styles(network: DualStyleGAN, extrinsic_NLD: Tensor) -> Tensor:
-    """Map style codes in Z+ to W+, one at a time: the same bits in any batch."""
-    return torch.cat([network.generator.map(code_LD[None]) for code_LD in extrinsic_NLD])
+def map_codes(network: DualStyleGAN, code_NLD: Tensor) -> Tensor:
+    """Map codes in Z+, of faces or of styles, to W+, one at a time: the same bits in any batch."""
+    return torch.cat([network.generator.map(code_LD[None]) for code_LD in code_NLD])

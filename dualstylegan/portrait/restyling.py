@@ -13,8 +13,9 @@ from torch import Tensor
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.images import picture_digest, tensor_to_image
-from dualstylegan.portrait.rendering import map_styles, render_codes
-from dualstylegan.portrait.result import result_facts
+from dualstylegan.portrait.options import ReadOptions
+from dualstylegan.portrait.rendering import map_codes, render_codes
+from dualstylegan.portrait.result import Recipe, outcome_facts
 
 if TYPE_CHECKING:
     from dualstylegan.faces.backgrounds import Background
@@ -44,32 +45,47 @@ def restyle_sitter(
     """
     sitter.check_model(model.digest)
     shown = [face] if photo is None else list(range(len(sitter.faces)))
-    codes = [sitter.face(index).fit.code_LD.to(model.device) for index in shown]
-    results = [restyle_code(model, code_LD, style, options) for code_LD in codes]
+    results = [
+        tensor_to_image(restyle_code(model, face_code(model, sitter, index), style, options))
+        for index in shown
+    ]
     result = results[0] if photo is None else _pasted(sitter, results, photo, options.background)
-    facts = result_facts(model.config, sitter, shown, style, options, photo is not None)
-    result.info.update(facts)
+    faces = [sitter.faces[index] for index in shown]
+    recipe = Recipe(
+        model.config,
+        sitter.model_digest,
+        sitter.photo_digest,
+        style,
+        options,
+        ReadOptions(sitter.asked, faces[0].quad_Q2 is not None, faces[0].fit.steps),
+        face if photo is None else None,
+    )
+    result.info.update(recipe.facts() | outcome_facts(sitter, faces, photo is not None))
     return result
 
 
+def face_code(model: PortraitModel, sitter: Sitter, face: int) -> Tensor:
+    """Return the code (L, D) of a face in W+, on the model's device."""
+    return map_codes(model.network, sitter.face(face).fit.code_LD[None].to(model.device))[0]
+
+
 def restyle_code(
-    model: PortraitModel, code_LD: Tensor, style: ChosenStyle, options: RestyleOptions
-) -> Image.Image:
-    """Render a face's code in Z+ in a style."""
+    model: PortraitModel, face_LD: Tensor, style: ChosenStyle, options: RestyleOptions
+) -> Tensor:
+    """Render a face's code in W+ in a style, as (3, size, size) in [-1, 1]."""
     style_LD = style.code_LD
     if options.preserve_color:
         rows = model.generator.structure_rows
-        own_LD = map_styles(model.network, code_LD[None])[0]
-        style_LD = torch.cat((style_LD[:rows], own_LD[rows:]))
-    picture = render_codes(
+        style_LD = torch.cat((style_LD[:rows], face_LD[rows:]))
+    picture_NCHW = render_codes(
         model.network,
-        code_LD[None],
+        face_LD[None],
         style_LD[None],
-        model.row_weights(options),
+        options.row_weights(model.network, model.config.defaults),
         truncation=options.psi(model.config.defaults),
         size=options.size,
     )
-    return tensor_to_image(picture[0])
+    return picture_NCHW[0]
 
 
 def _pasted(

@@ -5,82 +5,104 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from dualstylegan.portrait.config import PortraitConfig
-from dualstylegan.portrait.options import RestyleOptions
+from dualstylegan.portrait.config import RESULT_FORMATS, PortraitConfig
+from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.sitter import Sitter, SitterFace
     from dualstylegan.portrait.style_choice import ChosenStyle
 
 PREFIX = "dualstylegan:"
+# Facts that no recipe knows beforehand.
+OUTCOME = frozenset(f"{PREFIX}{name}" for name in ("pasted", "left_out", "likeness", "warning"))
 QUALITY = 95
 DIGEST_LENGTH = 16
-# Formats of results; all of them hold the facts.
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # EXIF: the pointer to the tags of the picture's taking, and the free text among them.
 EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
 ASCII_CODE = b"ASCII\0\0\0"
 
 
-def result_facts(
-    config: PortraitConfig,
-    sitter: Sitter,
-    faces: Sequence[int],
-    style: ChosenStyle,
-    options: RestyleOptions,
-    paste: bool,
-) -> dict[str, str]:
-    """Return facts about the making of a result as text, by keys that begin with `dualstylegan:`.
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides about the pixels of a result.
 
-    The recipe, which decides the pixels: `model`, `model_digest`, `photo` (digest of its pixels),
-    `style` (of a named style or a mix), `seed` (of a drawn one), `style_digest`, `structure` and
-    `color` or `weights`, `truncation`, `preserve_color` (where it is on), `size`, `align` (where it
-    is off), `face` (index, where it is not the largest), `paste` (where faces were put back into
-    the photo), `faces` (that were asked for then, where not the largest), `background` (then, where
-    it is not kept), `fit_steps`. The outcome: `pasted` (number of faces), `left_out` (the
-    others, and why), `likeness` (where it was measured) and `warning` (if there is one), of each
-    face.
-
-    Args:
+    Attributes:
         config: of the model, with its defaults.
-        sitter: the photo as it was read.
-        faces: indices of the faces that are shown.
+        model_digest, photo_digest: of the model and of the photo's pixels.
         style: the style.
         options: weights, truncation and size.
-        paste: the faces were put back into the photo.
+        reading: faces, alignment and steps of the fit.
+        face: index of the face that is shown; None: all that were read, in the photo.
     """
-    shown = [sitter.faces[index] for index in faces]
-    facts: dict[str, str | None] = {
-        "model": config.name,
-        "model_digest": sitter.model_digest[:DIGEST_LENGTH],
-        "photo": sitter.photo_digest[:DIGEST_LENGTH],
-        **style.facts,
-        **options.facts(config.defaults),
-        "align": "false" if shown[0].quad_Q2 is None else None,
-        "face": str(faces[0]) if faces[0] > 0 else None,
-        "paste": "true" if paste else None,
-        "faces": str(sitter.asked) if paste and sitter.asked != "largest" else None,
-        "background": options.background if paste and options.background != "keep" else None,
-        "pasted": str(len(shown)) if paste else None,
-        "left_out": "\n".join(map(str, sitter.left_out)) or None if paste else None,
-        **_fit_facts(shown),
-    }
-    return {PREFIX + key: value for key, value in facts.items() if value is not None}
+
+    config: PortraitConfig
+    model_digest: str
+    photo_digest: str
+    style: ChosenStyle
+    options: RestyleOptions
+    reading: ReadOptions
+    face: int | None = 0
+
+    def facts(self) -> dict[str, str]:
+        """Return the recipe as text, by keys that begin with `dualstylegan:`.
+
+        Keys: `model`, `model_digest`, `photo`, `style` (of a named style or a mix), `seed` (of a
+        drawn one), `style_digest`, `structure` and `color` or `weights`, `truncation`,
+        `preserve_color` (where it is on), `size`, `align` (where it is off), `face` (where it is
+        not the largest), `paste` (where faces are put back), `faces` (that are, where not the
+        largest), `background` (then, where it is not kept), `fit_steps`.
+        """
+        defaults, reading, paste = self.config.defaults, self.reading, self.face is None
+        ground = self.options.background
+        steps = defaults.fit_steps if reading.fit_steps is None else reading.fit_steps
+        return _prefixed(
+            {
+                "model": self.config.name,
+                "model_digest": self.model_digest[:DIGEST_LENGTH],
+                "photo": self.photo_digest[:DIGEST_LENGTH],
+                **self.style.facts,
+                **self.options.facts(defaults),
+                "align": None if reading.align else "false",
+                "face": str(self.face) if self.face else None,
+                "paste": "true" if paste else None,
+                "faces": str(reading.faces) if paste and reading.faces != "largest" else None,
+                "background": ground if paste and ground != "keep" else None,
+                "fit_steps": str(steps),
+            }
+        )
+
+    def made(self, image: Image.Image) -> bool:
+        """Return True if an image, or its file, says that it was made by this recipe."""
+        found = facts_of(image)
+        return {k: v for k, v in found.items() if k not in OUTCOME} == self.facts()
 
 
-def _fit_facts(faces: Sequence[SitterFace]) -> dict[str, str | None]:
+def outcome_facts(sitter: Sitter, faces: Sequence[SitterFace], paste: bool) -> dict[str, str]:
+    """Return what came out as text, by keys that begin with `dualstylegan:`.
+
+    Keys: `pasted` (number of faces that were put back), `left_out` (then, the others, and why),
+    `likeness` (where it was measured) and `warning` (if there is one), of each face.
+    """
     likeness = [f"{f.fit.likeness:.3f}" for f in faces if f.fit.likeness is not None]
     warnings = dict.fromkeys(str(f.fit.warning) for f in faces if f.fit.warning is not None)
-    return {
-        "fit_steps": str(faces[0].fit.steps),
-        "likeness": ", ".join(likeness) or None,
-        "warning": "\n".join(warnings) or None,
-    }
+    return _prefixed(
+        {
+            "pasted": str(len(faces)) if paste else None,
+            "left_out": "\n".join(map(str, sitter.left_out)) or None if paste else None,
+            "likeness": ", ".join(likeness) or None,
+            "warning": "\n".join(warnings) or None,
+        }
+    )
+
+
+def _prefixed(facts: Mapping[str, str | None]) -> dict[str, str]:
+    return {PREFIX + key: value for key, value in facts.items() if value is not None}
 
 
 def facts_of(image: Image.Image) -> dict[str, str]:
@@ -109,10 +131,10 @@ def encode_result(image: Image.Image, suffix: str = ".png") -> bytes:
 
     Args:
         image: a result.
-        suffix: of the file, one of `FORMATS`.
+        suffix: of the file, one of `RESULT_FORMATS`.
     """
     buffer = io.BytesIO()
-    kind = FORMATS[suffix]
+    kind = RESULT_FORMATS[suffix]
     if kind == "PNG":
         image.save(buffer, kind, pnginfo=png_text(image))
     else:

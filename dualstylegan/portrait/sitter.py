@@ -23,9 +23,7 @@ from dualstylegan.faces.frame import Array
 from dualstylegan.io.checkpoints import read_tensors, save_tensors
 from dualstylegan.networks.config import ClosedSchema
 from dualstylegan.portrait.config import FitSteps
-
-# Faces of a photo to read: the largest, all, or at most so many of the largest.
-Faces = Literal["largest", "all"] | int
+from dualstylegan.portrait.options import Faces
 
 CODES = "codes"
 LANDMARKS = 68

@@ -5,7 +5,6 @@ Legend of shape suffixes: L row, D style width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,12 +14,12 @@ from torch import Tensor
 
 from dualstylegan.codes.tables import digest_codes
 from dualstylegan.errors import SettingsError
-from dualstylegan.portrait.rendering import map_styles
+from dualstylegan.portrait.rendering import map_codes
+from dualstylegan.portrait.styles import mix_name, mix_shares
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.options import RestyleOptions
-    from dualstylegan.portrait.styles import StyleLibrary
 
 # Name or label of a style, code (L, D) in Z+, or weights of several styles by name or label.
 Style = str | Tensor | Mapping[str, float]
@@ -71,7 +70,7 @@ def choose_style(
     if isinstance(style, str):
         style = {style: 1.0}
     if isinstance(style, Mapping):
-        shares = mix_shares(model.styles, style)
+        shares = mix_shares(model.styles.names, model.styles.labels, style)
         codes = [_mapped(model, model.styles.extrinsic_of([name])[0]) for name in shares]
         mixed_LD = sum(
             (share * code for share, code in zip(shares.values(), codes, strict=True)),
@@ -82,32 +81,5 @@ def choose_style(
     return ChosenStyle(_mapped(model, style.to(model.device)))
 
 
-def mix_shares(styles: StyleLibrary, mix: Mapping[str, float]) -> dict[str, float]:
-    """Return the shares of a mix, which sum to 1, by the styles' names; those of 0 are left out.
-
-    Raises:
-        SettingsError: an unknown style, a negative or infinite weight, or no weight above 0.
-    """
-    shares: dict[str, float] = {}
-    for text, weight in mix.items():
-        name = styles.name(text)
-        if not 0 <= weight < math.inf:
-            raise SettingsError(
-                "a style's weight in a mix", value=f"{text}:{weight:g}", limit="0 or more"
-            )
-        shares[name] = shares.get(name, 0.0) + weight
-    total = sum(shares.values())
-    if total == 0:
-        raise SettingsError("the weights of a mix are all 0", fix="give one style more than 0")
-    return {name: weight / total for name, weight in shares.items() if weight > 0}
-
-
-def mix_name(shares: Mapping[str, float]) -> str:
-    """Return the name of a style, or of a mix: `a:0.6 b:0.4`."""
-    if len(shares) == 1:
-        return next(iter(shares))
-    return " ".join(f"{name}:{share:.4g}" for name, share in shares.items())
-
-
 def _mapped(model: PortraitModel, extrinsic_LD: Tensor) -> Tensor:
-    return map_styles(model.network, extrinsic_LD[None])[0]
+    return map_codes(model.network, extrinsic_LD[None])[0]

@@ -6,6 +6,8 @@ Legend of shape suffixes: N image, S style, L row, D style width.
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SUGGESTIONS = 5
+ALL = "all"
+WEIGHTED = re.compile(r"(.+):([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)")
 
 
 def find_style(names: Sequence[str], labels: Mapping[str, str], wanted: str) -> str:
@@ -31,12 +35,9 @@ def find_style(names: Sequence[str], labels: Mapping[str, str], wanted: str) -> 
     Raises:
         SettingsError: there is no such style; suggests similar ones.
     """
-    for name in (wanted, safe_name(wanted)):
-        if name in names:
-            return name
-    for name, label in labels.items():
-        if label == wanted and name in names:
-            return name
+    found = _known_style(names, labels, wanted)
+    if found is not None:
+        return found
     shown = [labels.get(name, name) for name in names]
     similar = difflib.get_close_matches(wanted, [*names, *shown], MAX_SUGGESTIONS, cutoff=0.4)
     suggestions = ", ".join(dict.fromkeys(similar))
@@ -46,6 +47,81 @@ def find_style(names: Sequence[str], labels: Mapping[str, str], wanted: str) -> 
         limit=f"one of {len(names)} styles",
         fix=f"did you mean {suggestions}?" if similar else "`dualstylegan styles` lists them",
     )
+
+
+def _known_style(names: Sequence[str], labels: Mapping[str, str], wanted: str) -> str | None:
+    for name in (wanted, safe_name(wanted)):
+        if name in names:
+            return name
+    return next((n for n, label in labels.items() if label == wanted and n in names), None)
+
+
+def parse_styles(
+    names: Sequence[str], labels: Mapping[str, str], texts: Sequence[str]
+) -> list[dict[str, float]]:
+    """Return the styles that texts ask for, each as weights by name, see `mix_shares`.
+
+    One text stands for a style (`a`), several of them (`a,b`) or all (`all`); several texts, with
+    weights or without (`a:0.6`, `b:0.4`), stand for a mix. A name or label comes before all that.
+
+    Raises:
+        SettingsError: an unknown style, or a list among the parts of a mix.
+    """
+    if len(texts) == 1:
+        return [{name: 1.0} for name in _listed(names, labels, texts[0])]
+    mix: dict[str, float] = {}
+    for text in texts:
+        name, weight = _weighted(names, labels, text)
+        mix[name] = mix.get(name, 0.0) + weight
+    mix_shares(names, labels, mix)
+    return [mix]
+
+
+def _listed(names: Sequence[str], labels: Mapping[str, str], text: str) -> list[str]:
+    if _known_style(names, labels, text) is None:
+        if text == ALL:
+            return list(names)
+        if "," in text:
+            parts = (find_style(names, labels, part.strip()) for part in text.split(","))
+            return list(dict.fromkeys(parts))
+    return [_weighted(names, labels, text)[0]]
+
+
+def _weighted(names: Sequence[str], labels: Mapping[str, str], text: str) -> tuple[str, float]:
+    """Return name and weight of `name:weight`, or of a name alone."""
+    match = WEIGHTED.fullmatch(text)
+    if _known_style(names, labels, text) is not None or match is None:
+        return find_style(names, labels, text), 1.0
+    return find_style(names, labels, match[1]), float(match[2])
+
+
+def mix_shares(
+    names: Sequence[str], labels: Mapping[str, str], mix: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the shares of a mix, which sum to 1, by the styles' names; those of 0 are left out.
+
+    Raises:
+        SettingsError: an unknown style, a negative or infinite weight, or no weight above 0.
+    """
+    shares: dict[str, float] = {}
+    for text, weight in mix.items():
+        name = find_style(names, labels, text)
+        if not 0 <= weight < math.inf:
+            raise SettingsError(
+                "a style's weight in a mix", value=f"{text}:{weight:g}", limit="0 or more"
+            )
+        shares[name] = shares.get(name, 0.0) + weight
+    total = sum(shares.values())
+    if total == 0:
+        raise SettingsError("the weights of a mix are all 0", fix="give one style more than 0")
+    return {name: weight / total for name, weight in shares.items() if weight > 0}
+
+
+def mix_name(shares: Mapping[str, float]) -> str:
+    """Return the name of a style, or of a mix: `a:0.6 b:0.4`."""
+    if len(shares) == 1:
+        return next(iter(shares))
+    return " ".join(f"{name}:{share:.4g}" for name, share in shares.items())
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dualstylegan.errors import BusyError, DualStyleGANError, FaceError, Request
 from dualstylegan.io.images import decode_image
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.config import SIZE_LIMITS, check_new_name
+from dualstylegan.portrait.options import ReadOptions
 from dualstylegan.portrait.reading import read_sitter
 from dualstylegan.portrait.result import encode_result
 from dualstylegan.studio.schemas import MAX_MIX, PictureQuery
@@ -219,7 +220,7 @@ class Studio:
         progress: Callable[[int, int], None] | None = None,
     ) -> Sitter:
         # not by `PortraitModel.read`, which warns: the answer holds the warnings
-        return read_sitter(self.model, photo, faces, True, steps, progress)
+        return read_sitter(self.model, photo, ReadOptions(faces, True, steps), progress)
 
     def _fit(self, sitting: Sitting) -> None:
         """Read all faces of a photo, by the encoder where there are several, then by the fit."""

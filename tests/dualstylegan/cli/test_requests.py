@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dualstylegan import cli
+from dualstylegan import __version__
+from dualstylegan.cli import transfer
 from dualstylegan.errors import OutputError
 from dualstylegan.io.files import atomic_write
 from tests.support.portrait_models import tiny_model
@@ -87,6 +88,13 @@ GOOD = {"photo": "photo.png", "--style": "stone", "-o": "out.png", "-m": "model"
         ({"-o": f"{'x' * 300}.png"}, "give a shorter name"),
         ({"--size": "300"}, "256, 512 or 1024"),
         ({"--size": "512"}, "the size exceeds the model's resolution"),
+        ({"--style": "stone,stoned"}, "did you mean stone?"),
+        ({"--style": "stone,blue-heron"}, "several styles need a folder"),
+        ({"--seed": "1"}, "either --style or --seed"),
+        ({"--weights": "1,1,1"}, "found: 3; limit: 14"),
+        ({"--weights": "1,many"}, "--weights; found: 1,many"),
+        ({"--faces": "0"}, "largest, all, or a number"),
+        ({"--faces": "all"}, "several faces are shown in their photo"),
         ({"--structure": "2"}, "structure is out of bounds"),
         ({"--structure": "much"}, "--structure"),
         ({"--fit-steps": "-1"}, "fit_steps is out of bounds"),
@@ -123,7 +131,7 @@ def test_a_result_that_cannot_be_written_is_saved_elsewhere(
     monkeypatch.setattr("tempfile.tempdir", None)
     image = Image.linear_gradient("L").convert("RGB")
     with pytest.raises(OutputError, match="the result is in") as caught:
-        cli._write(Path("/proc/none/out.png"), image)
+        transfer._write(Path("/proc/none/out.png"), image)
     (saved,) = tmp_path.glob("*/result.png")
     assert str(saved) in str(caught.value)
     assert Image.open(saved).tobytes() == image.tobytes()
@@ -137,6 +145,20 @@ def test_styles_are_listed_with_their_labels(folder: Path, tmp_path: Path) -> No
     lines = run_code(code)[0].splitlines()
     assert lines[0] == "amber-fox"
     assert lines[-1] == "stone\tStein #1"
+
+
+def test_styles_of_a_mix_are_checked_before_torch_is_loaded(folder: Path) -> None:
+    arguments = ["transfer", "photo.png", "-m", "model", "-o", "mix.png", "--no-align"]
+    mix = ["--style", "stone:1", "--style", "blue-heron:-1"]
+    code = f"import os, sys; os.chdir({str(folder)!r}); sys.argv = ['x', *{arguments + mix!r}]\n"
+    done = subprocess.run([sys.executable, "-c", code + MAIN], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "blue-heron:-1; limit: 0 or more" in done.stderr
+
+
+def test_the_version_is_told() -> None:
+    code = "import sys; sys.argv = ['x', '--version']\n" + MAIN
+    assert run_code(code)[0] == f"dualstylegan {__version__}\n"
 
 
 def test_a_gpu_that_is_not_there_is_told_in_a_line(folder: Path) -> None:
