@@ -1,0 +1,1 @@
+"""Restyling of videos: faces tracked, codes smoothed, results put back frame by frame."""
