@@ -1,4 +1,4 @@
-"""The command `dualstylegan`: restyle photos, film them, list a model's styles, add a style.
+"""The command `dualstylegan`: restyle photos and videos, film photos, list and add styles.
 
 A request is checked before torch is imported or a model loaded, so that `--help`, wrong usage, a
 missing file and an unknown style are answered at once.
@@ -12,7 +12,7 @@ from typing import Annotated, cast
 import typer
 
 from dualstylegan import __version__
-from dualstylegan.cli import add_style, film, styles, transfer
+from dualstylegan.cli import add_style, film, styles, transfer, video
 from dualstylegan.cli.parameters import Quiet, Verbose
 from dualstylegan.cli.reporting import report_to_stderr, reported
 from dualstylegan.io.allocator import keep_freed_memory
@@ -48,7 +48,7 @@ def build_app() -> typer.Typer:
         report_to_stderr(verbose, quiet)
         keep_freed_memory()
 
-    for module in (transfer, film, styles, add_style):
+    for module in (transfer, film, video, styles, add_style):
         module.add_command(app)
     add_serve_command(app, reported)
     add_commands(app, reported)

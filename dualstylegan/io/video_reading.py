@@ -1,7 +1,7 @@
 """Reading of video files with PyAV, a frame at a time: upright RGB pictures and packets of sound.
 
-PyAV is the extra `video` of the package. Nothing but the file itself is opened: a playlist that names
-other files or addresses is refused.
+PyAV is the extra `video` of the package. Nothing but the file itself is opened: a playlist that
+names other files or addresses is refused.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class VideoReader:
                     if packet.dts is not None:
                         yield Sound(packet)
                     continue
-                for frame in packet.decode():
+                for frame in self._stream.decode(packet):
                     if frame.pts is None or (last is not None and frame.pts <= last):
                         continue
                     if count == 0:
@@ -183,7 +183,7 @@ class VideoReader:
             format="rgb24",
             src_colorspace=SCALER_MATRIX[self.matrix],
         )
-        image: Image.Image = rgb.to_image()
+        image = Image.fromarray(rgb.to_ndarray())
         turn = TURNS.get(round(frame.rotation / 90) * 90 % 360)
         return image if turn is None else image.transpose(turn)
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
 from dualstylegan.errors import DataError, OutputError
@@ -58,7 +59,7 @@ class VideoWriter:
         size = self._stream.width, self._stream.height
         if image.size != size:
             image = image.crop((0, 0, *size))
-        frame = av.VideoFrame.from_image(image).reformat(
+        frame = av.VideoFrame.from_ndarray(np.asarray(image.convert("RGB"))).reformat(
             format="yuv420p",
             dst_colorspace=SCALER_MATRIX[self._matrix],
             dst_color_range=LIMITED_RANGE,
@@ -122,20 +123,22 @@ def create_video(
 
     path = Path(path)
     kind = check_format(path)
-    with atomic_write(path) as handle, _typed(path):
-        with av.open(handle, "w", format=kind) as container:
-            stream: VideoStream = container.add_stream("libx264", rate=rate, options=ENCODER)
-            stream.width, stream.height = size[0] // 2 * 2, size[1] // 2 * 2
-            stream.pix_fmt = "yuv420p"
-            context = stream.codec_context
-            context.time_base = time_base or 1 / rate
-            context.colorspace, context.color_range = matrix, LIMITED_RANGE
-            if facts:
-                container.metadata["comment"] = json.dumps(dict(facts), sort_keys=True)
-            copies = _copied(path, container, sounds)
-            writer = VideoWriter(container, stream, copies, matrix)
-            yield writer
-            writer.finish()
+    with (
+        atomic_write(path) as handle,
+        _typed(path),
+        av.open(handle, "w", format=kind) as container,
+    ):
+        stream: VideoStream = container.add_stream("libx264", rate=rate, options=ENCODER)
+        stream.width, stream.height = size[0] // 2 * 2, size[1] // 2 * 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = time_base or 1 / rate
+        context.colorspace, context.color_range = matrix, LIMITED_RANGE
+        if facts:
+            container.metadata["comment"] = json.dumps(dict(facts), sort_keys=True)
+        writer = VideoWriter(container, stream, _copied(path, container, sounds), matrix)
+        yield writer
+        writer.finish()
 
 
 def _copied(

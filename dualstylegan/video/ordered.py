@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import torch
 
@@ -16,16 +15,28 @@ PER_THREAD = 2
 
 
 class OrderedWork(Generic[Result]):
-    """Queue of functions that run on threads.
+    """Queue of functions that run on as many threads as torch has; on one for a GPU.
+
+    A frame on each core is quicker than each frame on all cores: small layers do not share well.
+    Use it in a `with` block, at whose end what has not begun is dropped.
 
     Args:
-        pool: the threads.
-        limit: greatest number of results that are waited for.
+        device: of the networks that the functions use.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, limit: int) -> None:
-        self._pool, self._limit = pool, limit
+    def __init__(self, device: torch.device) -> None:
+        self._threads = torch.get_num_threads()
+        count = self._threads if device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
+        self._limit = PER_THREAD * count
         self._pending: deque[Future[Result]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._threads)
 
     def submit(self, function: Callable[[], Result]) -> Iterator[Result]:
         """Submit a function; yield the results that are due before it."""
@@ -37,20 +48,3 @@ class OrderedWork(Generic[Result]):
         """Yield the results that are left."""
         while self._pending:
             yield self._pending.popleft().result()
-
-
-@contextmanager
-def ordered_work(device: torch.device) -> Iterator[OrderedWork[Result]]:
-    """Yield a queue on as many threads as torch has; one for a GPU.
-
-    A frame on each core is quicker than each frame on all cores: small layers do not share well.
-    On the way out, what has not begun is dropped.
-    """
-    threads = torch.get_num_threads()
-    count = threads if device.type == "cpu" else 1
-    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        yield OrderedWork(pool, PER_THREAD * count)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)

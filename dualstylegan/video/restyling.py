@@ -13,19 +13,21 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from dualstylegan.errors import DataError, FaceError
+from dualstylegan.errors import FaceError
 from dualstylegan.faces.frame import Array, picture_frame
 from dualstylegan.faces.geometry import crop_quad
-from dualstylegan.faces.paste import paste_back
+from dualstylegan.faces.paste import Pasted, paste_back
+from dualstylegan.io.images import tensor_to_image
 from dualstylegan.io.video_reading import Picture, Sound, VideoReader, open_video
 from dualstylegan.io.video_writing import VideoWriter, check_format, create_video
 from dualstylegan.portrait.face_weights import FACE_FILES, require_weights
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.options import RestyleOptions
+from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.restyling import restyle_code
 from dualstylegan.portrait.result import DIGEST_LENGTH, PREFIX
 from dualstylegan.portrait.style_choice import ChosenStyle, Style, choose_style
-from dualstylegan.video.ordered import OrderedWork, ordered_work
+from dualstylegan.video.ordered import OrderedWork
 from dualstylegan.video.performance import Performance
 from dualstylegan.video.tracking import FaceTracker
 
@@ -114,7 +116,7 @@ def restyle_video(
             matrix=reader.matrix,
             facts=facts,
         ) as writer,
-        ordered_work(model.device) as work,
+        OrderedWork[_Shown](model.device) as work,
     ):
         return _Restyling(model, chosen, options, crop, fit_steps).run(
             reader, writer, work, progress
@@ -190,9 +192,10 @@ class _Restyling:
         return lambda: self._render(part, code_LD, face.quad_Q2)
 
     def _render(self, part: Picture, code_LD: Tensor, quad_Q2: Array) -> _Shown:
-        result = restyle_code(self.model, code_LD, self.style, self.options)
+        face_LD = map_codes(self.model.network, code_LD[None])[0]
+        result = tensor_to_image(restyle_code(self.model, face_LD, self.style, self.options))
         if not self.crop:
-            result = paste_back(part.image, result, quad_Q2)
+            result = paste_back(part.image, [Pasted(result, quad_Q2)])
         return _Shown(result, part.pts)
 
     def _note(self, performance: Performance) -> None:

@@ -1,0 +1,98 @@
+"""The command `dualstylegan video`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dualstylegan.cli import parameters as p
+from dualstylegan.cli.reporting import progress, reported, say
+from dualstylegan.cli.requests import asked_styles, check_size, parse_weights
+from dualstylegan.errors import DataError, OutputError, SettingsError
+from dualstylegan.portrait.stores import find_model
+
+
+def add_command(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command()
+    def video(
+        source: Annotated[Path, typer.Argument(help="The video to restyle.")],
+        output: Annotated[Path, typer.Option("--output", "-o", help="A .mp4, .mov or .mkv file.")],
+        style: p.Styles = None,
+        seed: p.Seed = None,
+        model: p.Model = None,
+        structure: p.Structure = None,
+        color: p.Color = None,
+        weights: p.Weights = None,
+        preserve_color: p.PreserveColor = False,
+        truncation: p.Truncation = None,
+        size: p.Pixels = p.Size.SMALL,
+        crop: Annotated[bool, typer.Option("--crop", help="Write the face's crop alone.")] = False,
+        fit_steps: p.FitSteps = None,
+        device: p.Device = "auto",
+        verbose: p.Verbose = False,
+        quiet: p.Quiet = False,
+    ) -> None:
+        """Restyle the face in the video SOURCE; its sound and its timing stay."""
+        with reported():
+            from dualstylegan.io.files import check_writable
+            from dualstylegan.portrait.config import read_config
+            from dualstylegan.portrait.options import ReadOptions, RestyleOptions
+
+            rows = parse_weights(weights)
+            options = RestyleOptions(structure, color, rows, preserve_color, truncation, size)
+            ReadOptions(fit_steps=fit_steps).check()
+            _check_files(source, output)
+            check_writable(output)
+            folder = find_model(model)
+            config = read_config(folder)
+            check_size(config, size)
+            options.check(config)
+            asked = asked_styles(config, style, seed)
+            if len(asked) > 1:
+                raise SettingsError(
+                    "a video has one style or mix", value=f"{len(asked)} styles", fix="name one"
+                )
+            started = time.perf_counter()
+            from dualstylegan.portrait.model import PortraitModel
+            from dualstylegan.video.restyling import restyle_video
+
+            portrait = PortraitModel.from_pretrained(folder, device=device)
+            with progress("restyling") as advance:
+                done = restyle_video(
+                    portrait,
+                    source,
+                    output,
+                    asked[0] if asked else None,
+                    seed=seed,
+                    structure=structure,
+                    color=color,
+                    weights=rows,
+                    preserve_color=preserve_color,
+                    truncation=truncation,
+                    size=size,
+                    crop=crop,
+                    fit_steps=fit_steps,
+                    progress=lambda count, total: advance(min(count / total, 1) if total else 0),
+                )
+            seconds = time.perf_counter() - started
+            say(f"{output}  {done.restyled} of {done.frames} frames restyled  {seconds:.1f} s")
+
+
+def _check_files(source: Path, output: Path) -> None:
+    """Refuse files that cannot be meant, and do without PyAV at once."""
+    from dualstylegan.io.video_reading import require_pyav
+    from dualstylegan.io.video_writing import check_format
+
+    check_format(output)
+    if output.is_dir():
+        raise OutputError("a folder, not a file", file=output, fix="name a file")
+    if not source.is_file():
+        raise DataError("no such video file", file=source, fix="check the path")
+    if output.exists() and output.samefile(source):
+        raise OutputError("would replace the video itself", file=output, fix="name another file")
+    require_pyav()
