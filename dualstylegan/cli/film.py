@@ -14,7 +14,6 @@ from dualstylegan.cli.requests import (
     asked_styles,
     check_image,
     check_size,
-    is_folder,
     parse_weights,
 )
 from dualstylegan.errors import DataError
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from dualstylegan.portrait.film import FilmPlan
     from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 
-FILM_SUFFIX = ".webp"
 READING_SHARE = 0.3
 
 
@@ -34,7 +32,7 @@ def add_command(app: typer.Typer) -> None:
     @app.command()
     def film(
         photos: Annotated[list[Path], typer.Argument(help="The photos whose faces it shows.")],
-        output: Annotated[Path, typer.Option("--output", "-o", help="A .webp file.")],
+        output: Annotated[Path, typer.Option("--output", "-o", help=".webp, .mp4, .mov or .mkv.")],
         style: Annotated[
             list[str],
             typer.Option(
@@ -88,8 +86,7 @@ def _checked(
     from dualstylegan.portrait.config import read_config
 
     reading.check()
-    if is_folder(output) or output.suffix.lower() != FILM_SUFFIX:
-        raise DataError("not a format for films", file=output, limit=FILM_SUFFIX)
+    _check_format(output)
     for photo in photos:
         check_image(photo)
     check_writable(output)
@@ -98,6 +95,20 @@ def _checked(
     check_size(config, options.size)
     options.check(config)
     return folder, [one for text in style for one in asked_styles(config, [text], None)]
+
+
+def _check_format(output: Path) -> None:
+    """Refuse a file that is no film, and a video without PyAV."""
+    from dualstylegan.io.video_reading import require_pyav
+    from dualstylegan.io.video_writing import FORMATS
+    from dualstylegan.portrait.config import FILM_SUFFIX
+
+    suffix = output.suffix.lower()
+    if output.is_dir() or suffix not in (*FORMATS, FILM_SUFFIX):
+        formats = ", ".join((FILM_SUFFIX, *FORMATS))
+        raise DataError("not a format for films", file=output, limit=formats)
+    if suffix in FORMATS:
+        require_pyav()
 
 
 def _write_film(
@@ -111,9 +122,8 @@ def _write_film(
     device: str,
 ) -> int:
     """Read the photos, render and write the film; return the number of frames."""
-    from dualstylegan.io.files import write_bytes
     from dualstylegan.io.images import read_image
-    from dualstylegan.portrait.film import encode_film, film_facts, film_frames, key_frames
+    from dualstylegan.portrait.film import film_facts, film_frames, key_frames, write_film
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.style_choice import choose_style
 
@@ -127,12 +137,12 @@ def _write_film(
             advance(READING_SHARE * len(sitters) / len(images))
         keys = key_frames(model, sitters, styles)
         count = plan.frames(len(keys))
-        data = encode_film(
+        write_film(
+            output,
             film_frames(model, keys, plan, options),
             count,
             plan,
             film_facts(model, sitters, styles, options),
             lambda done, total: advance(READING_SHARE + (1 - READING_SHARE) * done / total),
         )
-    write_bytes(output, data)
     return count

@@ -27,6 +27,8 @@ LossWeight = Annotated[float, Field(ge=0, le=100)]
 SIZE_LIMITS = (64, 1024)
 # Formats of results by the endings of their files; all of them hold the facts.
 RESULT_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+# Ending of a film that is no video but an animated image.
+FILM_SUFFIX = ".webp"
 
 # Files of a model folder beside config.json and model.safetensors.
 ENCODER_FILE = "encoder.safetensors"

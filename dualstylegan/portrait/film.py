@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from fractions import Fraction
+from itertools import chain, pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.io.files import write_bytes
 from dualstylegan.io.images import tensor_to_image
+from dualstylegan.portrait.config import FILM_SUFFIX
 from dualstylegan.portrait.restyling import face_code, restyle_code
 from dualstylegan.portrait.result import DIGEST_LENGTH, PREFIX, exif_text
 
@@ -149,6 +153,47 @@ def film_facts(
     return {PREFIX + key: value for key, value in facts.items() if value is not None}
 
 
+def write_film(
+    path: Path,
+    frames: Iterable[Image.Image],
+    count: int,
+    plan: FilmPlan,
+    facts: dict[str, str],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write frames as an animated WebP, or as a video in constant memory, by the file's suffix.
+
+    A video does not say that it plays for ever.
+
+    Args:
+        path: WebP, MP4, MOV or MKV; written whole or not at all.
+        frames, count, plan, facts, progress: see `encode_film`.
+
+    Raises:
+        DataError: no format for films.
+        OutputError: the file cannot be written.
+        SettingsError: a video, but PyAV is not installed.
+    """
+    if path.suffix.lower() == FILM_SUFFIX:
+        write_bytes(path, encode_film(frames, count, plan, facts, progress))
+        return
+    from dualstylegan.io.video_writing import create_video
+
+    told = _told(frames, count, progress)
+    first = next(told)
+    with create_video(path, first.size, rate=Fraction(plan.fps), facts=facts) as writer:
+        for pts, frame in enumerate(chain([first], told)):
+            writer.write(frame, pts)
+
+
+def _told(
+    frames: Iterable[Image.Image], count: int, progress: Callable[[int, int], None]
+) -> Iterator[Image.Image]:
+    for done, frame in enumerate(frames, 1):
+        progress(done, count)
+        yield frame
+
+
 def encode_film(
     frames: Iterable[Image.Image],
     count: int,
@@ -166,12 +211,7 @@ def encode_film(
         progress: called with the number of frames done and their number.
     """
 
-    def counted() -> Iterator[Image.Image]:
-        for done, frame in enumerate(frames, 1):
-            progress(done, count)
-            yield frame
-
-    first, *others = counted()
+    first, *others = _told(frames, count, progress)
     buffer = io.BytesIO()
     first.save(
         buffer,

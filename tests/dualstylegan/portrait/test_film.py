@@ -19,6 +19,7 @@ from dualstylegan.portrait.film import (
     film_facts,
     film_frames,
     key_frames,
+    write_film,
 )
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.options import RestyleOptions
@@ -179,3 +180,16 @@ def test_the_command_films_styles_and_faces(tmp_path: Path) -> None:
         assert said in refused.stderr
     alone = run(*given[:2], *given[3:], "--style", "stone", "-o", out)
     assert (alone.status, "two key frames" in alone.stderr) == (2, True)
+
+
+def test_a_film_is_written_as_a_video_too(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="videos need the extra [video]")
+    from dualstylegan.io.video_reading import Picture, open_video
+
+    shades = [Image.new("RGB", (64, 64), (40 * i, 90, 120)) for i in range(5)]
+    write_film(tmp_path / "film.mp4", shades, 5, FilmPlan(fps=8), {"dualstylegan:model": "m"})
+    with open_video(tmp_path / "film.mp4") as reader:
+        pictures = [part for part in reader.parts() if isinstance(part, Picture)]
+    assert [p.seconds for p in pictures] == [i / 8 for i in range(5)]
+    for picture, shade in zip(pictures, shades, strict=True):
+        assert np.abs(np.asarray(picture.image, float) - np.asarray(shade, float)).max() < 4
