@@ -53,7 +53,18 @@ def transfer_rows() -> list[Row]:
     rows = [Row(f"transfer, file to file, {px} px", partial(side, px, 0)) for px in SIZES]
     steps = load().package.fit_steps  # what `dualstylegan transfer` does by default
     name = f"transfer, file to file, {SIZES[0]} px, {steps} fit steps"
-    return [*rows, Row(name, lambda: side(SIZES[0], steps))]
+    return [*rows, Row(name, lambda: side(SIZES[0], steps)), *restyling_rows()]
+
+
+def restyling_rows() -> list[Row]:
+    """A photo that was read, restyled once more."""
+
+    def side(size: int) -> Cycle:
+        model = embedded_model()
+        sitter = model.read(read_image(PHOTO), fit_steps=0)
+        return alone(lambda: model.restyle(sitter, "drawn", size=size))
+
+    return [Row(f"restyling of a photo that was read, {px} px", partial(side, px)) for px in SIZES]
 
 
 def alignment_rows() -> list[Row]:

@@ -73,10 +73,12 @@ class ModRes(nn.Module):
     def forward(self, x_NCHW: Tensor, style_ND: Tensor, weight: Weight = 1.0) -> Tensor:
         if isinstance(weight, float) and weight == 0:
             return x_NCHW
-        residual = self.conv(self.norm(x_NCHW, style_ND))
+        residual: Tensor = self.conv(self.norm(x_NCHW, style_ND))
         residual = self.conv2(self.norm2(residual, style_ND))
         if isinstance(weight, Tensor):
             weight = weight.to(x_NCHW.dtype).view(-1, 1, 1, 1)
+        elif weight == 1:
+            return residual + x_NCHW
         output: Tensor = weight * residual + x_NCHW
         return output
 

@@ -38,7 +38,7 @@ def suppress_mesh(image_NCHW: Tensor, period: int) -> Tensor:
     half = period // 2
     padded = F.pad(image_NCHW, (half,) * 4, mode="reflect")
     # a mean over a period has no part of the pattern; the second one centres it on the pixel
-    smooth = F.avg_pool2d(F.avg_pool2d(padded, period, 1), 2, 1)
+    smooth = box_mean(box_mean(padded, period), 2)
     phase_NCHW = F.pixel_unshuffle(image_NCHW - smooth, period)
     weight_NCHW = (CONTRAST**2 + phase_NCHW.square().mean(1, keepdim=True)).reciprocal()
     sigma = WINDOW_PX / period
@@ -47,6 +47,34 @@ def suppress_mesh(image_NCHW: Tensor, period: int) -> Tensor:
     mean_NCPHW = mean_NCHW.view(n, image_NCHW.shape[1], period**2, height, width)
     pattern_NCPHW = mean_NCPHW - mean_NCPHW.mean(2, keepdim=True)
     return image_NCHW - F.pixel_shuffle(pattern_NCPHW.flatten(1, 2), period)
+
+
+def box_mean(x_NCHW: Tensor, side: int) -> Tensor:
+    """Compute the mean of every window of `side` x `side` pixels.
+
+    Windows are sums of windows of half the width: a few additions in place of side^2, which
+    `avg_pool2d` takes, a quarter of the time of a whole image of full size.
+    """
+    rows = _window_sum(x_NCHW, side, 2)
+    return _window_sum(rows, side, 3) / side**2
+
+
+def _window_sum(x: Tensor, side: int, dim: int) -> Tensor:
+    """Sum every window of `side` neighbours along a dimension."""
+    length = x.shape[dim] - side + 1
+    parts, start, width = [], 0, 1
+    while width <= side:
+        if side & width:
+            parts.append(x.narrow(dim, start, length))
+            start += width
+        reach = x.shape[dim] - width
+        if 2 * width <= side:
+            x = x.narrow(dim, 0, reach) + x.narrow(dim, width, reach)
+        width *= 2
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
 
 
 def _blur(x_NCHW: Tensor, sigma: float) -> Tensor:

@@ -54,7 +54,7 @@ def inverse_haar(x_NCHW: Tensor) -> Tensor:
     left, right = across + diagonal, across - diagonal
     upper = torch.stack((top + left, top - left), 3)
     lower = torch.stack((bottom + right, bottom - right), 3)
-    pixels = torch.stack((upper, lower), 2).mul(0.5)
+    pixels = torch.stack((upper, lower), 2).mul_(0.5)
     return pixels.reshape(n, 2 * height, 2 * width, c).permute(0, 3, 1, 2)
 
 
@@ -85,6 +85,11 @@ def pointwise(x_NCHW: Tensor, conv: nn.Module) -> Tensor:
     return F.conv2d(x_NCHW, conv.weight.to(x_NCHW.dtype), conv.bias.to(x_NCHW.dtype))
 
 
+def activated(x_NCHW: Tensor, noise: Tensor) -> Tensor:
+    """Add noise to a convolution's output and apply the leaky ReLU, both in place."""
+    return F.leaky_relu(x_NCHW.add_(noise.to(x_NCHW.dtype)), SLOPE, inplace=True)
+
+
 class FirstConv(nn.Module):
     """Modulated 3x3 convolution at 4 px."""
 
@@ -100,7 +105,7 @@ class FirstConv(nn.Module):
         dtype = x.dtype
         x = modulate(x, self.modulation, w_ND)
         x = F.conv2d(x, self.weight.to(dtype), self.bias.to(dtype), padding=1)
-        return F.leaky_relu(x + self.noise.to(dtype), SLOPE)
+        return activated(x, self.noise)
 
 
 class SeparableConv(nn.Module):
@@ -119,7 +124,7 @@ class SeparableConv(nn.Module):
         x = modulate(x, self.modulation, w_ND)
         x = F.conv2d(x, self.depthwise.to(dtype), padding=1, groups=x.shape[1])
         x = F.conv2d(x, self.pointwise.to(dtype), self.bias.to(dtype))
-        return F.leaky_relu(x + self.noise.to(dtype), SLOPE)
+        return activated(x, self.noise)
 
 
 class Upsample(nn.Module):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from dualstylegan.networks.mesh import suppress_mesh
+from dualstylegan.networks.mesh import box_mean, suppress_mesh
 
 
 def waves(px: int = 128) -> Tensor:
@@ -49,3 +50,10 @@ def test_an_image_does_not_depend_on_its_batch() -> None:
     pair = torch.cat((waves(), waves().flip(3) + tiled(8)))
     alone = torch.cat([suppress_mesh(x[None], 8) for x in pair])
     assert torch.allclose(suppress_mesh(pair, 8), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("side", range(1, 10))
+def test_means_of_windows_are_those_of_pooling(side: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 12, 17)
+    torch.testing.assert_close(box_mean(x, side), F.avg_pool2d(x, side, 1))
