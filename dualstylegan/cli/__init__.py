@@ -21,6 +21,7 @@ from dualstylegan.studio.command import add_serve_command
 
 # Typer has a click of its own, whose base of usage errors is public as this base alone.
 USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__base__)
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def _show_version(asked: bool) -> None:
@@ -56,12 +57,15 @@ def build_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; a fault of usage is one line and exit code 2."""
+    """Run the command line; a fault of usage is one line and exit code 2, Ctrl-C a line and 130."""
     try:
-        sys.exit(build_app()(sys.argv[1:] or ["--help"], standalone_mode=False))
+        status = build_app()(sys.argv[1:] or ["--help"], standalone_mode=False)
     except USAGE_ERROR as error:
         print(f"error: {error.format_message()}", file=sys.stderr)
         sys.exit(2)
     except typer.Abort:
+        status = INTERRUPTED
+    # outside of its standalone mode, Typer returns the status of an interrupt
+    if status == INTERRUPTED:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
+    sys.exit(status)

@@ -170,3 +170,14 @@ def test_a_gpu_that_is_not_there_is_told_in_a_line(folder: Path) -> None:
     )
     assert done.returncode == 2
     assert "no such GPU" in done.stderr
+
+
+def test_an_interrupt_ends_in_one_line(folder: Path) -> None:
+    code = (
+        f"import os, sys; os.chdir({str(folder)!r})\n"
+        "def interrupted(path): raise KeyboardInterrupt\n"
+        "import dualstylegan.portrait.config as config; config.read_config = interrupted\n"
+        "sys.argv = ['x', 'styles', 'model']\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code + MAIN], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
