@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from dualstylegan.cli.reporting import progress, reported, say
 from dualstylegan.cli.requests import asked_styles, check_size, parse_weights
 from dualstylegan.errors import DataError, OutputError, SettingsError
 from dualstylegan.portrait.stores import find_model
+
+if TYPE_CHECKING:
+    from dualstylegan.portrait.options import RestyleOptions
 
 
 def add_command(app: typer.Typer) -> None:
@@ -39,24 +42,12 @@ def add_command(app: typer.Typer) -> None:
     ) -> None:
         """Restyle the face in the video SOURCE; its sound and its timing stay."""
         with reported():
-            from dualstylegan.io.files import check_writable
-            from dualstylegan.portrait.config import read_config
             from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 
             rows = parse_weights(weights)
             options = RestyleOptions(structure, color, rows, preserve_color, truncation, size)
             ReadOptions(fit_steps=fit_steps).check()
-            _check_files(source, output)
-            check_writable(output)
-            folder = find_model(model)
-            config = read_config(folder)
-            check_size(config, size)
-            options.check(config)
-            asked = asked_styles(config, style, seed)
-            if len(asked) > 1:
-                raise SettingsError(
-                    "a video has one style or mix", value=f"{len(asked)} styles", fix="name one"
-                )
+            folder, chosen = _checked(source, output, model, style, seed, options)
             started = time.perf_counter()
             from dualstylegan.portrait.model import PortraitModel
             from dualstylegan.video.restyling import restyle_video
@@ -67,7 +58,7 @@ def add_command(app: typer.Typer) -> None:
                     portrait,
                     source,
                     output,
-                    asked[0] if asked else None,
+                    chosen,
                     seed=seed,
                     structure=structure,
                     color=color,
@@ -81,6 +72,35 @@ def add_command(app: typer.Typer) -> None:
                 )
             seconds = time.perf_counter() - started
             say(f"{output}  {done.restyled} of {done.frames} frames restyled  {seconds:.1f} s")
+
+
+def _checked(
+    source: Path,
+    output: Path,
+    model: str | None,
+    style: list[str] | None,
+    seed: int | None,
+    options: RestyleOptions,
+) -> tuple[Path, dict[str, float] | None]:
+    """Check a request, before torch is imported; return the model's folder and the style.
+
+    The style is None where the seed draws one.
+    """
+    from dualstylegan.io.files import check_writable
+    from dualstylegan.portrait.config import read_config
+
+    _check_files(source, output)
+    check_writable(output)
+    folder = find_model(model)
+    config = read_config(folder)
+    check_size(config, options.size)
+    options.check(config)
+    asked = asked_styles(config, style, seed)
+    if len(asked) > 1:
+        raise SettingsError(
+            "a video has one style or mix", value=f"{len(asked)} styles", fix="name one"
+        )
+    return folder, asked[0] if asked else None
 
 
 def _check_files(source: Path, output: Path) -> None:

@@ -198,6 +198,11 @@ def read_json(path: Path | str) -> Any:
         raise DataError("not valid JSON", file=path, value=error, fix="make it anew") from error
 
 
+def short_digest(digest: str) -> str:
+    """Return the beginning of a digest in hex, by which people and facts name what it is of."""
+    return digest[:16]
+
+
 def sha256_file(path: Path | str) -> str:
     """Return the hex digest of a file's bytes, read in pieces."""
     digest = hashlib.sha256()

@@ -18,11 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.errors import SettingsError
-from dualstylegan.io.files import write_bytes
+from dualstylegan.io.files import short_digest, write_bytes
 from dualstylegan.io.images import tensor_to_image
 from dualstylegan.portrait.config import FILM_SUFFIX
 from dualstylegan.portrait.restyling import face_code, restyle_code
-from dualstylegan.portrait.result import DIGEST_LENGTH, PREFIX, exif_text
+from dualstylegan.portrait.result import exif_text, model_facts, prefixed
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.model import PortraitModel
@@ -141,16 +141,12 @@ def film_facts(
     options: RestyleOptions,
 ) -> dict[str, str]:
     """Return facts about a film as text: the model, digests of photos and styles, the options."""
-    facts: dict[str, str | None] = {
-        "model": model.config.name,
-        "model_digest": model.digest[:DIGEST_LENGTH],
-        "photo": " ".join(sitter.photo_digest[:DIGEST_LENGTH] for sitter in sitters),
-    }
+    facts = model_facts(model.config, model.digest)
+    facts["photo"] = " ".join(short_digest(sitter.photo_digest) for sitter in sitters)
     for name in ("style", "seed", "style_digest"):
         given = [style.facts[name] for style in styles]
         facts[name] = ", ".join(value for value in given if value is not None) or None
-    facts |= options.facts(model.config.defaults)
-    return {PREFIX + key: value for key, value in facts.items() if value is not None}
+    return prefixed(facts | options.facts(model.config.defaults))
 
 
 def write_film(
@@ -179,14 +175,14 @@ def write_film(
         return
     from dualstylegan.io.video_writing import create_video
 
-    told = _told(frames, count, progress)
-    first = next(told)
+    counted = _counted(frames, count, progress)
+    first = next(counted)
     with create_video(path, first.size, rate=Fraction(plan.fps), facts=facts) as writer:
-        for pts, frame in enumerate(chain([first], told)):
+        for pts, frame in enumerate(chain([first], counted)):
             writer.write(frame, pts)
 
 
-def _told(
+def _counted(
     frames: Iterable[Image.Image], count: int, progress: Callable[[int, int], None]
 ) -> Iterator[Image.Image]:
     for done, frame in enumerate(frames, 1):
@@ -210,8 +206,7 @@ def encode_film(
         facts: see `film_facts`.
         progress: called with the number of frames done and their number.
     """
-
-    first, *others = _told(frames, count, progress)
+    first, *others = _counted(frames, count, progress)
     buffer = io.BytesIO()
     first.save(
         buffer,

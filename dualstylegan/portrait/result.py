@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from dualstylegan.io.files import short_digest
 from dualstylegan.portrait.config import RESULT_FORMATS, PortraitConfig
 from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 
@@ -22,7 +23,6 @@ PREFIX = "dualstylegan:"
 # Facts that no recipe knows beforehand.
 OUTCOME = frozenset(f"{PREFIX}{name}" for name in ("pasted", "left_out", "likeness", "warning"))
 QUALITY = 95
-DIGEST_LENGTH = 16
 # EXIF: the pointer to the tags of the picture's taking, and the free text among them.
 EXIF_IFD, USER_COMMENT = 0x8769, 0x9286
 ASCII_CODE = b"ASCII\0\0\0"
@@ -61,11 +61,10 @@ class Recipe:
         defaults, reading, paste = self.config.defaults, self.reading, self.face is None
         ground = self.options.background
         steps = defaults.fit_steps if reading.fit_steps is None else reading.fit_steps
-        return _prefixed(
+        return prefixed(
             {
-                "model": self.config.name,
-                "model_digest": self.model_digest[:DIGEST_LENGTH],
-                "photo": self.photo_digest[:DIGEST_LENGTH],
+                **model_facts(self.config, self.model_digest),
+                "photo": short_digest(self.photo_digest),
                 **self.style.facts,
                 **self.options.facts(defaults),
                 "align": None if reading.align else "false",
@@ -91,7 +90,7 @@ def outcome_facts(sitter: Sitter, faces: Sequence[SitterFace], paste: bool) -> d
     """
     likeness = [f"{f.fit.likeness:.3f}" for f in faces if f.fit.likeness is not None]
     warnings = dict.fromkeys(str(f.fit.warning) for f in faces if f.fit.warning is not None)
-    return _prefixed(
+    return prefixed(
         {
             "pasted": str(len(faces)) if paste else None,
             "left_out": "\n".join(map(str, sitter.left_out)) or None if paste else None,
@@ -101,7 +100,13 @@ def outcome_facts(sitter: Sitter, faces: Sequence[SitterFace], paste: bool) -> d
     )
 
 
-def _prefixed(facts: Mapping[str, str | None]) -> dict[str, str]:
+def model_facts(config: PortraitConfig, digest: str) -> dict[str, str | None]:
+    """Return the name of a model and its digest as text."""
+    return {"model": config.name, "model_digest": short_digest(digest)}
+
+
+def prefixed(facts: Mapping[str, str | None]) -> dict[str, str]:
+    """Return facts under the keys that files hold them by; those that are None do not apply."""
     return {PREFIX + key: value for key, value in facts.items() if value is not None}
 
 

@@ -21,6 +21,7 @@ from dualstylegan.errors import CheckpointError, LikenessWarning, SettingsError
 from dualstylegan.faces.align import LeftOut
 from dualstylegan.faces.frame import Array
 from dualstylegan.io.checkpoints import read_tensors, save_tensors
+from dualstylegan.io.files import short_digest
 from dualstylegan.networks.config import ClosedSchema
 from dualstylegan.portrait.config import FitSteps
 from dualstylegan.portrait.options import Faces
@@ -108,8 +109,8 @@ class Sitter:
         if digest != self.model_digest:
             raise CheckpointError(
                 "the sitter was read by another model",
-                value=self.model_digest[:16],
-                limit=digest[:16],
+                value=short_digest(self.model_digest),
+                limit=short_digest(digest),
                 fix="read the photo with the model that restyles it",
             )
 

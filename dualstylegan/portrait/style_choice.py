@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dualstylegan.codes.tables import digest_codes
 from dualstylegan.errors import SettingsError
+from dualstylegan.io.files import short_digest
 from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.styles import mix_name, mix_shares
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 # Name or label of a style, code (L, D) in Z+, or weights of several styles by name or label.
 Style = str | Tensor | Mapping[str, float]
-DIGEST_LENGTH = 16
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ChosenStyle:
         return {
             "style": self.name,
             "seed": None if self.seed is None else str(self.seed),
-            "style_digest": digest_codes(self.code_LD)[:DIGEST_LENGTH],
+            "style_digest": short_digest(digest_codes(self.code_LD)),
         }
 
 

@@ -25,7 +25,7 @@ from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.options import RestyleOptions
 from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.restyling import restyle_code
-from dualstylegan.portrait.result import DIGEST_LENGTH, PREFIX
+from dualstylegan.portrait.result import model_facts, prefixed
 from dualstylegan.portrait.style_choice import ChosenStyle, Style, choose_style
 from dualstylegan.video.ordered import OrderedWork
 from dualstylegan.video.performance import Performance
@@ -211,10 +211,5 @@ def _unchanged(part: Picture) -> Callable[[], _Shown]:
 
 def _facts(model: PortraitModel, style: ChosenStyle, options: RestyleOptions) -> dict[str, str]:
     """Return the recipe of a video, as results of photos have it."""
-    facts: dict[str, str | None] = {
-        "model": model.config.name,
-        "model_digest": model.digest[:DIGEST_LENGTH],
-        **style.facts,
-        **options.facts(model.config.defaults),
-    }
-    return {PREFIX + key: value for key, value in facts.items() if value is not None}
+    facts = model_facts(model.config, model.digest)
+    return prefixed(facts | style.facts | options.facts(model.config.defaults))

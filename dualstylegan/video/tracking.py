@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from dualstylegan.errors import FaceError
+from dualstylegan.faces.align import MIN_CROP_PX
 from dualstylegan.faces.detect import QUARTER_TURNS, SCORE_LIMIT, Face, detect_faces
 from dualstylegan.faces.frame import Array
 from dualstylegan.faces.geometry import ffhq_quad_of_landmarks, quad_side
@@ -27,7 +28,6 @@ from dualstylegan.video.smoothing import OneEuroFilter, Smoothing
 DETECT_EVERY = 5
 # Least score of the detector for a face that is tracked already.
 TRACKED_SCORE = 0.3
-MIN_SIDE_PX = 48
 # Move of a quad's corners in a frame, in sides, above which the detector looks.
 JUMP = 0.12
 UPRIGHT = (0,)
@@ -84,7 +84,7 @@ class FaceTracker:
         if landmarks_K2 is None:
             return None
         quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
-        if quad_side(quad_Q2) < MIN_SIDE_PX:
+        if quad_side(quad_Q2) < MIN_CROP_PX:
             self._landmarks_K2 = None
             return None
         return TrackedFace(self._filter(quad_Q2, seconds, quad_side(quad_Q2)), self._track)
