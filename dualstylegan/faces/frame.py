@@ -89,34 +89,35 @@ def continued(crop: Image.Image, frame_Q2: Array | None) -> Image.Image:
         return crop
     rgb_HWC = np.asarray(crop.convert("RGB"))
     inside_HW = frame_mask(frame_Q2, crop.width)
-    weight_HW1 = inside_HW[..., None].astype(np.float32)
-    filled_HWC = push_pull(rgb_HWC.astype(np.float32), weight_HW1)
+    rgb_CHW: Floats = np.ascontiguousarray(np.moveaxis(rgb_HWC, 2, 0)).astype(np.float32)
+    filled_HWC = np.moveaxis(push_pull(rgb_CHW, inside_HW.astype(np.float32)), 0, 2)
     pixels_HWC = np.where(inside_HW[..., None], rgb_HWC, np.round(filled_HWC).clip(0, 255))
     return Image.fromarray(pixels_HWC.astype(np.uint8))
 
 
-def push_pull(mean_HWC: Floats, weight_HW1: Floats) -> Floats:
+def push_pull(mean_CHW: Floats, weight_HW: Floats) -> Floats:
     """Fill positions of a weight below one from the weighted means of a map of half the size."""
-    if len(weight_HW1) == 1 or weight_HW1.min() == 1:
-        return mean_HWC
-    total_HW1 = _halve(weight_HW1)
-    halved_HWC = _halve(mean_HWC * weight_HW1) / np.maximum(total_HW1, EPS)
-    coarse_HWC = push_pull(halved_HWC.astype(np.float32), np.minimum(total_HW1, 1))
-    size = weight_HW1.shape[1], weight_HW1.shape[0]
+    if len(weight_HW) == 1 or weight_HW.min() == 1:
+        return mean_CHW
+    total_HW = _halve(weight_HW)
+    weighted_CHW = _halve(mean_CHW * weight_HW)
+    halved_CHW = np.divide(weighted_CHW, np.maximum(total_HW, EPS), dtype=np.float32)
+    coarse_CHW = push_pull(halved_CHW, np.minimum(total_HW, 1))
+    size = weight_HW.shape[1], weight_HW.shape[0]
     channels = [
         np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BILINEAR))
-        for channel in np.ascontiguousarray(np.moveaxis(coarse_HWC, 2, 0))
+        for channel in coarse_CHW
     ]
-    filled: Floats = weight_HW1 * mean_HWC + (1 - weight_HW1) * np.stack(channels, 2)
+    filled: Floats = weight_HW * mean_CHW + (1 - weight_HW) * np.stack(channels)
     return filled
 
 
-def _halve(map_HWC: Floats) -> Floats:
-    """Add up squares of two by two positions."""
-    odd = len(map_HWC) % 2
-    even_HWC = np.pad(map_HWC, ((0, odd), (0, odd), (0, 0)))
-    side = len(even_HWC) // 2
-    halved: Floats = even_HWC.reshape(side, 2, side, 2, -1).sum((1, 3))
+def _halve(x: Floats) -> Floats:
+    """Add up squares of two by two positions of a map (..., H, W)."""
+    odd = x.shape[-1] % 2
+    even = np.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, odd)] * 2) if odd else x
+    rows = even[..., 0::2, :] + even[..., 1::2, :]
+    halved: Floats = rows[..., 0::2] + rows[..., 1::2]
     return halved
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from dualstylegan.errors import WeightsError
 from dualstylegan.faces.detect import Face
-from dualstylegan.faces.geometry import crop_quad, ffhq_quad
+from dualstylegan.faces.geometry import OVERSAMPLING, crop_quad, ffhq_quad
 
 Array = NDArray[np.float64]
 
@@ -68,6 +68,7 @@ def landmarks_in_quad(
     quad_Q2: Array,
     weights_dir: Path | str,
     shifts: Sequence[tuple[int, int]] = NO_SHIFT,
+    oversampling: int = OVERSAMPLING,
 ) -> Array:
     """Predict the 68 landmarks (68, 2) of the face in an FFHQ quad, in pixels of the image.
 
@@ -76,6 +77,7 @@ def landmarks_in_quad(
         quad_Q2: corners (4, 2) of the FFHQ crop of the face in the image, roughly.
         weights_dir: folder of the landmark model.
         shifts: of the box, in pixels of WORK_PX: the mean over several has less noise.
+        oversampling: of the crop, see `crop_quad`.
 
     Raises:
         FaceError: the quad lies outside of the image.
@@ -84,7 +86,7 @@ def landmarks_in_quad(
     import dlib
 
     predictor = _predictor(Path(weights_dir) / PREDICTOR_FILE)
-    crop = np.asarray(crop_quad(image, quad_Q2, WORK_PX))
+    crop = np.asarray(crop_quad(image, quad_Q2, WORK_PX, oversampling))
     left, top, right, bottom = (round(WORK_PX * share) for share in DLIB_BOX)
     shapes = [
         predictor(crop, dlib.rectangle(left + x, top + y, right + x, bottom + y)) for x, y in shifts

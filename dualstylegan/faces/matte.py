@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dualstylegan.faces.filters import Map, blurred, guided_filter, ramp
+from dualstylegan.faces.filters import GuidedFilter, Map, blurred, image_planes, ramp
 
 Bins = NDArray[np.int_]
 
@@ -55,20 +56,61 @@ NOISE = 0.05
 def inside_ellipse(ellipse: tuple[float, float, float, float], size: int) -> Map:
     """Return distances (size, size) from an ellipse's centre: 1 on its edge, below 1 inside."""
     x, y, half_width, half_height = ellipse
-    centres = (np.arange(size) + 0.5) / size
+    centres = ((np.arange(size) + 0.5) / size).astype(np.float32)
     distance: Map = np.hypot(
         (centres[None, :] - x) / half_width, (centres[:, None] - y) / half_height
     )
     return distance
 
 
+@lru_cache(maxsize=4)
 def usual_head(size: int = MATTE_PX) -> Map:
     """Return the chance (size, size) of head, hair or shoulders by the place in a crop."""
-    height = ((np.arange(size) + 0.5) / size)[:, None]
+    height = ((np.arange(size, dtype=np.float32) + 0.5) / size)[:, None]
     beside = ABOVE + (BELOW - ABOVE) * ramp(height, *LONG_HAIR)
     odds = np.maximum(SLOPE * (1 - inside_ellipse(HEAD, size)), beside)
     odds = np.maximum(odds, SLOPE * (1 - inside_ellipse(SHOULDERS, size)))
     return _chance(np.clip(odds, -BOUND, BOUND))
+
+
+class _Head:
+    """Image of a head, with its bins of colours and its filters, which all rounds share.
+
+    Args:
+        image: RGB, square, an FFHQ crop.
+
+    Attributes:
+        alone_HW: matte (MATTE_PX, MATTE_PX) by this image alone.
+    """
+
+    def __init__(self, image: Image.Image) -> None:
+        self._image = image
+        small = image.resize((MATTE_PX, MATTE_PX), Image.Resampling.BOX)
+        guide_CHW = image_planes(small) / 255
+        self._bins_CHW = _bins(guide_CHW)
+        self._odds_filter = GuidedFilter(guide_CHW, *ODDS_FILTER)
+        self._matte_filter = GuidedFilter(guide_CHW, *MATTE_FILTER)
+        self._fine_filter = GuidedFilter(guide_CHW, *FINE_FILTER)
+        self.alone_HW = self._coarse(usual_head(), CELLS)
+
+    def matte(self, guess_HW: Map) -> Map:
+        """Compute the matte (H, W) at the image's size from a guess (MATTE_PX, MATTE_PX)."""
+        coarse_HW = self._coarse(guess_HW, CELLS_AGAIN)
+        fine_HW = self._fine_filter(coarse_HW, image_planes(self._image) / 255)
+        matte_HW: Map = np.clip((fine_HW - NOISE) / (1 - 2 * NOISE), 0, 1)
+        return matte_HW
+
+    def _coarse(self, guess_HW: Map, rounds: Sequence[int]) -> Map:
+        """Correct a guess (H, W) of a matte by the image's colours, in cells of each round."""
+        prior_HW = _log_odds(guess_HW)
+        face_HW = inside_ellipse(FACE, MATTE_PX) < 1
+        weight_HW = np.where(face_HW, np.float32(FACE_WEIGHT), np.float32(1))
+        matte_HW = guess_HW
+        for cells in rounds:
+            odds_HW = self._odds_filter(_color_odds(self._bins_CHW, matte_HW, weight_HW, cells))
+            matte_HW = np.where(face_HW, 1, _chance(COLOR_WEIGHT * odds_HW + prior_HW))
+            matte_HW = self._matte_filter(matte_HW).clip(0, 1)
+        return matte_HW
 
 
 def head_mattes(images: Sequence[Image.Image]) -> list[Map]:
@@ -83,53 +125,28 @@ def head_mattes(images: Sequence[Image.Image]) -> list[Map]:
     Returns:
         A matte for each image, 0 to 1.
     """
-    guides = [
-        np.asarray(image.resize((MATTE_PX, MATTE_PX), Image.Resampling.BOX), np.float64) / 255
-        for image in images
-    ]
-    usual_HW = usual_head()
-    alone = [_matte(guide_HWC, usual_HW, CELLS) for guide_HWC in guides]
-    agreed_HW = np.mean([_log_odds(blurred(matte_HW, LOOSENESS)) for matte_HW in alone], 0)
-    guess_HW = _chance(_log_odds(usual_HW) + AGREEMENT * agreed_HW)
-    mattes = []
-    for image, guide_HWC in zip(images, guides, strict=True):
-        matte_HW = _matte(guide_HWC, guess_HW, CELLS_AGAIN)
-        fine_HWC = np.asarray(image, np.float64) / 255
-        fine_HW = guided_filter(guide_HWC, matte_HW, *FINE_FILTER, fine_HWC)
-        mattes.append(np.clip((fine_HW - NOISE) / (1 - 2 * NOISE), 0, 1))
-    return mattes
+    heads = [_Head(image) for image in images]
+    agreed_HW = np.mean([_log_odds(blurred(head.alone_HW, LOOSENESS)) for head in heads], 0)
+    guess_HW = _chance(_log_odds(usual_head()) + AGREEMENT * agreed_HW)
+    return [head.matte(guess_HW) for head in heads]
 
 
-def _matte(guide_HWC: Map, guess_HW: Map, rounds: Sequence[int]) -> Map:
-    """Correct a guess (H, W) of a matte by the colours of an image, in cells of each round."""
-    prior_HW = _log_odds(guess_HW)
-    face_HW = inside_ellipse(FACE, MATTE_PX) < 1
-    bins_HWC = _bins(guide_HWC)
-    matte_HW = guess_HW
-    for cells in rounds:
-        odds_HW = _color_odds(bins_HWC, matte_HW, np.where(face_HW, FACE_WEIGHT, 1), cells)
-        odds_HW = guided_filter(guide_HWC, odds_HW, *ODDS_FILTER)
-        matte_HW = np.where(face_HW, 1, _chance(COLOR_WEIGHT * odds_HW + prior_HW))
-        matte_HW = guided_filter(guide_HWC, matte_HW, *MATTE_FILTER).clip(0, 1)
-    return matte_HW
-
-
-def _bins(image_HWC: Map) -> Bins:
-    """Return each pixel's bins of luma and of two differences of colours."""
-    red, green, blue = np.moveaxis(image_HWC, 2, 0)
+def _bins(image_CHW: Map) -> Bins:
+    """Return each pixel's bins (3, H, W) of luma and of two differences of colours."""
+    red, green, blue = image_CHW
     luma = (red + 2 * green + blue) / 4
     low, high = CHROMA_RANGE
     chroma = [(0.5 + (red - blue) / 2 - low), (0.5 + (2 * green - red - blue) / 4 - low)]
-    shares = np.stack((luma, *(c / (high - low) for c in chroma)), 2)
+    shares = np.stack((luma, *(c / (high - low) for c in chroma)))
     bins: Bins = np.round(shares.clip(0, 1) * (BINS - 1)).astype(int)
     return bins
 
 
-def _color_odds(bins_HWC: Bins, matte_HW: Map, weight_HW: Map, cells: int) -> Map:
+def _color_odds(bins_CHW: Bins, matte_HW: Map, weight_HW: Map, cells: int) -> Map:
     """Compute the log odds (H, W) of head by the pixels' colours.
 
     Args:
-        bins_HWC: of the pixels' colours.
+        bins_CHW: of the pixels' colours.
         matte_HW: matte so far.
         weight_HW: weight with which a pixel's colour counts as one of the head.
         cells: number of cells a side, each with colours of its own.
@@ -137,31 +154,34 @@ def _color_odds(bins_HWC: Bins, matte_HW: Map, weight_HW: Map, cells: int) -> Ma
     size = len(matte_HW)
     cell = np.arange(size) * cells // size
     shape = (cells, cells, BINS, BINS, BINS)
-    index = np.ravel_multi_index(
-        (cell[:, None], cell[None, :], *np.moveaxis(bins_HWC, 2, 0)), shape
-    ).ravel()
+    index = np.ravel_multi_index((cell[:, None], cell[None, :], *bins_CHW), shape).ravel()
 
-    def histogram(counted_HW: Map) -> Map:
+    def shares(counted_HW: Map) -> Map:
+        """Return the share of each pixel's colour in its cell."""
         count = np.bincount(index, counted_HW.ravel(), math.prod(shape))
-        share: Map = count.astype(np.float64).reshape(shape)
-        for axis in range(share.ndim):
-            share = _spread(share, axis)
-        share = share + COMMON * share.mean((0, 1))
-        share /= np.maximum(share.sum((2, 3, 4), keepdims=True), 1e-9)
+        histogram: Map = count.astype(np.float32).reshape(shape)
+        for axis in range(histogram.ndim):
+            histogram = _spread(histogram, axis)
+        histogram = histogram + COMMON * histogram.mean((0, 1))
+        total = np.maximum(histogram.sum((2, 3, 4), keepdims=True), 1e-9)
+        share: Map = (histogram / total).ravel()[index].reshape(size, size)
         return share
 
     # doubtful pixels teach little
-    head, background = histogram(weight_HW * matte_HW**2), histogram((1 - matte_HW) ** 2)
+    head, background = shares(weight_HW * matte_HW**2), shares((1 - matte_HW) ** 2)
     odds: Map = np.log((head + RARE) / (background + RARE))
-    return odds.ravel()[index].reshape(size, size)
+    return odds
 
 
 def _spread(count: Map, axis: int) -> Map:
-    """Share a quarter of each bin with either neighbour."""
-    at = np.arange(count.shape[axis])
-    before, after = np.maximum(at - 1, 0), np.minimum(at + 1, at[-1])
-    spread: Map = (count.take(before, axis) + 2 * count + count.take(after, axis)) / 4
-    return spread
+    """Share a quarter of each bin with either neighbour; at an end, with itself."""
+    spread = np.moveaxis(2 * count, axis, 0)
+    moved = np.moveaxis(count, axis, 0)
+    spread[1:] += moved[:-1]
+    spread[:-1] += moved[1:]
+    spread[0] += moved[0]
+    spread[-1] += moved[-1]
+    return np.moveaxis(spread, 0, axis) / 4
 
 
 def _chance(log_odds: Map) -> Map:

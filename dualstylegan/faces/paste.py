@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from PIL import Image
 
 from dualstylegan.errors import ImageError
 from dualstylegan.faces.backgrounds import Background
-from dualstylegan.faces.filters import Map, blurred, box_mean, ramp
+from dualstylegan.faces.filters import Map, blurred, box_mean, image_planes, ramp
 from dualstylegan.faces.frame import Array, push_pull
 from dualstylegan.faces.geometry import crop_quad, quad_side
 from dualstylegan.faces.matte import FACE, head_mattes, inside_ellipse
@@ -66,10 +67,12 @@ class Pasted:
     Attributes:
         result: restyled crop, square, of any size.
         quad_Q2: corners of the crop in the photo: top left, bottom left, bottom right, top right.
+        crop: the photo's crop by `crop_quad`, where it is at hand in the size that is needed.
     """
 
     result: Image.Image
     quad_Q2: Array
+    crop: Image.Image | None = None
 
     @property
     def face_Q2(self) -> Array:
@@ -153,21 +156,24 @@ def _replaced_head(
 ) -> Image.Image:
     """Return a part of the photo whose head is replaced by the result's."""
     result, crop = _aligned(part, face, quad_Q2)
-    size = result.width
     photo_HW, result_HW = head_mattes((crop, result))
-    photo_HWC, result_HWC = np.asarray(crop, float), np.asarray(result, float)
-    plates_HWC = _plate(photo_HWC, photo_HW) - _plate(result_HWC, result_HW)
-    change_HWC = result_HWC + (1 - result_HW[..., None]) * plates_HWC - photo_HWC
+    photo_CHW, result_CHW = image_planes(crop), image_planes(result)
+    plates_CHW = _plate(photo_CHW, photo_HW) - _plate(result_CHW, result_HW)
+    change_CHW = result_CHW + (1 - result_HW) * plates_CHW - photo_CHW
+    touched_HW = _touched(np.maximum(photo_HW, result_HW)) * _free(quad_Q2, kept, result.width)
+    detail_HW, coarse_HW = (touched_HW * zone_HW for zone_HW in _head_zones(result.width))
+    return _blend(part, quad_Q2, photo_CHW, change_CHW, detail_HW, coarse_HW)
+
+
+@lru_cache(maxsize=4)
+def _head_zones(size: int) -> tuple[Map, Map]:
+    """Return the shares (size, size) of a crop, for detail and coarse content, that heads take."""
     line_HW = _shoulder_line(size)
-    height_HW = (np.arange(size) + 0.5)[:, None] / size
+    height_HW = ((np.arange(size, dtype=np.float32) + 0.5) / size)[:, None]
     edge_HW = _edge_distance(size)
-    touched_HW = _touched(np.maximum(photo_HW, result_HW)) * _free(quad_Q2, kept, size)
     detail_HW = ramp(height_HW, line_HW + LINE_HALF, line_HW - LINE_HALF) * ramp(edge_HW, *EDGE)
     coarse_HW = ramp(height_HW, line_HW + LINE_HALF, line_HW - LINE_WIDE)
-    coarse_HW = coarse_HW * ramp(edge_HW, *EDGE_WIDE)
-    return _blend(
-        part, quad_Q2, photo_HWC, change_HWC, touched_HW * detail_HW, touched_HW * coarse_HW
-    )
+    return detail_HW, coarse_HW * ramp(edge_HW, *EDGE_WIDE)
 
 
 def _restyled(
@@ -175,26 +181,28 @@ def _restyled(
 ) -> Image.Image:
     """Return a part of the photo into which the whole result fades."""
     result, crop = _aligned(part, face, quad_Q2)
-    photo_HWC, result_HWC = np.asarray(crop, float), np.asarray(result, float)
+    photo_CHW, result_CHW = image_planes(crop), image_planes(result)
     edge_HW, free_HW = _edge_distance(result.width), _free(quad_Q2, kept, result.width)
     detail_HW, coarse_HW = (free_HW * ramp(edge_HW, *e) for e in (EDGE_STYLE, EDGE_STYLE_WIDE))
-    return _blend(part, quad_Q2, photo_HWC, result_HWC - photo_HWC, detail_HW, coarse_HW)
+    return _blend(part, quad_Q2, photo_CHW, result_CHW - photo_CHW, detail_HW, coarse_HW)
 
 
 def _aligned(part: Image.Image, face: Pasted, quad_Q2: Array) -> tuple[Image.Image, Image.Image]:
     """Return result and photo's crop in one size: the result's, or the crop's in the photo."""
     size = min(face.result.width, max(1, round(quad_side(quad_Q2))))
     result = face.result.convert("RGB").resize((size, size), Image.Resampling.LANCZOS)
+    if face.crop is not None and face.crop.width == size:
+        return result, face.crop
     return result, crop_quad(part, quad_Q2, size)
 
 
-def _plate(image_HWC: Map, matte_HW: Map) -> Map:
+def _plate(image_CHW: Map, matte_HW: Map) -> Map:
     """Return an image without its head, filled in from what is around."""
-    empty_HW = box_mean((matte_HW < EMPTY).astype(float), _rim(matte_HW)) > 1 - 1e-6
+    filled_HW = box_mean((matte_HW >= EMPTY).astype(np.float32), _rim(matte_HW))
+    empty_HW = filled_HW == 0
     if not empty_HW.any():
-        return image_HWC
-    weight_HW1 = empty_HW[..., None].astype(np.float32)
-    return push_pull(image_HWC.astype(np.float32), weight_HW1).astype(np.float64)
+        return image_CHW
+    return push_pull(image_CHW, empty_HW.astype(np.float32))
 
 
 def _touched(matte_HW: Map) -> Map:
@@ -211,14 +219,15 @@ def _rim(matte_HW: Map) -> int:
 
 def _edge_distance(size: int) -> Map:
     """Return the distance (size, size) of each place to the edge in sides, of rounded corners."""
-    aside = np.abs(2 * (np.arange(size) + 0.5) / size - 1) ** ROUNDNESS
+    shares = (np.arange(size, dtype=np.float32) + 0.5) / size
+    aside = np.abs(2 * shares - 1) ** ROUNDNESS
     distance: Map = (1 - (aside[:, None] + aside[None, :]) ** (1 / ROUNDNESS)) / 2
     return distance
 
 
 def _shoulder_line(size: int) -> Map:
     """Return the height (1, size), in sides, at which the photo's neck and shoulders go on."""
-    aside = np.abs((np.arange(size) + 0.5) / size - 0.5)[None, :]
+    aside = np.abs((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5)[None, :]
     return CHIN_LINE + (SIDE_LINE - CHIN_LINE) * ramp(aside, *SIDES)
 
 
@@ -230,23 +239,26 @@ def _free(quad_Q2: Array, kept: Sequence[Array], size: int) -> Map:
         kept: boxes (4, 2) of other faces, in pixels of the same image.
         size: in pixels.
     """
-    own_HW = 1 - ramp(inside_ellipse(FACE, size), *STAYS)
+    free_HW: Map = np.ones((size, size), np.float32)
+    if not kept:
+        return free_HW
+    own_HW: Map = 1 - ramp(inside_ellipse(FACE, size), *STAYS)
     shares = (np.arange(size) + 0.5) / size
     across, down = quad_Q2[3] - quad_Q2[0], quad_Q2[1] - quad_Q2[0]
     place_HW2 = quad_Q2[0] + shares[None, :, None] * across + shares[:, None, None] * down
-    free_HW = np.ones((size, size))
     for box_Q2 in kept:
         axes_22 = np.stack((box_Q2[3] - box_Q2[0], box_Q2[1] - box_Q2[0]))
         offset_HW2 = 2 * (place_HW2 - box_Q2.mean(0)) @ np.linalg.inv(axes_22)
-        free_HW = free_HW * ramp(np.linalg.norm(offset_HW2, axis=2), *STAYS)
+        distance_HW = np.linalg.norm(offset_HW2, axis=2).astype(np.float32)
+        free_HW = free_HW * ramp(distance_HW, *STAYS)
     return np.maximum(free_HW, own_HW)
 
 
 def _blend(
     part: Image.Image,
     quad_Q2: Array,
-    photo_HWC: Map,
-    change_HWC: Map,
+    photo_CHW: Map,
+    change_CHW: Map,
     detail_HW: Map,
     coarse_HW: Map,
 ) -> Image.Image:
@@ -257,38 +269,30 @@ def _blend(
 
     Args:
         part, quad_Q2: the part, and the crop's corners in it.
-        photo_HWC, change_HWC: the crop, and the change of it, in levels of 255.
+        photo_CHW, change_CHW: the crop, and the change of it, in levels of 255.
         detail_HW, coarse_HW: weight of the change's detail and of its coarse content, 0 to 1.
     """
-    size = len(change_HWC)
-    low_HWC = blurred(change_HWC, COARSE_SHARE * size)
-    detail_HW1, coarse_HW1 = detail_HW[..., None], coarse_HW[..., None]
-    added_HWC = coarse_HW1 * low_HWC + detail_HW1 * (change_HWC - low_HWC)
-    differs_HW = np.abs(change_HWC).max(2)
-    replaced_HW = detail_HW * ramp(blurred(differs_HW, 2), 0, 2 * ALIKE)
-    maps = np.concatenate((added_HWC, photo_HWC, replaced_HW[..., None]), 2).astype(np.float32)
-    layers = [Image.fromarray(np.ascontiguousarray(maps[..., i])) for i in range(maps.shape[2])]
+    size = change_CHW.shape[-1]
+    low_CHW = np.stack([blurred(plane_HW, COARSE_SHARE * size) for plane_HW in change_CHW])
+    added_CHW = coarse_HW * low_CHW + detail_HW * (change_CHW - low_CHW)
+    replaced_HW = detail_HW * ramp(blurred(np.abs(change_CHW).max(0), 2), 0, 2 * ALIKE)
+    layers = [Image.fromarray(x) for x in (*(added_CHW + replaced_HW * photo_CHW), replaced_HW)]
     output = part.copy()
-    for top in range(0, part.height, BAND_ROWS):
-        rows = min(BAND_ROWS, part.height - top)
-        affine = _affine(quad_Q2 - (0, top), size)
-        band = np.stack(
-            [
-                np.asarray(
-                    layer.transform(
-                        (part.width, rows),
-                        Image.Transform.AFFINE,
-                        affine,
-                        Image.Resampling.BILINEAR,
-                    )
-                )
-                for layer in layers
-            ],
-            2,
+    low = np.maximum(np.floor(quad_Q2.min(0)).astype(int), 0).tolist()
+    high = np.minimum(np.ceil(quad_Q2.max(0)).astype(int), part.size).tolist()
+    for top in range(low[1], high[1], BAND_ROWS):
+        box = (low[0], top, high[0], min(top + BAND_ROWS, high[1]))
+        affine, extent = _affine(quad_Q2 - box[:2], size), (box[2] - box[0], box[3] - box[1])
+        *shown, share_HW = (
+            np.asarray(
+                layer.transform(extent, Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+            )
+            for layer in layers
         )
-        photo = np.asarray(part.crop((0, top, part.width, top + rows)), np.float32)
-        blended = photo + band[..., 6:] * (band[..., 3:6] - photo) + band[..., :3]
-        output.paste(Image.fromarray(np.round(blended).clip(0, 255).astype(np.uint8)), (0, top))
+        blended_CHW = (1 - share_HW) * image_planes(part.crop(box)) + np.stack(shown)
+        levels_CHW = np.rint(blended_CHW).clip(0, 255).astype(np.uint8)
+        band = Image.fromarray(np.ascontiguousarray(np.moveaxis(levels_CHW, 0, 2)))
+        output.paste(band, box[:2])
     return output
 
 

@@ -189,13 +189,13 @@ class _Restyling:
             self.performance = Performance(self.model, crop, frame, self.fit_steps)
             self._note(self.performance)
         code_LD = self.performance.code(crop, frame, part.seconds)
-        return lambda: self._render(part, code_LD, face.quad_Q2)
+        return lambda: self._render(part, code_LD, face.quad_Q2, crop)
 
-    def _render(self, part: Picture, code_LD: Tensor, quad_Q2: Array) -> _Shown:
+    def _render(self, part: Picture, code_LD: Tensor, quad_Q2: Array, crop: Image.Image) -> _Shown:
         face_LD = map_codes(self.model.network, code_LD[None])[0]
         result = tensor_to_image(restyle_code(self.model, face_LD, self.style, self.options))
         if not self.crop:
-            result = paste_back(part.image, [Pasted(result, quad_Q2)])
+            result = paste_back(part.image, [Pasted(result, quad_Q2, crop)])
         return _Shown(result, part.pts)
 
     def _note(self, performance: Performance) -> None:

@@ -35,6 +35,8 @@ UPRIGHT = (0,)
 QUAD_SMOOTHING = Smoothing(cutoff=1.5, gain=8.0)
 # Shifts of the landmark model's box: their mean halves the jitter of its landmarks.
 SHIFTS = ((0, 0), (4, 0), (-4, 0), (0, 4), (0, -4))
+# One sample a pixel of the landmark crops: no more jitter than with two, and 10 ms less a frame.
+OVERSAMPLING = 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class FaceTracker:
         if before_K2 is None:
             return self._begin(self._detect(image, SCORE_LIMIT, cut), image)
         before_Q2 = ffhq_quad_of_landmarks(before_K2)
-        landmarks_K2 = landmarks_in_quad(image, before_Q2, self.weights_dir, SHIFTS)
+        landmarks_K2 = landmarks_in_quad(image, before_Q2, self.weights_dir, SHIFTS, OVERSAMPLING)
         move = np.abs(ffhq_quad_of_landmarks(landmarks_K2) - before_Q2).max()
         if not doubtful and self._since < self.every and move < JUMP * quad_side(before_Q2):
             return landmarks_K2
@@ -121,7 +123,7 @@ class FaceTracker:
         self._filter = OneEuroFilter(QUAD_SMOOTHING)
         landmarks_K2 = landmarks68(image, faces[0], self.weights_dir)
         quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
-        return landmarks_in_quad(image, quad_Q2, self.weights_dir, SHIFTS)
+        return landmarks_in_quad(image, quad_Q2, self.weights_dir, SHIFTS, OVERSAMPLING)
 
 
 def _is_tilted(landmarks_K2: Array) -> bool:
