@@ -13,7 +13,6 @@ from dualstylegan.faces.backgrounds import BACKGROUNDS, Background
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.config import PortraitConfig
-    from dualstylegan.portrait.options import Faces
 
 
 def check_size(config: PortraitConfig, size: int) -> None:
@@ -33,11 +32,13 @@ def asked_styles(
     """Return the styles that `--style` names, as weights by name; none where `--seed` draws one.
 
     Raises:
-        SettingsError: neither or both are given, or a style is unknown.
+        SettingsError: neither or both are given, a style is unknown, or the seed is out of bounds.
         CheckpointError: the model draws no styles.
     """
+    from dualstylegan.portrait.config import check_options
     from dualstylegan.portrait.styles import parse_styles
 
+    check_options(seed=seed)
     if bool(texts) == (seed is not None):
         raise SettingsError("give either --style or --seed", fix="`dualstylegan styles` lists them")
     if texts:
@@ -45,17 +46,6 @@ def asked_styles(
     if not config.has_sampler:
         raise CheckpointError("the model has no style sampler", fix="give --style")
     return []
-
-
-def parse_faces(text: str) -> Faces:
-    """Return the faces that a text asks for: `largest`, `all`, or a number."""
-    if text == "largest":
-        return "largest"
-    if text == "all":
-        return "all"
-    if text.isdecimal() and int(text) > 0:
-        return int(text)
-    raise SettingsError("--faces", value=text, limit="largest, all, or a number of 1 or more")
 
 
 def parse_background(text: str) -> Background:

@@ -19,7 +19,6 @@ from dualstylegan.cli.requests import (
     check_size,
     is_folder,
     parse_background,
-    parse_faces,
     parse_weights,
 )
 from dualstylegan.errors import OutputError, SettingsError
@@ -95,7 +94,7 @@ def add_command(app: typer.Typer) -> None:
         style, and a contact sheet; results that are there already are kept.
         """
         with reported():
-            from dualstylegan.portrait.options import ReadOptions, RestyleOptions
+            from dualstylegan.portrait.options import ReadOptions, RestyleOptions, parse_faces
 
             rows = parse_weights(weights)
             ground = parse_background(background)

@@ -25,6 +25,8 @@ LatentRate = Annotated[float, Field(gt=0, le=1)]
 LossWeight = Annotated[float, Field(ge=0, le=100)]
 
 SIZE_LIMITS = (64, 1024)
+# Seeds that torch takes, of 64 bits.
+SEED_LIMITS = (-(2**63), 2**63 - 1)
 # Formats of results by the endings of their files; all of them hold the facts.
 RESULT_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 # Ending of a film that is no video but an animated image.
@@ -128,6 +130,7 @@ def check_options(
     truncation: float | None = None,
     size: int = SIZE_LIMITS[0],
     fit_steps: int | None = None,
+    seed: int | None = None,
 ) -> None:
     """Refuse options of `transfer` that are out of their bounds.
 
@@ -140,6 +143,7 @@ def check_options(
         "truncation": (truncation, 0, 1),
         "size": (size, *SIZE_LIMITS),
         "fit_steps": (fit_steps, 0, MAX_FIT_STEPS),
+        "seed": (seed, *SEED_LIMITS),
     }
     for name, (value, low, high) in bounds.items():
         if value is not None and not low <= value <= high:

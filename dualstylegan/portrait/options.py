@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.faces.backgrounds import BACKGROUNDS, Background
@@ -33,6 +33,17 @@ def face_count(faces: Faces) -> int | None:
     if isinstance(faces, int) and faces > 0:
         return faces
     raise SettingsError("faces", value=faces, limit="largest, all, or a number of 1 or more")
+
+
+def parse_faces(text: str) -> Faces:
+    """Return the faces that a text asks for: `largest`, `all`, or a number.
+
+    Raises:
+        SettingsError: none of these.
+    """
+    faces: Any = int(text) if text.isdecimal() else text
+    face_count(faces)
+    return cast("Faces", faces)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 from dualstylegan.codes.tables import digest_codes
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.files import short_digest
+from dualstylegan.portrait.config import check_options
 from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.styles import mix_name, mix_shares
 
@@ -59,10 +60,11 @@ def choose_style(
 
     Raises:
         SettingsError: an unknown style, weights of a mix that are negative or all zero, not
-            exactly one of style and seed, or options out of their bounds.
+            exactly one of style and seed, or a seed or options out of their bounds.
         CheckpointError: a seed, but the model has no sampler.
     """
     options.check(model.config)
+    check_options(seed=seed)
     if (style is None) == (seed is None):
         raise SettingsError("give either a style or a seed", fix="`styles.names` lists the styles")
     if seed is not None:

@@ -272,6 +272,7 @@ def test_a_mix_lies_between_its_styles(model: PortraitModel, sitter: Sitter) -> 
         ({"style": {}}, "all 0"),
         ({"style": {"stone": 1.0, "ston": 1.0}}, "did you mean stone"),
         ({}, "either a style or a seed"),
+        ({"seed": 2**63}, "seed is out of bounds"),
         ({"style": "stone", "seed": 1}, "either a style or a seed"),
         ({"style": "stone", "weights": [1.0] * 9}, "found: 9; limit: 10"),
         ({"style": "stone", "weights": [1.0] * 9 + [1.1]}, "found: 1.1"),
