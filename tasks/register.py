@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import shutil
 import tempfile
@@ -13,25 +12,18 @@ from typing import TYPE_CHECKING, Any
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, sha256_file, write_json
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
-from dualstylegan.portrait.config import (
-    ENCODER_FILE,
-    STYLES_FILE,
-    THUMBNAILS,
-    read_config,
-    thumbnail_file,
-)
+from dualstylegan.portrait.config import ENCODER_FILE, STYLES_FILE
+from tasks.serving.signature import example, signature
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Register, Settings
 from tasks.shared.tracking import connect, flat, log_facts, training_run
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
 
 SERVING = Path(__file__).parent / "serving" / "model.py"
 CORE = Path(__file__).parents[1] / "dualstylegan"
 CHAMPION = "champion"
-EXAMPLE_PX = 256
 DIGEST = "content_sha256"
 # Tag of a run: the measure behind its figures of identity, as evaluation.json names it.
 IDENTITY_MEASURE = "identity_measure"
@@ -140,39 +132,6 @@ def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: s
     return name
 
 
-def signature() -> Any:
-    """Return the signature of the served model."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
-
-    optional = (
-        ("structure", "double"),
-        ("color", "double"),
-        ("preserve_color", "boolean"),
-        ("size", "long"),
-        ("align", "boolean"),
-        ("fit_steps", "long"),
-    )
-    given: list[ColSpec | TensorSpec] = [ColSpec("string", "image"), ColSpec("string", "style")]
-    given += [ColSpec(kind, name, required=False) for name, kind in optional]
-    return ModelSignature(Schema(given), Schema([ColSpec("string")]))
-
-
-def example() -> pd.DataFrame:
-    """Return a row that the served model takes: a thumbnail, which is aligned, in its own style."""
-    import pandas as pd
-
-    config = read_config(Paths.portrait)
-    size = min(EXAMPLE_PX, config.network.generator.resolution)
-    thumbnails = Paths.portrait / THUMBNAILS
-    for style in config.styles:
-        path = thumbnails / thumbnail_file(style)
-        if path.is_file():
-            text = base64.b64encode(path.read_bytes()).decode()
-            return pd.DataFrame([{"image": text, "style": style, "size": size, "align": False}])
-    raise DataError("no thumbnail of any style", file=thumbnails, fix="run `dvc repro package`")
-
-
 def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> str:
     """Log the pyfunc model under a run and register it; return the version."""
     import mlflow
@@ -186,7 +145,7 @@ def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> 
             artifacts={"portrait": str(Paths.portrait)},
             code_paths=[str(code)],
             signature=signature(),
-            input_example=example(),
+            input_example=example(Paths.portrait),
             pip_requirements=requirements(),
         )
     version = client.create_model_version(

@@ -1,30 +1,85 @@
 """Portrait model as MLflow serves it: a model from code, so that no pickle is written or read.
 
-MLflow runs this file to build the model. Input: columns `image` (PNG or JPEG, base64) and `style`;
-optional `structure`, `color` (0 to 1), `preserve_color`, `size` (pixels), `align`, `fit_steps`.
-Output: PNG in base64, whose text chunks `dualstylegan:...` hold the facts of its making. A row of
-the answer has no field for a warning about the fit: it is the chunk `dualstylegan:warning`, and a
-line of the server's log.
+MLflow runs this file by itself, with the library at hand and without the project. `docs/serving.md`
+describes requests and answers, `signature.py` states them to MLflow.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import warnings
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.context import get_prediction_context
 from mlflow.pyfunc.model import PythonModel
 
-from dualstylegan.errors import ImageError, LikenessWarning
+from dualstylegan.errors import DualStyleGANError, ImageError, SettingsError, WeightsError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-OPTIONS = ("structure", "color", "preserve_color", "size", "align", "fit_steps")
+    from dualstylegan.portrait.model import PortraitModel
+    from dualstylegan.portrait.options import ReadOptions, RestyleOptions
+    from dualstylegan.portrait.sitter import Sitter
+    from dualstylegan.portrait.style_choice import ChosenStyle
+
+LOGGER = logging.getLogger("dualstylegan.serving")
+# Error of a row, or of a request, that the client cannot do anything about.
+FAULT = "the model failed; the server's log has the cause"
+IMAGE_FIX = "give the bytes of the photo's file in base64 as `image`"
+# MLflow drops what the signature does not name before `predict` sees it, and tells its log alone.
+MLFLOW_LOG = logging.getLogger("mlflow.models.utils")
+DROPPED = {
+    "params": re.compile(r"Unrecognized params (\[.*\]) are ignored"),
+    "columns": re.compile(r"Found extra inputs .* signature: `(\[.*\])`"),
+}
+
+
+class RefusedError(MlflowException):
+    """Refusal of a request, whose message for the client is the sentence alone.
+
+    Before it MLflow's server writes the request's data, the beginnings of its photos among them.
+    """
+
+    def __init__(self, sentence: str, code: int = INVALID_PARAMETER_VALUE, **facts: Any) -> None:
+        super().__init__(sentence, code, **facts)
+        self.sentence = sentence
+
+    def serialize_as_json(self) -> str:
+        """Return the body of the answer in HTTP."""
+        self.message = self.sentence
+        body: str = super().serialize_as_json()  # type: ignore[no-untyped-call]
+        return body
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer to a row; None where there is nothing to say.
+
+    Attributes:
+        image: file of the result in base64; None where the row failed.
+        error: what is wrong with the row.
+        warning: why the person may not be recognised.
+        likeness: identity similarity of each restyled face as it was fitted to the photo, the
+            largest first; None where face recognition is not at hand.
+        left_out: faces that were found and not restyled, and why.
+        recipe: all that decides about the pixels, as the result's file holds it.
+    """
+
+    image: str | None = None
+    error: str | None = None
+    warning: str | None = None
+    likeness: list[float | None] | None = None
+    left_out: list[str] | None = None
+    recipe: dict[str, str] | None = None
 
 
 class ServedPortraits(PythonModel):
@@ -34,57 +89,250 @@ class ServedPortraits(PythonModel):
         """Load the portrait model from the artifacts."""
         from dualstylegan.portrait.model import PortraitModel
 
-        # each photo's own, not the first alone
-        warnings.simplefilter("always", LikenessWarning)
         self.model = PortraitModel.from_pretrained(Path(context.artifacts["portrait"]))
+        MLFLOW_LOG.addFilter(note_dropped)
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> list[str]:
-        """Restyle each row's image.
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Restyle the photo of each row; a row that fails does not stop the others.
+
+        Args:
+            context: of MLflow.
+            model_input: columns `image` and, without `mix` and `seed`, `style`.
+            params: options of all rows, by name.
+
+        Returns:
+            An `Answer` a row, in columns.
 
         Raises:
-            ImageError: an image cannot be read.
-            SettingsError: an unknown style, or a value out of its bounds.
-            FaceError: no usable face.
+            RefusedError: an option is out of its bounds, or no row can be served.
         """
-        return [self._restyle(row) for row in model_input.to_dict("records")]
+        try:
+            check_names(params or {})
+            request = Request.of(self.model, params or {})
+        except Exception as error:
+            raise refusal([told(error)]) from error
+        answers = [request.answer(row) for row in model_input.to_dict("records")]
+        errors = [answer.error for answer in answers if answer.error is not None]
+        if errors and len(errors) == len(answers):
+            raise refusal(errors)
+        columns = [column.name for column in fields(Answer)]
+        rows = [asdict(answer) for answer in answers]
+        return pd.DataFrame(rows, model_input.index, columns, dtype=object)
 
-    def _restyle(self, row: dict[Any, Any]) -> str:
-        options = {name: row[name] for name in OPTIONS if name in row and pd.notna(row[name])}
-        for name in ("preserve_color", "align"):
-            if name in options:
-                options[name] = bool(options[name])
-        for name in ("size", "fit_steps"):
-            if name in options:
-                options[name] = int(options[name])
-        image = self.model.transfer(decode(row["image"]), str(row["style"]), **options)
-        return encode(image)
+
+@dataclass(frozen=True)
+class Request:
+    """Checked options of a request.
+
+    Attributes:
+        model: the model that serves it.
+        options: weights, truncation, size, background.
+        reading: faces, alignment and steps of the fit.
+        paste: put the faces back into their photo.
+        suffix: of the result's file format.
+        style: of all rows; None: each row names its own.
+        sitters: photos that were read, by their text: several rows may show the same.
+    """
+
+    model: PortraitModel
+    options: RestyleOptions
+    reading: ReadOptions
+    paste: bool
+    suffix: str
+    style: ChosenStyle | None
+    sitters: dict[str, Sitter] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, model: PortraitModel, params: Mapping[str, Any]) -> Request:
+        """Check the options of a request; None and empty lists take the defaults.
+
+        Raises:
+            SettingsError: names the option, its value and the limit.
+            CheckpointError: a seed, but the model has no sampler.
+        """
+        from dualstylegan.portrait.options import ReadOptions, RestyleOptions, parse_faces
+        from dualstylegan.portrait.sizes import render_size
+        from dualstylegan.portrait.style_choice import choose_style
+
+        given = {name: value for name, value in params.items() if value is not None and value != []}
+        if "faces" in given:
+            given["faces"] = parse_faces(given["faces"])
+        options = RestyleOptions(**_of_class(RestyleOptions, given))
+        reading = ReadOptions(**_of_class(ReadOptions, given))
+        paste = bool(given.get("paste", False))
+        options.check(model.config)
+        reading.check_shown(paste)
+        render_size(model.generator, options.size)
+        mix, seed = given.get("mix"), given.get("seed")
+        style = None
+        if mix is not None or seed is not None:
+            style = choose_style(model, mixed(model, mix), seed, options)
+        return cls(model, options, reading, paste, suffix_of(given.get("format", "png")), style)
+
+    def answer(self, row: Mapping[Any, Any]) -> Answer:
+        """Restyle the photo of a row, or say what is wrong."""
+        try:
+            return self._restyle(row)
+        except Exception as error:
+            return Answer(error=told(error))
+
+    def _restyle(self, row: Mapping[Any, Any]) -> Answer:
+        from dualstylegan.portrait.restyling import restyle_sitter
+        from dualstylegan.portrait.result import OUTCOME, PREFIX, encode_result, facts_of
+
+        style, text = self._style_of(row), _cell(row, "image")
+        photo = decode(text)
+        sitter = self._read(text or "", photo)
+        result = restyle_sitter(
+            self.model, sitter, style, self.options, 0, photo if self.paste else None
+        )
+        facts = facts_of(result)
+        recipe = {key.removeprefix(PREFIX): x for key, x in facts.items() if key not in OUTCOME}
+        return Answer(
+            image=base64.b64encode(encode_result(result, self.suffix)).decode(),
+            warning=facts.get(f"{PREFIX}warning"),
+            likeness=[face.fit.likeness for face in sitter.faces],
+            left_out=[str(face) for face in sitter.left_out],
+            recipe=recipe,
+        )
+
+    def _style_of(self, row: Mapping[Any, Any]) -> ChosenStyle:
+        from dualstylegan.portrait.style_choice import choose_style
+
+        name = _cell(row, "style")
+        if self.style is None:
+            return choose_style(self.model, name, None, self.options)
+        if name is not None:
+            raise SettingsError(
+                "a row's style beside that of the whole request",
+                value=name,
+                fix="leave out `style`, or `mix` and `seed`",
+            )
+        return self.style
+
+    def _read(self, text: str, photo: Image.Image) -> Sitter:
+        # not by `PortraitModel.read`, which warns: the answer holds the warnings
+        from dualstylegan.portrait.reading import read_sitter
+
+        if text not in self.sitters:
+            self.sitters[text] = read_sitter(self.model, photo, self.reading, None)
+        return self.sitters[text]
 
 
-def decode(text: str) -> Image.Image:
+def note_dropped(record: logging.LogRecord) -> bool:
+    """Note the names that MLflow's log says to be dropped, with the prediction that they are of."""
+    prediction = get_prediction_context()
+    for place, pattern in DROPPED.items():
+        found = pattern.search(record.getMessage())
+        if prediction is not None and found is not None:
+            vars(prediction)[f"dropped_{place}"] = re.findall("'([^']*)'", found[1])
+    return True
+
+
+def check_names(params: Mapping[str, Any]) -> None:
+    """Refuse options that the signature does not name, and those that stand in columns.
+
+    Raises:
+        SettingsError: names them.
+    """
+    prediction = get_prediction_context()
+    dropped = {} if prediction is None else vars(prediction)
+    unknown = dropped.get("dropped_params", [])
+    if unknown:
+        raise SettingsError("unknown options", value=", ".join(unknown), limit=", ".join(params))
+    misplaced = [name for name in dropped.get("dropped_columns", []) if name in params]
+    if misplaced:
+        raise SettingsError(
+            "options as columns", value=", ".join(misplaced), fix="give them in `params`"
+        )
+
+
+def told(error: Exception) -> str:
+    """Return what a client is told of an error; the server's log gets what is not its business."""
+    # an error that names a file is about the server's own, as are missing weights
+    ours = isinstance(error, WeightsError)
+    if isinstance(error, DualStyleGANError) and error.file is None and not ours:
+        return str(error)
+    LOGGER.error(FAULT, exc_info=error)
+    return FAULT
+
+
+def refusal(errors: list[str]) -> RefusedError:
+    """Return the refusal of a request of which no row can be served, or that has one error."""
+    code = INTERNAL_ERROR if FAULT in errors else INVALID_PARAMETER_VALUE
+    if len(errors) == 1:
+        return RefusedError(errors[0], code)
+    sentence = f"none of the {len(errors)} rows can be served; the first: {errors[0]}"
+    return RefusedError(sentence, code, errors=errors)
+
+
+def mixed(model: PortraitModel, texts: list[str] | None) -> dict[str, float] | None:
+    """Return the weights by style of a mix such as `a:0.6`, `b:0.4`.
+
+    Raises:
+        SettingsError: an unknown style, or several styles that are no mix.
+    """
+    from dualstylegan.portrait.styles import parse_styles
+
+    if texts is None:
+        return None
+    styles = parse_styles(model.styles.names, model.styles.labels, texts)
+    if len(styles) > 1:
+        raise SettingsError(
+            "several styles that are no mix", value=texts, fix="give each by itself, as name:weight"
+        )
+    return styles[0]
+
+
+def suffix_of(name: str) -> str:
+    """Return the ending of a result's file in a format.
+
+    Raises:
+        SettingsError: no such format.
+    """
+    from dualstylegan.portrait.config import RESULT_FORMATS
+
+    suffix = f".{name}"
+    if suffix not in RESULT_FORMATS:
+        limit = ", ".join(known.removeprefix(".") for known in RESULT_FORMATS)
+        raise SettingsError("format", value=name, limit=limit)
+    return suffix
+
+
+def decode(text: str | None) -> Image.Image:
     """Read an image in base64 with the checks of any file.
 
     Raises:
-        ImageError: not base64, or not an image.
+        ImageError: nothing, not base64, or not an image.
     """
-    import tempfile
+    from dualstylegan.io.images import decode_image
 
-    from dualstylegan.io.images import read_image
-
+    if text is None:
+        raise ImageError("no image", fix=IMAGE_FIX)
     try:
         data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise ImageError("not base64", value=str(text)[:40], limit="PNG or JPEG") from error
-    with tempfile.NamedTemporaryFile(suffix=".image") as handle:
-        handle.write(data)
-        handle.flush()
-        return read_image(Path(handle.name))
+    except ValueError as error:
+        raise ImageError("not base64", value=text[:40], fix=IMAGE_FIX) from error
+    return decode_image(data)
 
 
-def encode(image: Image.Image) -> str:
-    """Return an image and the facts in its `info` as PNG in base64."""
-    from dualstylegan.portrait.result import encode_result
+def _of_class(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are attributes of a dataclass."""
+    return {one.name: given[one.name] for one in fields(kind) if one.name in given}
 
-    return base64.b64encode(encode_result(image)).decode()
+
+def _cell(row: Mapping[Any, Any], column: str) -> str | None:
+    """Return the text of a row in a column; None where it is missing or empty.
+
+    Raises:
+        SettingsError: something else than text: MLflow takes it for a text's column all the same.
+    """
+    value = row.get(column)
+    if isinstance(value, str):
+        return str(value) or None
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return None
+    raise SettingsError(f"`{column}` is not a text", value=str(value)[:80])
 
 
 # MLflow executes a copy of this file under a name of its own; imported, it must not register.

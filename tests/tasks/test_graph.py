@@ -39,6 +39,7 @@ WITHOUT_EFFECT = frozenset(
             "tasks/base/__init__.py",
             "tasks/base/settings.py",
             "tasks/demo/__init__.py",
+            "tasks/serving/__init__.py",
             "tasks/shared/__init__.py",
             "tasks/shared/feasibility.py",
             "tasks/shared/paths.py",

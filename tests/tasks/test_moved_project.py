@@ -75,9 +75,11 @@ def test_the_input_example_is_one_that_the_model_takes(original: Path) -> None:
     import mlflow
 
     served = mlflow.pyfunc.load_model(CHAMPION)
-    assert served.input_example["style"][0] == ODD
-    (answer,) = served.predict(served.input_example)
-    assert len(answer) > 100
+    folder = mlflow.artifacts.download_artifacts(artifact_uri=CHAMPION)
+    options = served.metadata.load_input_example_params(folder)
+    (answer,) = served.predict(served.input_example, params=options).to_dict("records")
+    assert answer["recipe"]["style"] == ODD
+    assert len(answer["image"]) > 100
 
 
 def test_a_copy_writes_nothing_into_the_original(

@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -130,26 +132,23 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     assert not Paths.registration.exists()
     write_json(Paths.registration, other)
     assert read_json(Paths.registration)["value"] == 0.09
-    picture = serve_one(tmp_path)
-    assert picture.size == (64, 64)
+    example, refusal = serve(tmp_path)
+    (row,) = example["predictions"]
+    assert Image.open(io.BytesIO(base64.b64decode(row["image"]))).size == (64, 64)
+    assert refusal["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert refusal["message"].startswith("unknown style; found: ston; limit: one of 4 styles")
 
 
-def serve_one(folder: Path) -> Image.Image:
-    """Post an image to `mlflow models serve` and return its answer."""
+def serve(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Post the champion's example to `mlflow models serve`, and again with an unknown style."""
     port = free_port()
-    buffer = io.BytesIO()
-    Image.linear_gradient("L").convert("RGB").save(buffer, "PNG")
-    row = {
-        "image": base64.b64encode(buffer.getvalue()).decode(),
-        "style": "stone",
-        "size": 64,
-        "align": False,
-    }
     environment = {
         **os.environ,
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
+    example = json.loads(next(folder.glob("**/serving_input_example.json")).read_text())
+    unknown = {"inputs": [{"image": "", "style": "ston"}], "params": example["params"]}
     command = ["models", "serve", "-m", "models:/dualstylegan@champion", "--env-manager", "local"]
     with open(folder / "serve.log", "w") as log:
         server = subprocess.Popen(
@@ -162,14 +161,20 @@ def serve_one(folder: Path) -> Image.Image:
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/ping")
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations",
-            json.dumps({"dataframe_records": [row]}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            (text,) = json.load(answer)["predictions"]
+        return post(port, example), post(port, unknown)
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
-    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+def post(port: int, body: dict[str, Any]) -> dict[str, Any]:
+    """Post JSON to a served model; return its answer, a refusal too."""
+    address, kind = f"http://127.0.0.1:{port}/invocations", {"Content-Type": "application/json"}
+    request = urllib.request.Request(address, json.dumps(body).encode(), kind)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            said = answer.read()
+    except urllib.error.HTTPError as error:
+        said = error.read()
+    found: dict[str, Any] = json.loads(said)
+    return found

@@ -51,8 +51,8 @@ STEPS = {"package": {"fit_steps": 2}}
 PREDICT = """
 import json, mlflow, pandas
 model = mlflow.pyfunc.load_model("models:/dualstylegan@champion")
-(text,) = model.predict(pandas.DataFrame(json.load(open('row.json'))))
-print(text)
+(row,) = model.predict(pandas.DataFrame(json.load(open('row.json')))).to_dict("records")
+print(json.dumps(row))
 """
 
 
@@ -134,8 +134,12 @@ def test_the_served_model_in_an_empty_folder(built: Built, tmp_path: Path) -> No
     row = json.dumps([{"image": image, "style": STYLE}])
     (tmp_path / "row.json").write_text(row)
     done = built.run(tmp_path, "-c", PREDICT)
-    built.check(Image.open(io.BytesIO(base64.b64decode(done.stdout.splitlines()[-1]))))
-    assert f"LikenessWarning: {built.expected.info[f'{PREFIX}warning']}" in done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    result = Image.open(io.BytesIO(base64.b64decode(answer["image"])))
+    built.check(result)
+    facts = {key.removeprefix(PREFIX): text for key, text in facts_of(result).items()}
+    likeness = f"{answer['likeness'][0]:.3f}"
+    assert facts == answer["recipe"] | {"likeness": likeness, "warning": answer["warning"]}
 
 
 def test_the_evaluation_renders_what_transfer_returns(
