@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import read_json, sha256_file, write_json
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
-from dualstylegan.portrait.config import ENCODER_FILE, STYLES_FILE
+from dualstylegan.portrait.config import ENCODER_FILE, STYLES_FILE, read_config
 from tasks.serving.signature import example, signature
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Register, Settings
@@ -146,6 +146,7 @@ def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> 
             code_paths=[str(code)],
             signature=signature(),
             input_example=example(Paths.portrait),
+            metadata={"styles": list(read_config(Paths.portrait).styles)},
             pip_requirements=requirements(),
         )
     version = client.create_model_version(
