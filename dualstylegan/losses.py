@@ -26,7 +26,7 @@ CONTEXTUAL_BANDWIDTH = 0.2  # h of the contextual loss
 EPS = 1e-5
 # Of positions that a mask leaves out: below any cosine; and a finite logit of probability zero.
 NO_SIMILARITY, NO_AFFINITY = -2.0, -1e6
-TONE_PX = 4
+TONE_PX = 8
 
 
 # Adversarial loss L_adv (Goodfellow et al., 2014; StyleGAN2).

@@ -3,13 +3,14 @@
 Legend of shape suffixes: N image, S exemplar, K landmark, C channel, H height, W width, 2 x and y
 as shares of the image's side.
 
-A caricature is its person's shape moved on, not another's. The exaggeration of an exemplar is
-its shape less the mean face's, symmetric and without the mouth's opening:
+A caricature is its person's shape moved on, not another's. The deviation of an exemplar is its
+shape less the mean face's, symmetric and without the mouth's opening:
 
-    delta_i = sym(l(S_i) - l_mean)
+    d_i = sym(l(S_i) - l_mean)
 
-Added to the landmarks of any face and carried to its pixels by a thin-plate spline, it gives the
-exaggerated face: the person in the exemplar's shapes, in natural colours and texture.
+Its exaggeration is what of the deviation natural faces do not have (`natural_shapes`). Added to
+the landmarks of any face and carried to its pixels by a thin-plate spline, it gives the exaggerated
+face: the person in the exemplar's shapes, in natural colours and texture.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from dualstylegan.faces.geometry import LEFT_EYE, RIGHT_EYE
 from dualstylegan.faces.plausible import LandmarkModel
 from dualstylegan.faces.shape import MIRRORED
 from dualstylegan.faces.warping import warp
+from dualstylegan.finetuning.natural_shapes import NaturalShapes
 from dualstylegan.io.images import quantize
 from dualstylegan.networks.generator import Generator
 
 # Side in pixels at which landmarks are found.
 LANDMARK_PX = 256
-# Random faces whose mean shape is the mean face, their seed, and their psi.
-MEAN_FACES, MEAN_SEED, MEAN_TRUNCATION = 48, 15, 0.7
+# Random faces that stand for natural ones, and their seed.
+NATURAL_FACES, NATURAL_SEED = 96, 15
 LIPS, UPPER_LIP = slice(48, 68), slice(48, 55)
 
 
@@ -43,14 +45,25 @@ def find_landmarks(model: LandmarkModel, image_NCHW: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def mean_face(generator: Generator, model: LandmarkModel, size: int) -> Tensor:
-    """Return the mean landmarks (K, 2) of random faces of g, made symmetric; NaN without any."""
-    rng = torch.Generator().manual_seed(MEAN_SEED)
-    z = torch.randn(MEAN_FACES, generator.style_dim, generator=rng).to(generator.mean_w.device)
-    faces = [generator(z_D[None], truncation=MEAN_TRUNCATION, size=size) for z_D in z]
-    mean_K2 = torch.cat([find_landmarks(model, face) for face in faces]).nanmean(0)
+def natural_shapes(generator: Generator, model: LandmarkModel, size: int) -> NaturalShapes | None:
+    """Measure the shapes of random faces of g; None if it renders none with landmarks."""
+    rng = torch.Generator().manual_seed(NATURAL_SEED)
+    z_ND = torch.randn(NATURAL_FACES, generator.style_dim, generator=rng)
+    faces = [generator(z_D[None], size=size) for z_D in z_ND.to(generator.mean_w.device)]
+    found_FK2 = torch.cat([find_landmarks(model, face) for face in faces])
+    found_FK2 = found_FK2[found_FK2.isfinite().all(-1).all(-1)]
+    if not len(found_FK2):
+        return None
     middle = torch.tensor((0.5, 0.0))
-    return symmetric(mean_K2 - middle) + middle
+    mean_K2 = symmetric(found_FK2.mean(0) - middle) + middle
+    return NaturalShapes(mean_K2, deviations(found_FK2, mean_K2))
+
+
+def deviations(found_NK2: Tensor, mean_K2: Tensor) -> Tensor:
+    """Return the deviations d (N, K, 2) of landmarks from the mean face; NaN where they are NaN."""
+    return torch.stack(
+        [keep_mouth_opening(symmetric(found_K2 - mean_K2), mean_K2) for found_K2 in found_NK2]
+    )
 
 
 def symmetric(shift_K2: Tensor) -> Tensor:
@@ -78,20 +91,21 @@ class Exaggeration:
 
     Args:
         model: landmark model.
-        mean_K2: mean face.
+        natural: shapes of natural faces.
         exemplar_SCHW: exemplars in [-1, 1]; one without a plausible face exaggerates nothing.
         strength: factor on the exaggerations; 0 leaves every face as it is.
     """
 
     def __init__(
-        self, model: LandmarkModel, mean_K2: Tensor, exemplar_SCHW: Tensor, strength: float = 1.0
+        self,
+        model: LandmarkModel,
+        natural: NaturalShapes,
+        exemplar_SCHW: Tensor,
+        strength: float = 1.0,
     ) -> None:
-        self.model, self.mean_K2 = model, mean_K2
-        found_SK2 = find_landmarks(model, exemplar_SCHW)
-        shifts = [
-            keep_mouth_opening(symmetric(found_K2 - mean_K2), mean_K2) for found_K2 in found_SK2
-        ]
-        self.shift_SK2 = strength * torch.stack(shifts).nan_to_num(0.0)
+        self.model, self.mean_K2 = model, natural.mean_K2
+        deviation_SK2 = deviations(find_landmarks(model, exemplar_SCHW), self.mean_K2)
+        self.shift_SK2 = strength * natural.exaggerations(deviation_SK2)
 
     def of(self, index_S: Tensor) -> Exaggeration:
         """Return the exaggerations of some of the exemplars, in the given order."""

@@ -233,9 +233,8 @@ class StyleTraining(AdversarialTraining):
             target = self.perceptual.features(portrait, STAGES)
         cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE], mask_N1HW=mask)
         fm = feature_matching(rendered[STYLE_STAGES], target[STYLE_STAGES], mask)
-        # Two faces of g are compared whole as they are.
-        face = seen if batch.paired else fake
-        made_identity = self.identity(face)
+        # Faces are compared whole, beyond the exemplar's picture too.
+        made_identity = self.identity(fake)
         identity_loss = self.identity.distance(made_identity, person_identity).mean()
         terms = {
             "adversarial": plan.adversarial * self.discriminator.generator_loss(seen, rng).mean(),
@@ -256,12 +255,7 @@ class StyleTraining(AdversarialTraining):
         return seen, terms, {"person": identity_loss}
 
     def _person(self, batch: Batch) -> Tensor:
-        """Return the images that L_con compares with (N, 3, H, W).
-
-        The exaggerated faces; without exaggeration g's own. A pair's is the exemplar itself.
-        """
-        if self.exaggeration is not None and batch.paired:
-            return batch.portrait_NCHW
+        """Return the exaggerated faces that L_con compares with; g's own without exaggeration."""
         face = self.generator.synthesise(batch.intrinsic_NLD, size=self.size)
         return face if self.exaggeration is None else self.exaggeration(face, batch.index_N)
 

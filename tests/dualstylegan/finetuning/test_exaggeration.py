@@ -15,6 +15,7 @@ from dualstylegan.finetuning.exaggeration import (
     keep_mouth_opening,
     symmetric,
 )
+from dualstylegan.finetuning.natural_shapes import NaturalShapes
 from tests.support.made_up_landmarks import made_up_landmarks
 
 PX = 64
@@ -44,8 +45,11 @@ def mean_face() -> Tensor:
 
 
 def exaggeration(*shapes: int) -> Exaggeration:
+    """Return the exaggerations of a set, natural faces being all alike."""
     exemplars = torch.cat([image_of(shape) for shape in shapes])
-    return Exaggeration(landmark_model, mean_face(), exemplars)
+    return Exaggeration(
+        landmark_model, NaturalShapes(mean_face(), torch.zeros(1, 68, 2)), exemplars
+    )
 
 
 def test_the_shape_of_an_exemplar_is_added() -> None:
