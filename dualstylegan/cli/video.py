@@ -10,7 +10,7 @@ import typer
 
 from dualstylegan.cli import parameters as p
 from dualstylegan.cli.reporting import progress, reported, say
-from dualstylegan.cli.requests import asked_styles, check_size, parse_weights
+from dualstylegan.cli.requests import asked_styles, check_size, parse_background, parse_weights
 from dualstylegan.errors import DataError, OutputError, SettingsError
 from dualstylegan.portrait.stores import find_model
 
@@ -34,6 +34,9 @@ def add_command(app: typer.Typer) -> None:
         preserve_color: p.PreserveColor = False,
         truncation: p.Truncation = None,
         size: p.Pixels = p.Size.SMALL,
+        background: Annotated[
+            str, typer.Option(help="Of the whole frame: keep the video's, or style.")
+        ] = "keep",
         crop: Annotated[bool, typer.Option("--crop", help="Write the face's crop alone.")] = False,
         fit_steps: p.FitSteps = None,
         device: p.Device = "auto",
@@ -45,7 +48,10 @@ def add_command(app: typer.Typer) -> None:
             from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 
             rows = parse_weights(weights)
-            options = RestyleOptions(structure, color, rows, preserve_color, truncation, size)
+            ground = parse_background(background)
+            options = RestyleOptions(
+                structure, color, rows, preserve_color, truncation, size, ground
+            )
             ReadOptions(fit_steps=fit_steps).check()
             folder, chosen = _checked(source, output, model, style, seed, options)
             started = time.perf_counter()
@@ -66,6 +72,7 @@ def add_command(app: typer.Typer) -> None:
                     preserve_color=preserve_color,
                     truncation=truncation,
                     size=size,
+                    background=ground,
                     crop=crop,
                     fit_steps=fit_steps,
                     progress=lambda count, total: advance(min(count / total, 1) if total else 0),

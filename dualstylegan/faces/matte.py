@@ -1,6 +1,6 @@
 """Matte of a head in an FFHQ crop, hair included: its share in the colour of each pixel.
 
-Legend of shape suffixes: C channel, H height, W width.
+Legend of shape suffixes: N image, C channel, H height, W width.
 
 Head and background differ in colour, but not in the same colours in every image, nor everywhere in
 one. As crops are aligned, the place gives a first guess. Histograms of the colours that the guess
@@ -12,7 +12,7 @@ that matter are those around it, as hair has to be told from background.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -93,9 +93,12 @@ class _Head:
         self._fine_filter = GuidedFilter(guide_CHW, *FINE_FILTER)
         self.alone_HW = self._coarse(usual_head(), CELLS)
 
-    def matte(self, guess_HW: Map) -> Map:
-        """Compute the matte (H, W) at the image's size from a guess (MATTE_PX, MATTE_PX)."""
-        coarse_HW = self._coarse(guess_HW, CELLS_AGAIN)
+    def coarse(self, guess_HW: Map) -> Map:
+        """Compute the matte (MATTE_PX, MATTE_PX) from a guess."""
+        return self._coarse(guess_HW, CELLS_AGAIN)
+
+    def fine(self, coarse_HW: Map) -> Map:
+        """Carry a matte (MATTE_PX, MATTE_PX) to the image's edges, at the image's size (H, W)."""
         fine_HW = self._fine_filter(coarse_HW, image_planes(self._image) / 255)
         matte_HW: Map = np.clip((fine_HW - NOISE) / (1 - 2 * NOISE), 0, 1)
         return matte_HW
@@ -113,7 +116,9 @@ class _Head:
         return matte_HW
 
 
-def head_mattes(images: Sequence[Image.Image]) -> list[Map]:
+def head_mattes(
+    images: Sequence[Image.Image], steady: Callable[[Map], Map] | None = None
+) -> list[Map]:
     """Compute the mattes (H, W) of a head that images show alike, each at its image's size.
 
     Each image is judged by itself, then again by what all of them say: hair that has the colour of
@@ -121,6 +126,8 @@ def head_mattes(images: Sequence[Image.Image]) -> list[Map]:
 
     Args:
         images: RGB, square, FFHQ crops of a photo and of portraits after it.
+        steady: makes the mattes (images, MATTE_PX, MATTE_PX) of a frame of a video steady, before
+            they are carried to the images' edges.
 
     Returns:
         A matte for each image, 0 to 1.
@@ -128,7 +135,10 @@ def head_mattes(images: Sequence[Image.Image]) -> list[Map]:
     heads = [_Head(image) for image in images]
     agreed_HW = np.mean([_log_odds(blurred(head.alone_HW, LOOSENESS)) for head in heads], 0)
     guess_HW = _chance(_log_odds(usual_head()) + AGREEMENT * agreed_HW)
-    return [head.matte(guess_HW) for head in heads]
+    coarse_NHW = np.stack([head.coarse(guess_HW) for head in heads])
+    if steady is not None:
+        coarse_NHW = steady(coarse_NHW)
+    return [head.fine(coarse_HW) for head, coarse_HW in zip(heads, coarse_NHW, strict=True)]
 
 
 def _bins(image_CHW: Map) -> Bins:

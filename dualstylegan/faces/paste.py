@@ -15,7 +15,7 @@ Adelson, 1983). Nothing changes where neither shows a head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,11 +68,13 @@ class Pasted:
         result: restyled crop, square, of any size.
         quad_Q2: corners of the crop in the photo: top left, bottom left, bottom right, top right.
         crop: the photo's crop by `crop_quad`, where it is at hand in the size that is needed.
+        steady: makes the mattes of a video steady, see `head_mattes`.
     """
 
     result: Image.Image
     quad_Q2: Array
     crop: Image.Image | None = None
+    steady: Callable[[Map], Map] | None = None
 
     @property
     def face_Q2(self) -> Array:
@@ -156,7 +158,7 @@ def _replaced_head(
 ) -> Image.Image:
     """Return a part of the photo whose head is replaced by the result's."""
     result, crop = _aligned(part, face, quad_Q2)
-    photo_HW, result_HW = head_mattes((crop, result))
+    photo_HW, result_HW = head_mattes((crop, result), face.steady)
     photo_CHW, result_CHW = image_planes(crop), image_planes(result)
     plates_CHW = _plate(photo_CHW, photo_HW) - _plate(result_CHW, result_HW)
     change_CHW = result_CHW + (1 - result_HW) * plates_CHW - photo_CHW

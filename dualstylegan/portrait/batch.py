@@ -27,6 +27,7 @@ from dualstylegan.portrait.result import Recipe, encode_result, facts_of
 from dualstylegan.portrait.sheets import small_square
 from dualstylegan.portrait.sitter import Sitter
 from dualstylegan.portrait.style_choice import ChosenStyle
+from dualstylegan.portrait.styles import file_part
 
 # Share of a photo's time that its reading takes, for the time left.
 READING_SHARE = 0.9
@@ -57,7 +58,7 @@ class BatchPlan:
 
     def path(self, stem: str, style: str) -> Path:
         """Return the path of a photo's result."""
-        return self.folder / f"{safe_name(f'{stem}_{style}')}{self.suffix}"
+        return self.folder / f"{safe_name(f'{stem}_{file_part(style)}')}{self.suffix}"
 
 
 @dataclass(frozen=True)

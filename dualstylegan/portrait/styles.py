@@ -124,6 +124,12 @@ def mix_name(shares: Mapping[str, float]) -> str:
     return " ".join(f"{name}:{share:.4g}" for name, share in shares.items())
 
 
+def file_part(name: str) -> str:
+    """Return the name of a style or mix as it stands in names of files: `a-0.6+b-0.4`."""
+    # no style's own name holds a colon, see `safe_name`
+    return re.sub(r":([0-9.e-]+)( |$)", lambda m: f"-{m[1]}{'+' if m[2] else ''}", name)
+
+
 @dataclass(frozen=True)
 class StyleLibrary:
     """Named styles: extrinsic code z_e+ and intrinsic code z_i+ of each exemplar, in Z+.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.errors import FaceError
+from dualstylegan.faces.backgrounds import Background
+from dualstylegan.faces.filters import Map
 from dualstylegan.faces.frame import Array, picture_frame
 from dualstylegan.faces.geometry import crop_quad
 from dualstylegan.faces.paste import Pasted, paste_back
@@ -27,6 +30,7 @@ from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.restyling import restyle_code
 from dualstylegan.portrait.result import model_facts, prefixed
 from dualstylegan.portrait.style_choice import ChosenStyle, Style, choose_style
+from dualstylegan.video.mattes import SteadyMattes
 from dualstylegan.video.ordered import OrderedWork
 from dualstylegan.video.performance import Performance
 from dualstylegan.video.tracking import FaceTracker
@@ -53,6 +57,16 @@ class RestyledVideo:
 
 
 @dataclass(frozen=True)
+class _Located:
+    """Face in a frame: the frame, the face's quad and crop, and its turn to have steady mattes."""
+
+    part: Picture
+    quad_Q2: Array
+    crop: Image.Image
+    mattes: AbstractContextManager[Callable[[Map], Map]]
+
+
+@dataclass(frozen=True)
 class _Shown:
     """Frame of the result: picture and time."""
 
@@ -73,6 +87,7 @@ def restyle_video(
     preserve_color: bool = False,
     truncation: float | None = None,
     size: int = 256,
+    background: Background = "keep",
     crop: bool = False,
     fit_steps: int | None = None,
     progress: FrameProgress | None = None,
@@ -86,6 +101,7 @@ def restyle_video(
         style, seed, structure, color, weights, preserve_color, truncation: see
             `PortraitModel.restyle`.
         size: side of the restyled face in pixels, 64 to 1024.
+        background: of the whole frame: "keep", or "style", see `paste_back`.
         crop: write the restyled crop alone, without the frames that show no face; the default puts
             it back into the whole frame.
         fit_steps: optimisation steps of the fit of each shot's first face; None: the default.
@@ -101,10 +117,12 @@ def restyle_video(
         OutputError: the result cannot be written.
     """
     source, output = Path(source), Path(output)
-    options = RestyleOptions(structure, color, weights, preserve_color, truncation, size)
+    options = RestyleOptions(
+        structure, color, weights, preserve_color, truncation, size, background
+    )
     chosen = choose_style(model, style, seed, options)
     check_format(output)
-    facts = _facts(model, chosen, options)
+    facts = _facts(model, chosen, options, crop)
     with (
         open_video(source) as reader,
         create_video(
@@ -138,6 +156,7 @@ class _Restyling:
         self.crop, self.fit_steps = crop, fit_steps
         self.tracker = FaceTracker(require_weights(model.weights_dir, *FACE_FILES))
         self.performance: Performance | None = None
+        self.mattes = SteadyMattes()
         self.track = -1
         self.likeness: list[float | None] = []
 
@@ -187,16 +206,21 @@ class _Restyling:
         if self.performance is None or face.track != self.track:
             self.track = face.track
             self.performance = Performance(self.model, crop, frame, self.fit_steps)
+            self.mattes = SteadyMattes()
             self._note(self.performance)
         code_LD = self.performance.code(crop, frame, part.seconds)
-        return lambda: self._render(part, code_LD, face.quad_Q2, crop)
+        located = _Located(part, face.quad_Q2, crop, self.mattes.next_frame(part.seconds))
+        return lambda: self._render(located, code_LD)
 
-    def _render(self, part: Picture, code_LD: Tensor, quad_Q2: Array, crop: Image.Image) -> _Shown:
-        face_LD = map_codes(self.model.network, code_LD[None])[0]
-        result = tensor_to_image(restyle_code(self.model, face_LD, self.style, self.options))
-        if not self.crop:
-            result = paste_back(part.image, [Pasted(result, quad_Q2, crop)])
-        return _Shown(result, part.pts)
+    def _render(self, face: _Located, code_LD: Tensor) -> _Shown:
+        image = face.part.image
+        with face.mattes as steady:
+            face_LD = map_codes(self.model.network, code_LD[None])[0]
+            result = tensor_to_image(restyle_code(self.model, face_LD, self.style, self.options))
+            if not self.crop:
+                pasted = Pasted(result, face.quad_Q2, face.crop, steady)
+                result = paste_back(image, [pasted], background=self.options.background)
+        return _Shown(result, face.part.pts)
 
     def _note(self, performance: Performance) -> None:
         """Note the likeness of a new face, and warn if it is low."""
@@ -209,7 +233,12 @@ def _unchanged(part: Picture) -> Callable[[], _Shown]:
     return lambda: _Shown(part.image, part.pts)
 
 
-def _facts(model: PortraitModel, style: ChosenStyle, options: RestyleOptions) -> dict[str, str]:
+def _facts(
+    model: PortraitModel, style: ChosenStyle, options: RestyleOptions, crop: bool
+) -> dict[str, str]:
     """Return the recipe of a video, as results of photos have it."""
     facts = model_facts(model.config, model.digest)
-    return prefixed(facts | style.facts | options.facts(model.config.defaults))
+    shown = None if crop or options.background == "keep" else options.background
+    return prefixed(
+        facts | style.facts | options.facts(model.config.defaults) | {"background": shown}
+    )

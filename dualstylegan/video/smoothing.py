@@ -57,17 +57,17 @@ class OneEuroFilter:
             self._value, self._speed, self._seconds = value, np.zeros_like(value), seconds
             return value
         step = max(seconds - self._seconds, 1e-6)
-        share = _share(self.smoothing.speed_cutoff, step)
+        share = mean_share(self.smoothing.speed_cutoff, step)
         speed = (value - self._value) / (step * unit)
         self._speed = self._speed + share * (speed - self._speed)
         quickness = float(np.sqrt((self._speed**2).mean()))
-        share = _share(self.smoothing.cutoff + self.smoothing.gain * quickness, step)
+        share = mean_share(self.smoothing.cutoff + self.smoothing.gain * quickness, step)
         self._value = self._value + share * (value - self._value)
         self._seconds = seconds
         return self._value
 
 
-def _share(cutoff: float, step: float) -> float:
+def mean_share(cutoff: float, step: float) -> float:
     """Return the weight of a new value in an exponential mean of the given cut-off in Hz."""
     ratio = 2 * math.pi * cutoff * step
     return ratio / (ratio + 1)

@@ -23,7 +23,7 @@ from dualstylegan.faces.geometry import ffhq_quad_of_landmarks, quad_side
 from dualstylegan.faces.landmarks import landmarks68, landmarks_in_quad
 from dualstylegan.faces.plausible import MAX_DISAGREEMENT, disagreement
 from dualstylegan.video.cuts import CutDetector
-from dualstylegan.video.smoothing import OneEuroFilter, Smoothing
+from dualstylegan.video.registration import SteadyQuad
 
 DETECT_EVERY = 5
 # Least score of the detector for a face that is tracked already.
@@ -31,8 +31,6 @@ TRACKED_SCORE = 0.3
 # Move of a quad's corners in a frame, in sides, above which the detector looks.
 JUMP = 0.12
 UPRIGHT = (0,)
-# Speeds are in sides of the quad a second.
-QUAD_SMOOTHING = Smoothing(cutoff=1.5, gain=8.0)
 # Shifts of the landmark model's box: their mean halves the jitter of its landmarks.
 SHIFTS = ((0, 0), (4, 0), (-4, 0), (0, 4), (0, -4))
 # One sample a pixel of the landmark crops: no more jitter than with two, and 10 ms less a frame.
@@ -44,7 +42,7 @@ class TrackedFace:
     """Face in a frame.
 
     Attributes:
-        quad_Q2: corners of its FFHQ crop in the frame, smoothed over time.
+        quad_Q2: corners of its FFHQ crop in the frame, steady over time.
         track: number of its track; a new one means another shot or another person.
     """
 
@@ -64,7 +62,7 @@ class FaceTracker:
         self.weights_dir, self.every = weights_dir, every
         self._cuts = CutDetector()
         self._landmarks_K2: Array | None = None
-        self._filter = OneEuroFilter(QUAD_SMOOTHING)
+        self._steady = SteadyQuad()
         self._track = -1
         self._since = 0
 
@@ -89,7 +87,7 @@ class FaceTracker:
         if quad_side(quad_Q2) < MIN_CROP_PX:
             self._landmarks_K2 = None
             return None
-        return TrackedFace(self._filter(quad_Q2, seconds, quad_side(quad_Q2)), self._track)
+        return TrackedFace(self._steady(image, quad_Q2, seconds), self._track)
 
     def _locate(self, image: Image.Image, cut: bool, doubtful: bool) -> Array | None:
         """Return the landmarks (68, 2) of the tracked face, or of a new one."""
@@ -120,7 +118,7 @@ class FaceTracker:
         if not faces:
             return None
         self._track += 1
-        self._filter = OneEuroFilter(QUAD_SMOOTHING)
+        self._steady = SteadyQuad()
         landmarks_K2 = landmarks68(image, faces[0], self.weights_dir)
         quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)
         return landmarks_in_quad(image, quad_Q2, self.weights_dir, SHIFTS, OVERSAMPLING)

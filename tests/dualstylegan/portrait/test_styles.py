@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dualstylegan.errors import SettingsError
-from dualstylegan.portrait.styles import mix_name, mix_shares, parse_styles
+from dualstylegan.portrait.styles import file_part, mix_name, mix_shares, parse_styles
 
 NAMES = ("ink", "oil", "a,b", "wax-1")
 LABELS = {"wax-1": "wax: 1"}
@@ -62,3 +62,9 @@ def test_shares_are_convex(mix: dict[str, float]) -> None:
     assert min(shares.values()) >= 0
     assert set(shares) <= set(mix)
     assert mix_name(shares)
+
+
+def test_files_of_mixes_have_names_without_blanks_and_colons() -> None:
+    assert file_part(mix_name({"oak": 0.6, "sky blue": 0.4})) == "oak-0.6+sky blue-0.4"
+    assert file_part(mix_name({"oak": 0.9999, "b": 0.00005})) == "oak-0.9999+b-5e-05"
+    assert file_part("sky blue") == "sky blue"

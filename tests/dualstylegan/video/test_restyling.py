@@ -99,6 +99,17 @@ def test_the_crop_alone_leaves_frames_without_a_face_out(
     assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "two.mp4").read_bytes()
 
 
+def test_a_restyled_background_changes_the_whole_frame(
+    model: PortraitModel, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    restyle_video(model, source, out, "stone", size=64, background="style")
+    before, after = read(source)[0], read(out)[0]
+    assert change(before[0].image, after[0].image, (0, 200, 60, 256)) > 5
+    assert change(before[4].image, after[4].image, (0, 200, 60, 256)) < 3
+    assert b'"dualstylegan:background": "style"' in out.read_bytes()
+
+
 def test_a_still_face_has_the_code_of_the_fit(
     model: PortraitModel, frames: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
