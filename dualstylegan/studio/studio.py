@@ -69,10 +69,13 @@ class Studio:
             FaceError: no usable face.
             BusyError: too much work is waiting.
         """
-        photo, draft = await self._decode(data)
+        photo = await self._decode(data)
         # the largest face alone, so that a first picture is there soon; the others with the fit,
         # which decodes the photo again: photos that wait would fill the memory
-        first = await self._work(partial(self._read, photo, 1, 0), Urgency.READING)
+        draft, first = await asyncio.gather(
+            asyncio.to_thread(draft_of, photo),
+            self._work(partial(self._read, photo, 1, 0), Urgency.READING),
+        )
         sitting = Sitting(data, draft, first)
         name = self.sittings.put(sitting)
         # in the meantime the visitor asks for a first picture
@@ -92,7 +95,7 @@ class Studio:
         own = {text: self.styles.get(text) for text in mix if text in self.styles}
         photo: Image.Image | None = None
         if query.whole:
-            photo = sitting.draft if query.draft else (await self._decode(sitting.data))[0]
+            photo = sitting.draft if query.draft else await self._decode(sitting.data)
 
         def work() -> Image.Image:
             model = self._with_styles(own)
@@ -167,10 +170,10 @@ class Studio:
         with contextlib.suppress(FaceError):
             self.model.align(blank)
 
-    async def _decode(self, data: bytes) -> tuple[Image.Image, Image.Image]:
-        """Return a photo and its draft."""
+    async def _decode(self, data: bytes) -> Image.Image:
+        """Return a photo."""
         async with self._decoding:
-            return await asyncio.to_thread(_decoded, data)
+            return await asyncio.to_thread(decode_image, data)
 
     async def _work(self, work: Callable[[], T], urgency: Urgency, view: Hashable = None) -> T:
         return await asyncio.wrap_future(self.worker.submit(work, urgency, view))
@@ -273,11 +276,6 @@ class Studio:
 
 def _leave_sitting(name: str, sitting: Sitting) -> None:
     sitting.fit.left = True
-
-
-def _decoded(data: bytes) -> tuple[Image.Image, Image.Image]:
-    photo = decode_image(data)
-    return photo, draft_of(photo)
 
 
 def _log(done: Future[None]) -> None:

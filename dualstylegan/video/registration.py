@@ -21,7 +21,7 @@ from dualstylegan.faces.geometry import quad_side
 from dualstylegan.faces.matte import FACE, inside_ellipse
 from dualstylegan.video.smoothing import mean_share
 
-PX = 96
+PX = 128
 ROUNDS = 3
 # Move of a corner in a round, in sides, that linearisation does not reach.
 TOO_FAR = 0.06
@@ -29,7 +29,7 @@ TOO_FAR = 0.06
 LEFT_SHARE, FEW_LEVELS = 0.8, 6.0
 MARGIN_SHARE = 0.15
 # Cut-off of the landmarks' pull.
-ANCHOR_HERTZ = 0.4
+ANCHOR_HERTZ = 0.3
 
 
 class SteadyQuad:
@@ -93,7 +93,8 @@ class FramePart:
         self._factor = max(1, int(side / PX))
         self._low = low
         part = frame.crop((*low.astype(int).tolist(), *high.astype(int).tolist()))
-        self._part = part.convert("L").reduce(self._factor)
+        # not in whole levels, whose rounding would show as jitter
+        self._part = part.convert("L").convert("F").reduce(self._factor)
 
     def picture(self, quad_Q2: Array) -> HeadPicture:
         """Return the picture in a quad; black beyond the frame."""
