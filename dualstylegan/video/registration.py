@@ -28,8 +28,10 @@ TOO_FAR = 0.06
 # Share of the difference of both pictures that must go, unless it is this many levels of 255.
 LEFT_SHARE, FEW_LEVELS = 0.8, 6.0
 MARGIN_SHARE = 0.15
-# Cut-off of the landmarks' pull.
+# Cut-off of the landmarks' pull, and its rise with their distance in sides beyond their noise: a
+# face that enters the frame is found badly at first.
 ANCHOR_HERTZ = 0.3
+ANCHOR_GAIN, NOISE_SHARE = 80.0, 0.02
 
 
 class SteadyQuad:
@@ -59,8 +61,11 @@ class SteadyQuad:
             part = FramePart(frame, guess_Q2)
             found = follow(self._before, part, guess_Q2)
             moved_Q2 = guess_Q2 if found is None else found.quad_Q2
-            share = mean_share(ANCHOR_HERTZ, max(seconds - self._seconds, 1e-6))
-            now = part.picture(moved_Q2 + share * (landmarks_Q2 - moved_Q2))
+            off_Q2 = landmarks_Q2 - moved_Q2
+            distance = float(np.linalg.norm(off_Q2, axis=1).mean()) / quad_side(landmarks_Q2)
+            hertz = ANCHOR_HERTZ + ANCHOR_GAIN * max(0.0, distance - NOISE_SHARE)
+            share = mean_share(hertz, max(seconds - self._seconds, 1e-6))
+            now = part.picture(moved_Q2 + share * off_Q2)
         self._before, self._landmarks_Q2, self._seconds = now, landmarks_Q2, seconds
         return now.quad_Q2
 

@@ -62,6 +62,7 @@ class FaceTracker:
         self.weights_dir, self.every = weights_dir, every
         self._cuts = CutDetector()
         self._landmarks_K2: Array | None = None
+        self._motion_2 = np.zeros(2)
         self._steady = SteadyQuad()
         self._track = -1
         self._since = 0
@@ -80,6 +81,10 @@ class FaceTracker:
             landmarks_K2 = self._locate(image, change.cut, change.doubtful)
         except FaceError:  # the quad has left the frame
             landmarks_K2 = None
+        if landmarks_K2 is None or self._landmarks_K2 is None:
+            self._motion_2 = np.zeros(2)
+        else:
+            self._motion_2 = (landmarks_K2 - self._landmarks_K2).mean(0)
         self._landmarks_K2 = landmarks_K2
         if landmarks_K2 is None:
             return None
@@ -95,7 +100,9 @@ class FaceTracker:
         if before_K2 is None:
             return self._begin(self._detect(image, SCORE_LIMIT, cut), image)
         before_Q2 = ffhq_quad_of_landmarks(before_K2)
-        landmarks_K2 = landmarks_in_quad(image, before_Q2, self.weights_dir, SHIFTS, OVERSAMPLING)
+        # quick motion goes on
+        start_Q2 = before_Q2 + self._motion_2
+        landmarks_K2 = landmarks_in_quad(image, start_Q2, self.weights_dir, SHIFTS, OVERSAMPLING)
         move = np.abs(ffhq_quad_of_landmarks(landmarks_K2) - before_Q2).max()
         if not doubtful and self._since < self.every and move < JUMP * quad_side(before_Q2):
             return landmarks_K2
@@ -118,6 +125,7 @@ class FaceTracker:
         if not faces:
             return None
         self._track += 1
+        self._landmarks_K2 = None
         self._steady = SteadyQuad()
         landmarks_K2 = landmarks68(image, faces[0], self.weights_dir)
         quad_Q2 = ffhq_quad_of_landmarks(landmarks_K2)

@@ -72,3 +72,11 @@ def test_the_landmarks_are_followed_where_the_picture_says_nothing() -> None:
     assert np.abs(quads[-1] - (QUAD + 45)).max() < 3
     sides = np.linalg.norm(np.roll(quads[-1], -1, 0) - quads[-1], axis=1)
     assert sides == pytest.approx(np.full(4, quad_side(quads[-1])))
+
+
+def test_a_face_that_was_found_badly_is_found_well_soon() -> None:
+    """The picture stands still, while the landmarks correct their first place."""
+    steady, frame = SteadyQuad(), texture(0)
+    steady(frame, QUAD + np.array([30, 10]), 0.0)
+    quads = [steady(frame, QUAD, i / 25) for i in range(1, 8)]
+    assert np.abs(quads[-1] - QUAD).max() < 6
