@@ -1,6 +1,7 @@
 # `make demo` creates the environment, runs the pipeline and prints the report's address.
 # `make test` runs all checks; `make lint` and `make types` are its quick parts. `make coverage` is
-# `make test` with the coverage floor, at a quarter more CPU time.
+# `make test` with the coverage floor, at a quarter more CPU time. `make dist` builds the wheels of the
+# library and of the trained model.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -14,7 +15,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 # uv looks for wheels in a folder only if it is told so; pip does by itself.
 UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=1) UV_COMPILE_BYTECODE=1
 
-.PHONY: demo test coverage lint types install
+.PHONY: demo test coverage lint types install dist
 
 demo: $(STAMP)
 	@python -m tasks.shared.sources
@@ -37,6 +38,9 @@ types: $(STAMP)
 	mypy --strict dualstylegan tasks flows docs examples benchmarks tests
 
 install: $(STAMP)
+
+dist: $(STAMP)
+	python -m tasks.distribution
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

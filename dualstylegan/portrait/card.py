@@ -48,7 +48,7 @@ or `dualstylegan transfer photo.jpg --model "THIS FOLDER" --style "{example}" -o
 style path, `encoder.safetensors` the encoder into Z+, `styles.safetensors` the extrinsic and
 intrinsic code of each style in the order of `config.json`{sampler}; `faces/` the face detector, the
 landmark model, LPIPS and face recognition. The folder is all that `transfer` and `add-style` read.
-All weights are float32; nothing in this folder is code or a pickle.
+{precision} nothing in this folder is code or a pickle.
 
 ## Origin of the weights
 
@@ -73,6 +73,12 @@ All weights are float32; nothing in this folder is code or a pickle.
 
 {styles}
 """
+
+_FULL = "All weights are float32;"
+_HALF = (
+    "Weights are in half precision and are cast to float32 when they are loaded, and the landmark\n"
+    "model is packed and rounded;"
+)
 
 _FITS = """\
 ## Who is fitted badly
@@ -180,6 +186,7 @@ def model_card(
     table += [f"| {w['name']} | {w['origin']} | {w['licence']} |" for w in weights]
     names = {"mobilestylegan": "MobileStyleGAN", "stylegan2": "StyleGAN2"}
     return _BODY.format(
+        precision=_FULL,
         name=config.name,
         generator=names[config.network.generator.kind],
         count=len(config.styles),
@@ -198,6 +205,11 @@ def model_card(
         losses=_losses(losses) if losses.attributes else "",
         styles=", ".join(config.labels.get(name, name) for name in config.styles),
     )
+
+
+def in_half_precision(card: str) -> str:
+    """Return the card of a model folder as that of its half-precision form."""
+    return card.replace(_FULL, _HALF)
 
 
 def _cell(name: str) -> str:

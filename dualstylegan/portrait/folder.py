@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
@@ -91,7 +92,7 @@ def read_folder(folder: Path) -> FolderContent:
     network = config.network.build()
     fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
     encoder = load_encoder(config.network, folder / ENCODER_FILE)
-    codes = load_tensors(folder / STYLES_FILE)
+    codes = load_tensors(folder / STYLES_FILE, torch.float32)
     if set(codes) != {"extrinsic", "intrinsic"}:
         raise CheckpointError(
             "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)

@@ -29,6 +29,7 @@ from dualstylegan.portrait.reading import ReadProgress, read_sitter
 from dualstylegan.portrait.rendering import map_codes, render_codes
 from dualstylegan.portrait.restyling import restyle_sitter
 from dualstylegan.portrait.sitter import FaceFit, Sitter
+from dualstylegan.portrait.stores import find_model
 from dualstylegan.portrait.style_choice import Style, choose_style
 from dualstylegan.portrait.styles import StyleLibrary
 
@@ -364,21 +365,22 @@ class PortraitModel:
         device: torch.device | str = "cpu",
         weights_dir: Path | str | None = None,
     ) -> PortraitModel:
-        """Load a model folder.
+        """Load a model.
 
         Args:
-            folder: made by `save_pretrained`.
+            folder: a folder made by `save_pretrained`, or a name, see `find_model`.
             device: of the networks, see `resolve_device`.
             weights_dir: face detector, landmark model, LPIPS and face recognition, for a folder
                 that has no `faces/` of its own; None takes that of DUALSTYLEGAN_WEIGHTS when one of
                 them is needed.
 
         Raises:
-            CheckpointError: a file is missing, truncated, or does not fit the config.
+            CheckpointError: nothing has the name; a file is missing, truncated, or does not fit
+                the config.
             SettingsError: this machine lacks the device.
         """
         device = resolve_device(device)
-        folder = Path(folder)
+        folder = find_model(folder)
         content = read_folder(folder)
         model = cls(**vars(content), weights_dir=find_weights(folder, weights_dir))
         return model.to(device)

@@ -2,8 +2,9 @@
 
 A plug-in is an entry point of the group `dualstylegan.models`: a function from the name to a local
 model folder. Entry points are called by their own name, and by addresses whose scheme is their
-name: `models:/portrait@champion` goes to the entry point `models`. The entry point `default` finds
-the model when none is named.
+name: `models:/portrait@champion` goes to the entry point `models`. The entry point `default`, which
+a project has, finds the model when none is named, and in its absence `demo`, the model of the
+distribution `dualstylegan-portraits`.
 """
 
 from __future__ import annotations
@@ -16,41 +17,68 @@ from pathlib import Path
 from typing import cast
 
 from dualstylegan.errors import CheckpointError
+from dualstylegan.networks.config import CONFIG_FILE
 
 GROUP = "dualstylegan.models"
 DEFAULT = "default"
+READY = "demo"
+READY_FIX = f"`pip install dualstylegan-portraits` brings the model {READY}"
 ENVIRONMENT = "DUALSTYLEGAN_MODEL"
 
 
-def find_model(name: str | None = None) -> Path:
+def find_model(name: Path | str | None = None) -> Path:
     """Return the local folder of a model.
 
     Args:
         name: a folder, the name of a plug-in, or an address `SCHEME:...` of a plug-in's scheme;
-            None takes the environment variable DUALSTYLEGAN_MODEL, then the plug-in `default`.
+            None takes the environment variable DUALSTYLEGAN_MODEL, then the plug-in `default`,
+            then `demo`.
 
     Raises:
         CheckpointError: no plug-in knows the name, or the one that does cannot fetch the model.
     """
-    name = name or os.environ.get(ENVIRONMENT) or None
-    if name is not None and Path(name).exists():
-        return Path(name)
-    plugin = _plugin(DEFAULT if name is None else name.split(":")[0])
+    name = str(name or os.environ.get(ENVIRONMENT) or "")
+    if not name:
+        return _default_model()
+    folder = Path(name)
+    if (folder / CONFIG_FILE).is_file():
+        return folder
+    plugin = _plugin(name.split(":")[0])
     if plugin is not None:
-        return plugin(name or "")
-    if name is None:
-        raise CheckpointError(
-            "no model is named", fix=f"give --model FOLDER, or set {ENVIRONMENT} to a folder"
-        )
+        return plugin(name)
+    if folder.exists():
+        return folder
+    known = ", ".join(known_names()) or "none installed"
     if ":" in name:
         raise CheckpointError(
             "no plug-in fetches models from such an address",
             value=name,
-            limit=", ".join(sorted(e.name for e in _installed_plugins())) or "folders",
+            limit=f"a folder, or one of: {known}",
             fix="download the model and give its folder; addresses of the project's registry work "
             "where the project itself is installed",
         )
-    return Path(name)
+    raise CheckpointError(
+        "no portrait model of this name",
+        file=name,
+        limit=f"a folder, or one of: {known}",
+        fix=f"give a model folder; {READY_FIX}",
+    )
+
+
+def known_names() -> list[str]:
+    """Return the names that plug-ins resolve, sorted."""
+    return sorted({plugin.name for plugin in _installed_plugins()} - {DEFAULT})
+
+
+def _default_model() -> Path:
+    for name in (DEFAULT, READY):
+        plugin = _plugin(name)
+        if plugin is not None:
+            return plugin("" if name == DEFAULT else name)
+    raise CheckpointError(
+        "no model is named",
+        fix=f"give --model FOLDER, or set {ENVIRONMENT} to a folder; {READY_FIX}",
+    )
 
 
 def _installed_plugins(name: str | None = None) -> list[EntryPoint]:
