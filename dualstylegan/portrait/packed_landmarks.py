@@ -37,7 +37,8 @@ BASIS_BITS = 15
 MANTISSA_BITS = 24
 # Bytes of a leaf's mantissa, of any other, and of an index or a size, in the file for dlib.
 LEAF_BYTES, FLOAT_BYTES, INT_BYTES = 2, 3, 2
-MAX_LEAF = 0.5
+# Norm of a leaf whose rounded components have two bytes.
+MAX_NORM = 0.99 * 2 ** (15 - STEP_BITS)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class _Tokens:
 
 
 def _floats_of(pairs: Ints) -> Floats:
-    return np.ldexp(pairs[..., 0].astype(float), pairs[..., 1].astype(np.int32))
+    floats: Floats = np.ldexp(pairs[..., 0].astype(float), pairs[..., 1].astype(np.int32))
+    return floats
 
 
 def read_predictor(path: Path) -> ShapePredictor:
@@ -161,9 +163,9 @@ def pack_predictor(source: Path, target: Path) -> None:
     """
     given = read_predictor(source)
     cascades, *_, values = given.leaves_CTVK.shape
-    largest = float(np.abs(given.leaves_CTVK).max())
-    if not 0 < largest < MAX_LEAF:
-        raise WeightsError("leaves too large to pack", file=source, value=largest, limit=MAX_LEAF)
+    largest = float(np.linalg.norm(given.leaves_CTVK, axis=-1).max())
+    if not 0 < largest < MAX_NORM:
+        raise WeightsError("leaves too large to pack", file=source, value=largest, limit=MAX_NORM)
     flat = given.leaves_CTVK.reshape(-1, values)
     # columns: principal components of the displacements, the largest first
     principal = np.linalg.eigh(flat.T @ flat)[1][:, ::-1]
@@ -182,7 +184,7 @@ def pack_predictor(source: Path, target: Path) -> None:
         "low": (zigzag & 255).astype(np.uint8),
         "high": (zigzag >> 8).astype(np.uint8),
     }
-    grid = 8 * LEAF_BYTES - math.ceil(math.log2(2 * largest))
+    grid = 8 * LEAF_BYTES - math.ceil(math.log2(2 * float(np.abs(given.leaves_CTVK).max())))
     digest = hashlib.sha256(predictor_bytes(_decode(arrays, grid), grid)).hexdigest()
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     save_tensors(target, tensors, {"grid": grid, "sha256": digest})

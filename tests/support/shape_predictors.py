@@ -9,14 +9,14 @@ import numpy as np
 from dualstylegan.portrait.packed_landmarks import ShapePredictor, predictor_bytes
 
 LANDMARKS = 68
-GRID = 20
+GRID = 16
 
 
-def tiny_predictor(path: Path, seed: int = 0) -> Path:
-    """Write a predictor of two cascades to `path`; return it."""
+def tiny_predictor(path: Path, seed: int = 0, scale: float = 0.01) -> Path:
+    """Write a predictor of two cascades to `path`, leaves of some scale; return it."""
     draw = np.random.default_rng(seed)
     cascades, trees, splits, pixels, values = 2, 3, 3, 10, 2 * LANDMARKS
-    steps = draw.normal(0, 0.01, (cascades, trees, splits + 1, values)) * 2**GRID
+    steps = draw.normal(0, scale, (cascades, trees, splits + 1, values)) * 2**GRID
     predictor = ShapePredictor(
         initial_K=draw.uniform(0, 1, values).astype(np.float32),
         indices_CTS2=draw.integers(0, pixels, (cascades, trees, splits, 2)),

@@ -43,7 +43,7 @@ def landmarks(path: Path, seed: int) -> Any:
 
 
 def test_the_reader_returns_what_the_file_holds(tmp_path: Path) -> None:
-    """What dlib writes itself, in fewer bytes per number, is read as well."""
+    """Read the form that dlib itself writes, in fewer bytes per number, as well."""
     ours = tiny_predictor(tmp_path / "ours.dat")
     dlib.shape_predictor(str(ours)).save(str(tmp_path / "dlibs.dat"))
     read = [vars(read_predictor(tmp_path / name)) for name in ("ours.dat", "dlibs.dat")]
@@ -104,3 +104,9 @@ def test_another_file_is_not_packed(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(WeightsError, match="not a shape predictor"):
         pack_predictor(source, tmp_path / PACKED_FILE)
     assert not (tmp_path / PACKED_FILE).exists()
+
+
+def test_leaves_too_large_are_refused(tmp_path: Path) -> None:
+    source = tiny_predictor(tmp_path / PREDICTOR_FILE, scale=0.2)
+    with pytest.raises(WeightsError, match="leaves too large to pack"):
+        pack_predictor(source, tmp_path / PACKED_FILE)
