@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -24,11 +24,14 @@ from dualstylegan.studio.openapi import document
 from dualstylegan.studio.schemas import (
     MEDIA,
     ErrorAnswer,
+    FrameQuery,
+    LiveAnswer,
     OwnStyleAnswer,
     PictureQuery,
     ProgressAnswer,
     SitterAnswer,
     StyleAnswer,
+    StyleQuery,
     StylesAnswer,
 )
 from dualstylegan.studio.studio import Studio
@@ -38,6 +41,7 @@ BODY_SECONDS = 120
 UNPROCESSABLE, UNSUPPORTED, CLOSED = 422, 415, 499
 # Names of query parameters that may come several times.
 REPEATED = frozenset({"style"})
+Query = TypeVar("Query", bound=StyleQuery)
 
 
 def studio_of(request: Request) -> Studio:
@@ -79,8 +83,8 @@ async def read_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def read_query(request: Request) -> PictureQuery:
-    """Read the options of a picture.
+def read_query(request: Request, schema: type[Query]) -> Query:
+    """Read the options of a picture, by their schema.
 
     Raises:
         SettingsError: names the first option that is out of its bounds.
@@ -90,7 +94,7 @@ def read_query(request: Request) -> PictureQuery:
         values = request.query_params.getlist(name)
         texts[name] = values if name in REPEATED else values[-1]
     try:
-        return PictureQuery.model_validate(texts)
+        return schema.model_validate(texts)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
@@ -123,7 +127,7 @@ async def delete_sitter(request: Request) -> Response:
 
 async def get_picture(request: Request) -> Response:
     """Restyle a photo."""
-    query = read_query(request)
+    query = read_query(request, PictureQuery)
     data = await studio_of(request).picture(request.path_params["sitter"], query)
     return Response(data, media_type=MEDIA[query.format])
 
@@ -136,6 +140,33 @@ async def get_photo(request: Request) -> Response:
     face = None if text is None else int(text)
     data = await studio_of(request).photo(request.path_params["sitter"], face)
     return Response(data, media_type=MEDIA["jpg"])
+
+
+async def post_live(request: Request) -> Response:
+    """Begin to follow a face before a camera."""
+    studio = studio_of(request)
+    return _live(studio, studio.go_live(), 201)
+
+
+async def get_live(request: Request) -> Response:
+    """Return the progress of the fit of a face before a camera."""
+    return _live(studio_of(request), request.path_params["live"])
+
+
+async def delete_live(request: Request) -> Response:
+    """Forget a face before a camera."""
+    studio_of(request).live.take(request.path_params["live"])
+    return Response(status_code=204)
+
+
+async def post_frame(request: Request) -> Response:
+    """Restyle the next frame of a camera; no content where it shows no face."""
+    query = read_query(request, FrameQuery)
+    name, body = request.path_params["live"], await read_body(request)
+    data = await studio_of(request).frame(name, body, query)
+    if data is None:
+        return Response(status_code=204)
+    return Response(data, media_type=MEDIA[query.format])
 
 
 async def get_styles(request: Request) -> Response:
@@ -200,6 +231,11 @@ def _own(studio: Studio, name: str, status: int = 200) -> Response:
     return answer(OwnStyleAnswer(id=name, name=style.name, progress=progress), status)
 
 
+def _live(studio: Studio, name: str, status: int = 200) -> Response:
+    fit = ProgressAnswer.of(studio.live.get(name).fit)
+    return answer(LiveAnswer(id=name, fit=fit), status)
+
+
 async def refuse(request: Request, error: Exception) -> Response:
     """Return the answer to a typed error, by its status."""
     assert isinstance(error, DualStyleGANError)
@@ -234,6 +270,10 @@ ROUTES = [
     Route("/api/sitters/{sitter}", delete_sitter, methods=["DELETE"]),
     Route("/api/sitters/{sitter}/picture", get_picture, methods=["GET"]),
     Route("/api/sitters/{sitter}/photo", get_photo, methods=["GET"]),
+    Route("/api/live", post_live, methods=["POST"]),
+    Route("/api/live/{live}", get_live, methods=["GET"]),
+    Route("/api/live/{live}", delete_live, methods=["DELETE"]),
+    Route("/api/live/{live}/frames", post_frame, methods=["POST"]),
     Route("/api/styles", get_styles, methods=["GET"]),
     Route("/api/styles", post_style, methods=["POST"]),
     Route("/api/styles/{style}", get_style, methods=["GET"]),

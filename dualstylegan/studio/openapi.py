@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -11,19 +12,28 @@ from dualstylegan.networks.config import ClosedSchema
 from dualstylegan.studio.schemas import (
     MEDIA,
     ErrorAnswer,
+    FrameQuery,
+    LiveAnswer,
     OwnStyleAnswer,
     PictureQuery,
     SitterAnswer,
+    StyleQuery,
     StylesAnswer,
 )
 
 REFERENCE = "#/components/schemas/{model}"
-ANSWERS: tuple[type[ClosedSchema], ...] = (ErrorAnswer, OwnStyleAnswer, SitterAnswer, StylesAnswer)
-SITTER, STYLE = "/api/sitters/{sitter}", "/api/styles/{style}"
+ANSWERS: tuple[type[ClosedSchema], ...] = (
+    ErrorAnswer,
+    LiveAnswer,
+    OwnStyleAnswer,
+    SitterAnswer,
+    StylesAnswer,
+)
+SITTER, STYLE, LIVE = "/api/sitters/{sitter}", "/api/styles/{style}", "/api/live/{live}"
 # The reasons of refusals, by status.
 REFUSALS = {
     403: "another site's request",
-    404: "no such sitter, style or address",
+    404: "no such sitter, live face, style or address",
     409: "a newer request of the same view took its place",
     413: "the file is too large",
     415: "not an image that can be read",
@@ -37,8 +47,8 @@ def document() -> dict[str, Any]:
     _, schemas = models_json_schema(
         [(schema, "serialization") for schema in ANSWERS], ref_template=REFERENCE
     )
-    sitter, style, styles = (
-        _json(schema) for schema in (SitterAnswer, OwnStyleAnswer, StylesAnswer)
+    sitter, style, styles, live = (
+        _json(schema) for schema in (SitterAnswer, OwnStyleAnswer, StylesAnswer, LiveAnswer)
     )
     jpeg: dict[str, Any] = {MEDIA["jpg"]: {}}
     pictures: dict[str, Any] = {kind: {} for kind in MEDIA.values()}
@@ -55,10 +65,19 @@ def document() -> dict[str, Any]:
         },
         f"{SITTER}/picture": {
             "get": _operation("Restyle a photo", 200, pictures, [404, 409, 422, 503])
-            | {"parameters": _options()}
+            | {"parameters": _options(PictureQuery)}
         },
         f"{SITTER}/photo": {
             "get": _operation("The photo, reduced", 200, jpeg, [404, 422]) | {"parameters": [face]}
+        },
+        "/api/live": {"post": _operation("Follow a face before a camera", 201, live, [503])},
+        LIVE: {
+            "get": _operation("Progress of the fit of the face", 200, live, [404]),
+            "delete": _operation("Forget the face", 204, None, [404]),
+        },
+        f"{LIVE}/frames": {
+            "post": _frame(pictures)
+            | {"parameters": _options(FrameQuery), "requestBody": _upload()}
         },
         "/api/styles": {
             "get": _operation("Styles of the model", 200, styles, []),
@@ -74,8 +93,7 @@ def document() -> dict[str, Any]:
         },
     }
     for path, item in paths.items():
-        part = "sitter" if "{sitter}" in path else "style" if "{style}" in path else None
-        if part is not None:
+        for part in re.findall(r"{(\w+)}", path):
             item["parameters"] = [_in_path(part)]  # type: ignore[assignment]
     return {
         "openapi": "3.1.0",
@@ -98,6 +116,18 @@ def _operation(
     return {"summary": summary, "responses": {str(status): done, **errors}}
 
 
+def _frame(pictures: dict[str, Any]) -> dict[str, Any]:
+    """Return the operation that restyles a frame, and has no content where no face is in it."""
+    operation = _operation(
+        "Restyle the next frame of the camera; send it when the last one is answered",
+        200,
+        pictures,
+        [404, 409, 413, 415, 422, 503],
+    )
+    operation["responses"]["204"] = {"description": "no face in the frame"}
+    return operation
+
+
 def _json(schema: type[ClosedSchema]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": REFERENCE.format(model=schema.__name__)}}}
 
@@ -107,9 +137,9 @@ def _upload() -> dict[str, Any]:
     return {"required": True, "content": {"image/*": {}, "application/octet-stream": {}}}
 
 
-def _options() -> list[dict[str, Any]]:
+def _options(query: type[StyleQuery]) -> list[dict[str, Any]]:
     """Return the options of a picture as parameters in the query."""
-    schema = PictureQuery.model_json_schema()
+    schema = query.model_json_schema()
     required = schema.get("required", [])
     found = []
     for name, described in schema["properties"].items():

@@ -16,8 +16,8 @@ Format = Literal["png", "jpg", "webp"]
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
-class PictureQuery(ClosedSchema):
-    """Options of a picture."""
+class StyleQuery(ClosedSchema):
+    """Options of a restyling."""
 
     style: list[str] = Field(
         min_length=1,
@@ -34,6 +34,11 @@ class PictureQuery(ClosedSchema):
     size: int = Field(
         default=256, ge=SIZE_LIMITS[0], le=SIZE_LIMITS[1], description="side of a face in pixels"
     )
+
+
+class PictureQuery(StyleQuery):
+    """Options of a picture."""
+
     face: int = Field(default=0, ge=0, description="index of the face, 0 the largest")
     whole: bool = Field(default=False, description="put all faces back into the photo")
     draft: bool = Field(
@@ -45,6 +50,12 @@ class PictureQuery(ClosedSchema):
         max_length=64,
         description="a newer request of the same view drops this one while it waits (409)",
     )
+
+
+class FrameQuery(StyleQuery):
+    """Options of a frame of a live camera."""
+
+    format: Format = Field(default="jpg", description="file format; all hold the recipe")
 
 
 class ErrorAnswer(ClosedSchema):
@@ -160,3 +171,10 @@ class OwnStyleAnswer(ClosedSchema):
     id: Annotated[str, Field(description="to be given as `style`")]
     name: str
     progress: ProgressAnswer
+
+
+class LiveAnswer(ClosedSchema):
+    """A face before a camera."""
+
+    id: str
+    fit: ProgressAnswer = Field(description="of the face's first frame, which replaces its code")

@@ -77,6 +77,7 @@ async def _expire(studio: Studio) -> None:
         await asyncio.sleep(EXPIRY_SECONDS)
         studio.sittings.expire()
         studio.styles.expire()
+        studio.live.expire()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -20,16 +21,30 @@ from dualstylegan.errors import BusyError, DualStyleGANError, FaceError, Request
 from dualstylegan.io.images import decode_image
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.config import SIZE_LIMITS, check_new_name
-from dualstylegan.portrait.options import ReadOptions
+from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 from dualstylegan.portrait.reading import read_sitter
 from dualstylegan.portrait.result import encode_result
-from dualstylegan.studio.schemas import MAX_MIX, PictureQuery
-from dualstylegan.studio.visits import OwnStyle, Progress, Shelf, Sitting, State, draft_of
+from dualstylegan.portrait.style_choice import choose_style
+from dualstylegan.studio.mixes import read_mix
+from dualstylegan.studio.schemas import MAX_MIX, FrameQuery, PictureQuery
+from dualstylegan.studio.visits import (
+    LIVE_IDLE_SECONDS,
+    MAX_LIVE,
+    LiveFace,
+    OwnStyle,
+    Progress,
+    Shelf,
+    Sitting,
+    State,
+    draft_of,
+)
 from dualstylegan.studio.worker import StoppedError, Urgency, Worker
+from dualstylegan.video.performing import Performer, crop_facts, restyle_performed
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.sitter import Sitter
+    from dualstylegan.video.performance import Performance
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -56,6 +71,9 @@ class Studio:
         self.worker = Worker()
         self.sittings: Shelf[Sitting] = Shelf("sitter", "send the photo again", _leave_sitting)
         self.styles: Shelf[OwnStyle] = Shelf("style", "add the style again", self._leave_style)
+        self.live: Shelf[LiveFace] = Shelf(
+            "live face", "begin anew", _leave_live, idle_seconds=LIVE_IDLE_SECONDS
+        )
         self.uploads = asyncio.Semaphore(MAX_UPLOADS)
         # one photo is decoded at a time: 64 megapixels take 200 MB
         self._decoding = asyncio.Lock()
@@ -79,7 +97,8 @@ class Studio:
         sitting = Sitting(data, draft, first)
         name = self.sittings.put(sitting)
         # in the meantime the visitor asks for a first picture
-        asyncio.get_running_loop().call_later(FIRST_SECONDS, self._start_fit, sitting)
+        fit = partial(self._fit, sitting)
+        asyncio.get_running_loop().call_later(FIRST_SECONDS, self._start_fit, fit, sitting.fit)
         return name
 
     async def picture(self, name: str, query: PictureQuery) -> bytes:
@@ -91,19 +110,17 @@ class Studio:
             SupersededError: a newer request of the same view came first.
         """
         sitting = self.sittings.get(name)
-        mix = _shares(query.style)
-        own = {text: self.styles.get(text) for text in mix if text in self.styles}
+        mix = read_mix(query.style, self.styles)
         photo: Image.Image | None = None
         if query.whole:
             photo = sitting.draft if query.draft else await self._decode(sitting.data)
 
         def work() -> Image.Image:
-            model = self._with_styles(own)
-            named = {own[text].name if text in own else text: share for text, share in mix.items()}
+            model = self._with_styles(mix.own)
             sitter = sitting.sitter if photo is not sitting.draft else sitting.draft_sitter()
             return model.restyle(
                 sitter,
-                named,
+                mix.named,
                 structure=query.structure,
                 color=query.color,
                 preserve_color=query.preserve_color,
@@ -115,6 +132,56 @@ class Studio:
 
         view = (name, query.view) if query.view else None
         result = await self._work(work, Urgency.PICTURE, view)
+        return await asyncio.to_thread(encode_result, result, f".{query.format}")
+
+    def go_live(self) -> str:
+        """Begin to follow a face before a camera; return its identifier.
+
+        Raises:
+            BusyError: as many faces are followed as the worker can serve.
+            WeightsError: the face models are missing.
+        """
+        self.live.expire()
+        if len(self.live) >= MAX_LIVE:
+            raise BusyError(
+                "too many cameras are live", limit=MAX_LIVE, fix="try again when one has stopped"
+            )
+        return self.live.put(LiveFace(Performer(self.model, fit_steps=0)))
+
+    async def frame(self, name: str, data: bytes, query: FrameQuery) -> bytes | None:
+        """Restyle the face in the next frame of a camera; return the file; None: no face.
+
+        Raises:
+            UnknownItemError: no such live face.
+            ImageError: not an image that can be read.
+            SettingsError: an unknown style, or a value out of its bounds.
+            SupersededError: the next frame came first.
+        """
+        live, seconds = self.live.get(name), time.monotonic()
+        mix = read_mix(query.style, self.styles)
+        options = RestyleOptions(
+            query.structure, query.color, None, query.preserve_color, size=query.size
+        )
+        image = draft_of(await self._decode(data))
+
+        def work() -> Image.Image | None:
+            model = self._with_styles(mix.own)
+            style = choose_style(model, mix.named, None, options)
+            face = live.performer.follow(image, seconds)
+            if face is None:
+                return None
+            if live.shown is None or live.shown.performance is not face.performance:
+                live.fit.left = True
+                live.fit = Progress()
+                self._start_fit(partial(self._fit_live, face.performance, live.fit), live.fit)
+            live.shown = face
+            result = restyle_performed(model, face, style, options)
+            result.info.update(crop_facts(model, style, options))
+            return result
+
+        result = await self._work(work, Urgency.READING, (name, "frame"))
+        if result is None:
+            return None
         return await asyncio.to_thread(encode_result, result, f".{query.format}")
 
     async def photo(self, name: str, face: int | None) -> bytes:
@@ -178,11 +245,11 @@ class Studio:
     async def _work(self, work: Callable[[], T], urgency: Urgency, view: Hashable = None) -> T:
         return await asyncio.wrap_future(self.worker.submit(work, urgency, view))
 
-    def _start_fit(self, sitting: Sitting) -> None:
+    def _start_fit(self, fit: Callable[[], None], progress: Progress) -> None:
         try:
-            self._start(partial(self._fit, sitting), sitting.fit, Urgency.FITTING)
+            self._start(fit, progress, Urgency.FITTING)
         except BusyError as error:
-            sitting.fit.error, sitting.fit.state = error, State.FAILED
+            progress.error, progress.state = error, State.FAILED
 
     def _start(self, work: Callable[[], None], progress: Progress, urgency: Urgency) -> None:
         """Queue long work that reports to a progress."""
@@ -235,6 +302,13 @@ class Studio:
             ticks = partial(self._tick, progress, Urgency.FITTING)
             sitting.renew(self._read(photo, MAX_FACES, None, ticks))
 
+    def _fit_live(self, performance: Performance, progress: Progress) -> None:
+        """Fit the first frame of a face before a camera, while the next ones are shown."""
+        steps = self.model.fit_settings().steps
+        if steps > 0:
+            tick = partial(self._tick, progress, Urgency.FITTING)
+            performance.refit(progress=lambda done: tick(done, steps))
+
     def _optimise(self, style: OwnStyle, data: bytes) -> None:
         """Find the codes of a portrait."""
         progress, portrait = style.progress, decode_image(data)
@@ -278,23 +352,11 @@ def _leave_sitting(name: str, sitting: Sitting) -> None:
     sitting.fit.left = True
 
 
+def _leave_live(name: str, live: LiveFace) -> None:
+    live.fit.left = True
+
+
 def _log(done: Future[None]) -> None:
     """Tell the server's log why long work failed; visitors get the typed errors by themselves."""
     if not done.cancelled() and (error := done.exception()) is not None:
         logger.error("work of the studio failed", exc_info=error)
-
-
-def _shares(texts: Sequence[str]) -> dict[str, float]:
-    """Return the shares of a mix of `name:share` by name; a name alone has the share 1."""
-    mix: dict[str, float] = {}
-    for text in texts:
-        name, colon, share = text.rpartition(":")
-        if not colon:
-            name, share = text, "1"
-        try:
-            mix[name] = mix.get(name, 0.0) + float(share)
-        except ValueError as error:
-            raise SettingsError(
-                "not a style's share", value=text, limit="name, or name:0 to name:1"
-            ) from error
-    return mix

@@ -1,6 +1,6 @@
-"""Visitors' photos and styles, in memory alone, for as long as they are in use.
+"""Visitors' photos, live faces and styles, in memory alone, for as long as they are in use.
 
-An identifier is a secret of the visitor who brought the photo or the style: it cannot be guessed,
+An identifier is a secret of the visitor who brought the photo, face or style: it cannot be guessed,
 and nothing lists it.
 """
 
@@ -23,9 +23,14 @@ from dualstylegan.portrait.sitter import Sitter
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dualstylegan.video.performing import PerformedFace, Performer
+
 MAX_ITEMS = 32
 MAX_BYTES = 768 << 20
 IDLE_SECONDS = 20 * 60.0
+# Live faces are few, as they share one worker, and gone soon after their last frame.
+MAX_LIVE = 4
+LIVE_IDLE_SECONDS = 20.0
 DRAFT_SIDE = 1280
 
 
@@ -132,6 +137,26 @@ class OwnStyle:
         return 1 << 20
 
 
+@dataclass
+class LiveFace:
+    """Face of a visitor before a camera.
+
+    Attributes:
+        performer: follows it from frame to frame.
+        shown: as it was in the last frame that showed it.
+        fit: progress of the fit of its track.
+    """
+
+    performer: Performer
+    shown: PerformedFace | None = None
+    fit: Progress = field(default_factory=Progress)
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        return 8 << 20
+
+
 def draft_of(photo: Image.Image) -> Image.Image:
     """Return a photo reduced to the size of drafts."""
     scale = DRAFT_SIDE / max(photo.size)
@@ -141,7 +166,7 @@ def draft_of(photo: Image.Image) -> Image.Image:
     return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-Item = TypeVar("Item", Sitting, OwnStyle)
+Item = TypeVar("Item", Sitting, OwnStyle, LiveFace)
 
 
 class Shelf(Generic[Item]):
@@ -152,6 +177,7 @@ class Shelf(Generic[Item]):
         fix: advice where an item is gone.
         leave: called with the identifier and the item that is taken away.
         clock: seconds.
+        idle_seconds: time after which an item that nobody has used expires.
     """
 
     def __init__(
@@ -160,11 +186,13 @@ class Shelf(Generic[Item]):
         fix: str,
         leave: Callable[[str, Item], None],
         clock: Callable[[], float] = time.monotonic,
+        idle_seconds: float = IDLE_SECONDS,
     ) -> None:
         self._noun = noun
         self._fix = fix
         self._leave: Callable[[str, Item], None] = leave
         self._clock = clock
+        self._idle_seconds = idle_seconds
         self._items: dict[str, tuple[Item, float]] = {}
 
     def __len__(self) -> int:
@@ -205,7 +233,7 @@ class Shelf(Generic[Item]):
         del self._items[name]
 
     def expire(self) -> None:
-        """Forget the items that nobody has used for `IDLE_SECONDS`."""
-        line = self._clock() - IDLE_SECONDS
+        """Forget the items that nobody has used for `idle_seconds`."""
+        line = self._clock() - self._idle_seconds
         for name in [name for name, (_, used) in self._items.items() if used < line]:
             self.take(name)

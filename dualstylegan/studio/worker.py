@@ -7,6 +7,7 @@ work gives way between its steps: it calls `Worker.relieve`, which does what is 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ T = TypeVar("T")
 MAX_WAITING = 64
 STOP_SECONDS = 5.0
 LINGER_SECONDS = 0.2
+# Work that has waited so long goes first, so that cameras, which always ask, do not hold all.
+PATIENCE_SECONDS = 2.0
 
 
 class Urgency(IntEnum):
     """Order of work: the lower goes first."""
 
     PICTURE = 0
+    # photos, and frames of live cameras
     READING = 1
     FITTING = 2
     LEARNING = 3
@@ -41,6 +45,7 @@ class _Job:
     number: int
     view: Hashable
     future: Future[Any]
+    since: float
 
 
 class Worker:
@@ -79,7 +84,8 @@ class Worker:
                     "too much work is waiting", limit=MAX_WAITING, fix="try again in a minute"
                 )
             self._submitted += 1
-            self._waiting.append(_Job(work, urgency, self._submitted, view, future))
+            job = _Job(work, urgency, self._submitted, view, future, time.monotonic())
+            self._waiting.append(job)
             self._changed.notify()
         return future
 
@@ -87,15 +93,18 @@ class Worker:
         """Run the waiting work that is more urgent; called within work of the given urgency.
 
         A dial that moves asks for its next picture when it has the last one: having served one,
-        it waits a moment for the next, in place of a long step in between.
+        it waits a moment for the next, in place of a long step in between. Other work that comes
+        meanwhile, such as the next frame of a camera, waits until the step is done.
 
         Raises:
             StoppedError: the worker is to stop.
         """
-        job = self._next(urgency)
+        last = self._submitted
+        job = self._next(urgency, last)
         while job is not None:
             _run(job)
-            job = self._next(urgency, LINGER_SECONDS)
+            seconds = LINGER_SECONDS if job.urgency == Urgency.PICTURE else 0.0
+            job = self._next(urgency, last, seconds)
         if self._stopped:
             raise StoppedError
 
@@ -109,11 +118,21 @@ class Worker:
             self._changed.notify()
         self._thread.join(STOP_SECONDS)
 
-    def _next(self, below: int, seconds: float = 0.0) -> _Job | None:
-        """Take the most urgent work from the queue; None: there is none after some seconds."""
+    def _next(self, below: int, last: int, seconds: float = 0.0) -> _Job | None:
+        """Take the most urgent work from the queue, after some seconds at most; None: none.
+
+        Args:
+            below: bound of the urgency.
+            last: number of the last job that counts; pictures always do.
+            seconds: to wait for it.
+        """
 
         def waiting() -> list[_Job]:
-            return [job for job in self._waiting if job.urgency < below]
+            return [
+                job
+                for job in self._waiting
+                if job.urgency < below and (job.number <= last or job.urgency == Urgency.PICTURE)
+            ]
 
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or waiting(), seconds)
@@ -130,9 +149,12 @@ class Worker:
                 self._changed.wait_for(lambda: self._stopped or self._waiting)
                 if self._stopped:
                     return
-            job = self._next(max(Urgency) + 1)
-            if job is not None:
-                _run(job)
+                line = time.monotonic() - PATIENCE_SECONDS
+                job = min(
+                    self._waiting, key=lambda one: (one.since > line, one.urgency, one.number)
+                )
+                self._waiting.remove(job)
+            _run(job)
 
 
 def _run(job: _Job) -> None:

@@ -1,10 +1,11 @@
-"""Work on several threads whose results come in the order of the requests, a few at a time."""
+"""Threads: work on several whose results come in the order of the requests, and work on one."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Generic, Self, TypeVar
 
 import torch
@@ -12,6 +13,21 @@ import torch
 Result = TypeVar("Result")
 # Requests in flight per thread: none waits, and memory stays bounded.
 PER_THREAD = 2
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread, where the calling thread computes.
+
+    A pass over one small image gains little by several, and costs five times the CPU time on a
+    machine that is busy: threads that are done spin until the last one is.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class OrderedWork(Generic[Result]):

@@ -9,6 +9,8 @@ a frame is thus that of the fitted frame, moved as the encoder's code has moved 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,6 +20,7 @@ from dualstylegan.networks.layers import pixel_norm
 from dualstylegan.networks.masks import framed_image
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.sitter import FaceFit
+from dualstylegan.video.ordered import one_thread
 from dualstylegan.video.smoothing import OneEuroFilter, Smoothing
 
 # Speeds are in units of the code, of unit mean square, a second.
@@ -45,6 +48,7 @@ class Performance:
         fit_steps: int | None = None,
     ) -> None:
         self.model = model
+        self._crop, self._frame = crop, frame
         self.fit: FaceFit = model.fit(crop, fit_steps, frame)
         self._filter = OneEuroFilter(CODE_SMOOTHING)
         self._first_LD = self._encode(crop, frame)
@@ -59,7 +63,17 @@ class Performance:
         code_LD[:rows] += (moved_LD - self._first_LD)[:rows]
         return pixel_norm(code_LD)
 
+    def refit(
+        self, fit_steps: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Fit the frame of the identity anew; `progress` is called with the number of steps done.
+
+        A live face is fitted while its first frames are shown by the encoder's code.
+        """
+        self.fit = self.model.fit(self._crop, fit_steps, self._frame, progress)
+
     def _encode(self, crop: Image.Image, frame: Array | None) -> Tensor:
         pixels = self.model.config.network.encoder_px
-        image_1CHW, _ = framed_image(crop, frame, pixels, self.model.device)
-        return self.model.encode(image_1CHW)[0]
+        with one_thread():
+            image_1CHW, _ = framed_image(crop, frame, pixels, self.model.device)
+            return self.model.encode(image_1CHW)[0]

@@ -1,7 +1,4 @@
-"""Restyling of a video file, frame by frame in constant memory.
-
-Legend of shape suffixes: Q corner of a quad, 2 x and y in pixels, L row, D style width.
-"""
+"""Restyling of a video file, frame by frame in constant memory."""
 
 from __future__ import annotations
 
@@ -12,29 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
 
 from dualstylegan.errors import FaceError
 from dualstylegan.faces.backgrounds import Background
 from dualstylegan.faces.filters import Map
-from dualstylegan.faces.frame import Array, picture_frame
-from dualstylegan.faces.geometry import crop_quad
 from dualstylegan.faces.paste import Pasted, paste_back
-from dualstylegan.io.images import tensor_to_image
 from dualstylegan.io.video_reading import Picture, Sound, VideoReader, open_video
 from dualstylegan.io.video_writing import VideoWriter, check_format, create_video
-from dualstylegan.portrait.face_weights import FACE_FILES, require_weights
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.options import RestyleOptions
-from dualstylegan.portrait.rendering import map_codes
-from dualstylegan.portrait.restyling import restyle_code
-from dualstylegan.portrait.result import model_facts, prefixed
+from dualstylegan.portrait.result import prefixed
 from dualstylegan.portrait.style_choice import ChosenStyle, Style, choose_style
 from dualstylegan.video.mattes import SteadyMattes
 from dualstylegan.video.ordered import OrderedWork
 from dualstylegan.video.performance import Performance
-from dualstylegan.video.tracking import FaceTracker
+from dualstylegan.video.performing import (
+    PerformedFace,
+    Performer,
+    crop_facts,
+    restyle_performed,
+)
 
+# Turn of a frame to have its mattes made steady.
+Mattes = AbstractContextManager[Callable[[Map], Map]]
 # Called with the number of frames done and their number as the file tells it, None if it does not.
 FrameProgress = Callable[[int, int | None], None]
 
@@ -54,16 +51,6 @@ class RestyledVideo:
     restyled: int
     tracks: int
     likeness: tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
-class _Located:
-    """Face in a frame: the frame, the face's quad and crop, and its turn to have steady mattes."""
-
-    part: Picture
-    quad_Q2: Array
-    crop: Image.Image
-    mattes: AbstractContextManager[Callable[[Map], Map]]
 
 
 @dataclass(frozen=True)
@@ -153,11 +140,10 @@ class _Restyling:
         fit_steps: int | None,
     ) -> None:
         self.model, self.style, self.options = model, style, options
-        self.crop, self.fit_steps = crop, fit_steps
-        self.tracker = FaceTracker(require_weights(model.weights_dir, *FACE_FILES))
+        self.crop = crop
+        self.performer = Performer(model, fit_steps)
         self.performance: Performance | None = None
         self.mattes = SteadyMattes()
-        self.track = -1
         self.likeness: list[float | None] = []
 
     def run(
@@ -197,30 +183,24 @@ class _Restyling:
 
     def _task(self, part: Picture) -> Callable[[], _Shown] | None:
         """Return the rendering of a frame's face; None where there is none."""
-        face = self.tracker.follow(part.image, part.seconds)
+        face = self.performer.follow(part.image, part.seconds)
         if face is None:
             return None
-        px = self.model.config.defaults.crop_px
-        crop = crop_quad(part.image, face.quad_Q2, px)
-        frame = picture_frame(part.image.size, face.quad_Q2)
-        if self.performance is None or face.track != self.track:
-            self.track = face.track
-            self.performance = Performance(self.model, crop, frame, self.fit_steps)
+        if face.performance is not self.performance:
+            self.performance = face.performance
             self.mattes = SteadyMattes()
-            self._note(self.performance)
-        code_LD = self.performance.code(crop, frame, part.seconds)
-        located = _Located(part, face.quad_Q2, crop, self.mattes.next_frame(part.seconds))
-        return lambda: self._render(located, code_LD)
+            self._note(face.performance)
+        mattes = self.mattes.next_frame(part.seconds)
+        return lambda: self._render(part, face, mattes)
 
-    def _render(self, face: _Located, code_LD: Tensor) -> _Shown:
-        image = face.part.image
-        with face.mattes as steady:
-            face_LD = map_codes(self.model.network, code_LD[None])[0]
-            result = tensor_to_image(restyle_code(self.model, face_LD, self.style, self.options))
+    def _render(self, part: Picture, face: PerformedFace, mattes: Mattes) -> _Shown:
+        """Render the face of a frame, in its turn to have steady mattes."""
+        with mattes as steady:
+            result = restyle_performed(self.model, face, self.style, self.options)
             if not self.crop:
                 pasted = Pasted(result, face.quad_Q2, face.crop, steady)
-                result = paste_back(image, [pasted], background=self.options.background)
-        return _Shown(result, face.part.pts)
+                result = paste_back(part.image, [pasted], background=self.options.background)
+        return _Shown(result, part.pts)
 
     def _note(self, performance: Performance) -> None:
         """Note the likeness of a new face, and warn if it is low."""
@@ -237,8 +217,5 @@ def _facts(
     model: PortraitModel, style: ChosenStyle, options: RestyleOptions, crop: bool
 ) -> dict[str, str]:
     """Return the recipe of a video, as results of photos have it."""
-    facts = model_facts(model.config, model.digest)
     shown = None if crop or options.background == "keep" else options.background
-    return prefixed(
-        facts | style.facts | options.facts(model.config.defaults) | {"background": shown}
-    )
+    return crop_facts(model, style, options) | prefixed({"background": shown})

@@ -129,7 +129,7 @@ class Tab:
 
     def press(self, key: str) -> None:
         """Press a key."""
-        codes = {"Tab": 9, "ArrowRight": 39, "ArrowLeft": 37, "Enter": 13}
+        codes = {"Tab": 9, "Escape": 27, "ArrowRight": 39, "ArrowLeft": 37, "Enter": 13}
         pressed = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, **pressed)
@@ -163,10 +163,16 @@ class Browser:
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
-    """Run Chromium with a profile of its own; it is ended at the end."""
+def browser(profile: Path, camera: Path | None = None) -> Iterator[Browser]:
+    """Run Chromium with a profile of its own; it is ended at the end.
+
+    Args:
+        profile: a folder.
+        camera: Y4M or MJPEG file that its camera shows again and again; None: a made-up pattern.
+    """
     assert CHROMIUM
-    command = [CHROMIUM, *OPTIONS, *DRIVEN, f"--user-data-dir={profile}", "about:blank"]
+    shown = [] if camera is None else [f"--use-file-for-fake-video-capture={camera}"]
+    command = [CHROMIUM, *OPTIONS, *DRIVEN, *shown, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         told, end = profile / "DevToolsActivePort", time.monotonic() + WAIT

@@ -1,6 +1,9 @@
 // Photos that a visitor brings: chosen, dropped, or taken with the camera.
 
+import { HAS_CAMERA, grab, turnOff, turnOn } from "./camera.js";
 import { $, complain } from "./talk.js";
+
+export const PHOTO_QUALITY = 0.95;
 
 // Call `open` with each photo that is brought.
 export function photos(open) {
@@ -28,25 +31,22 @@ export function photos(open) {
     if (event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
   });
 
-  // The camera needs a secure page: this machine itself, or HTTPS.
-  $("camera").hidden = !navigator.mediaDevices?.getUserMedia;
+  $("camera").hidden = !HAS_CAMERA;
   let stream = null;
   $("camera").onclick = async () => {
+    complain(null);
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ video: { width: 1280, height: 960 } });
-    } catch {
-      return complain({ error: "the camera cannot be used",
-        fix: "allow it for this page in the browser, or choose a photo" });
+      stream = await turnOn($("video"), { width: 1280, height: 960 });
+    } catch (error) {
+      return complain(error);
     }
-    $("video").srcObject = stream;
     $("shot").showModal();
     await $("video").play();
   };
-  $("take").onclick = () => {
-    const { videoWidth: width, videoHeight: height } = $("video");
-    const canvas = Object.assign(document.createElement("canvas"), { width, height });
-    canvas.getContext("2d").drawImage($("video"), 0, 0);
-    canvas.toBlob((blob) => { $("shot").close(); open(blob); }, "image/jpeg", 0.95);
+  $("take").onclick = async () => {
+    const blob = await grab($("video"), PHOTO_QUALITY);
+    $("shot").close();
+    open(blob);
   };
-  $("shot").onclose = () => stream?.getTracks().forEach((track) => track.stop());
+  $("shot").onclose = () => turnOff(stream);
 }

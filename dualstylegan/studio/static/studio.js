@@ -1,37 +1,17 @@
 // The studio's page. It asks the REST interface behind it and keeps nothing of its own.
 
+import { live } from "./live.js";
 import { photos } from "./photos.js";
-import { $, Refusal, complain, json, request, spoken, tell, wait } from "./talk.js";
+import { remarks } from "./remarks.js";
+import { $, Refusal, complain, forget, json, request, save, spoken, tell, wait } from "./talk.js";
 
 const DRAG_PX = 64, SOON_PX = 256, WHOLE_PX = 512, REST_MS = 160, POLL_MS = 400;
 const PNG_MEGAPIXELS = 12;
 const state = { styles: [], own: [], file: null, sitter: null, face: 0, largest: 1024 };
 
-// ---- remarks ------------------------------------------------------------------------------------
-
-const FLAGS = {
-  small: "The face is small in the photo, so fine features are guessed.",
-  tilted: "The head is tilted.",
-  turned: "The head is turned away; a frontal photo comes out better.",
-  uncertain: "It is not certain that this is a face.",
-};
-
 function remark() {
-  const { sitter } = state;
-  const lines = [];
-  if (sitter) {
-    const face = sitter.faces[state.face];
-    if (face.warning && sitter.fit.state === "ready") {
-      lines.push("The picture may not look enough like the person. " +
-        "A sharper, more frontal, evenly lit photo helps, or less of the style's shapes.");
-    }
-    lines.push(...face.flags.filter((flag) => FLAGS[flag]).map((flag) => FLAGS[flag]));
-    const left = sitter.left_out.length;
-    if (left && sitter.fit.state === "ready") lines.push(`${left === 1 ? "One more face was" : `${left} more faces were`} ` +
-      `left out: ${sitter.left_out.join("; ")}.`);
-  }
-  $("notice").textContent = lines.join(" ");
-  $("notice").hidden = lines.length === 0;
+  $("notice").textContent = state.sitter ? remarks(state.sitter, state.face) : "";
+  $("notice").hidden = !$("notice").textContent;
 }
 
 // ---- pictures: the newest wish wins -------------------------------------------------------------
@@ -40,8 +20,9 @@ const lane = { wish: null, running: false, abort: null, size: 0, timer: 0, shown
 
 const chosen = (group) => document.querySelector(`input[name="${group}"]:checked`)?.value;
 
-function options(size, format) {
-  const query = new URLSearchParams({ size, format, face: state.face });
+// Style, dials, size and format of a picture.
+function look(size, format) {
+  const query = new URLSearchParams({ size, format });
   const first = chosen("style"), second = $("mix").hidden ? undefined : chosen("second");
   const share = Number($("share").value) / 100;
   if (second && second !== first && share > 0) {
@@ -52,12 +33,13 @@ function options(size, format) {
   }
   for (const dial of ["structure", "color"]) query.set(dial, Number($(dial).value) / 100);
   if ($("preserve").checked) query.set("preserve_color", 1);
-  if ($("whole").checked) query.set("whole", 1);
   return query;
 }
 
 function picture(size, format, extra = {}, signal) {
-  const query = options(size, format);
+  const query = look(size, format);
+  query.set("face", state.face);
+  if ($("whole").checked) query.set("whole", 1);
   for (const [name, value] of Object.entries(extra)) query.set(name, value);
   return withSitter((id) => request(`api/sitters/${id}/picture?${query}`, { signal }));
 }
@@ -98,13 +80,14 @@ async function pump() {
   lane.running = true;
   while (lane.wish && state.sitter) {
     const list = lane.wish, [size, ...later] = list;
-    const aim = { id: state.sitter.id, face: state.face, whole: $("whole").checked };
+    const aim = { file: state.file, face: state.face, whole: $("whole").checked };
     lane.wish = null;
     lane.abort = new AbortController();
     lane.size = size;
     try {
       const answer = await picture(size, "jpg", { view: "page", draft: 1 }, lane.abort.signal);
       await show(await answer.blob(), aim);
+      if (aim.file !== state.file) continue;
       complain(null);
       if (lane.wish === null && later.length) lane.wish = later;
       else if (lane.wish === null && size > DRAG_PX) settled();
@@ -116,7 +99,9 @@ async function pump() {
 }
 
 async function show(blob, aim) {
-  if (aim.face !== state.face || aim.whole !== $("whole").checked) return;
+  const stale = aim && (aim.file !== state.file || aim.face !== state.face ||
+    aim.whole !== $("whole").checked);
+  if (stale) return;
   const url = URL.createObjectURL(blob), ready = new Image();
   await new Promise((done, fail) => Object.assign(ready, { onload: done, onerror: fail, src: url }));
   $("result").src = url;
@@ -137,22 +122,30 @@ function settled() {
 
 // ---- the photo ----------------------------------------------------------------------------------
 
-async function open(file) {
+// Make room for the pictures of a photo (phase `ready`) or of a camera (`live`).
+function clear(phase, file) {
   complain(null);
-  const before = state.sitter;
+  lane.abort?.abort();
+  if (state.sitter) leave(state.sitter.id);
   Object.assign(state, { sitter: null, file, face: 0 });
-  if (before) forget(before.id);
-  document.body.dataset.phase = "ready";
+  document.body.dataset.phase = phase;
   $("welcome").hidden = true;
   $("view").hidden = $("another").hidden = false;
+  $("again").hidden = $("live").hidden || phase === "live";
+  $("whole").disabled = phase === "live";
   $("under").hidden = $("fit").hidden = $("notice").hidden = $("download").disabled = true;
   $("result").removeAttribute("src");
   $("before").removeAttribute("src");
   $("view").classList.add("busy");
+}
+
+async function open(file) {
+  camera.stop();
+  clear("ready", file);
   tell("Looking for the face …");
   try {
     const sitter = await json("api/sitters", { method: "POST", body: file });
-    if (state.file !== file) return forget(sitter.id);
+    if (state.file !== file) return leave(sitter.id);
     state.sitter = sitter;
   } catch (error) {
     if (state.file === file) reset(error);
@@ -170,14 +163,14 @@ function reset(error) {
   document.body.dataset.phase = "empty";
   Object.assign(state, { file: null, sitter: null });
   $("welcome").hidden = false;
-  $("view").hidden = $("under").hidden = $("another").hidden = true;
+  $("view").hidden = $("under").hidden = $("another").hidden = $("again").hidden = true;
+  $("download").disabled = true;
+  $("whole").disabled = false;
   tell("");
   complain(error);
 }
 
-function forget(id) {
-  fetch(`api/sitters/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
-}
+const leave = (id) => forget(`api/sitters/${id}`);
 
 // Wait for the fitted face, which replaces the first one.
 async function follow(id) {
@@ -350,7 +343,11 @@ for (const kind of ["pointerup", "pointercancel", "blur"]) {
 }
 $("view").oncontextmenu = (event) => { if (event.pointerType === "touch") event.preventDefault(); };
 
+const titled = (format) =>
+  `${labelOf(chosen("style")).replace(/[^\p{L}\p{N}]+/gu, "-")}.${format}`;
+
 $("download").onclick = async () => {
+  if (camera.open()) return save(camera.picture(), titled("jpg"));
   $("download").disabled = true;
   tell("Making the file …");
   const { sitter } = state, whole = $("whole").checked;
@@ -358,11 +355,7 @@ $("download").onclick = async () => {
   const format = huge ? "jpg" : "png";
   try {
     const answer = await picture(state.largest, format);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await answer.blob());
-    link.download = `${labelOf(chosen("style")).replace(/[^\p{L}\p{N}]+/gu, "-")}.${format}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    save(await answer.blob(), titled(format));
     tell("Downloaded, with its recipe in the file.");
   } catch (error) {
     tell("");
@@ -389,11 +382,18 @@ $("adding").onclose = () => $("adding-form").reset();
 
 // Leaving the page, the visitor takes everything along.
 addEventListener("pagehide", () => {
-  if (state.sitter) forget(state.sitter.id);
-  for (const { name } of state.own) {
-    fetch(`api/styles/${name}`, { method: "DELETE", keepalive: true }).catch(() => {});
-  }
+  if (state.sitter) leave(state.sitter.id);
+  for (const { name } of state.own) forget(`api/styles/${name}`);
 });
 
+const camera = live({
+  show, open, leave: reset,
+  look: (size, format) => look(Math.min(size, state.largest), format),
+  enter: () => {
+    clear("live", null);
+    $("view").style.setProperty("--ratio", 1);
+    $("result").alt = "You, restyled";
+  },
+});
 photos(open);
 list().catch(complain);

@@ -24,6 +24,20 @@ export async function request(path, options = {}) {
   throw new Refusal(answer.status, told);
 }
 
+// Forget what the studio keeps at an address, even while the page is being left.
+export function forget(path) {
+  fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+// Let the browser save a file.
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
 export const json = async (path, options) => (await request(path, options)).json();
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -32,8 +46,9 @@ export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 export const spoken = (name) => name.replaceAll("_", " ");
 export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
+// Screen readers read each change aloud, so that the same words are not set again.
 export function tell(text) {
-  $("status").textContent = text;
+  if ($("status").textContent !== text) $("status").textContent = text;
 }
 
 export function complain(error) {

@@ -71,6 +71,30 @@ def test_long_work_lets_urgent_work_in_between_its_steps() -> None:
     assert done == ["picture", "fit", "other fit"]
 
 
+def test_cameras_that_always_ask_let_long_work_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 0.2)
+    working, frames = Worker(), 0
+    over = threading.Event()
+
+    def frame() -> None:
+        nonlocal frames
+        frames += 1
+        if not over.wait(0.01):
+            working.submit(frame, Urgency.READING)
+
+    def fit() -> int:
+        for _ in range(3):
+            working.relieve(Urgency.FITTING)
+        return frames
+
+    for _ in range(2):
+        working.submit(frame, Urgency.READING)
+    before = working.submit(fit, Urgency.FITTING).result(SECONDS)
+    over.set()
+    working.stop()
+    assert before > 3
+
+
 def test_the_newest_request_of_a_view_drops_the_ones_that_wait(
     busy: tuple[Worker, threading.Event],
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from dualstylegan.errors import DataError, FaceError, SettingsError
 from dualstylegan.io.images import read_image
 from dualstylegan.io.video_reading import Picture, Sound, open_video
 from dualstylegan.portrait.model import PortraitModel
-from dualstylegan.video.ordered import OrderedWork
+from dualstylegan.video.ordered import OrderedWork, one_thread
 from dualstylegan.video.performance import Performance
 from dualstylegan.video.restyling import restyle_video
 from tests.support.portrait_models import tiny_model
@@ -165,3 +166,15 @@ def test_work_on_threads_keeps_its_order_and_its_bound() -> None:
         done += work.drain()
     assert done == list(range(20))
     assert ahead <= 2 * torch.get_num_threads()
+
+
+def test_work_on_one_thread_leaves_their_number_as_it_was() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with suppress(KeyboardInterrupt), one_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyboardInterrupt
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
