@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualstylegan.errors import (
@@ -20,9 +21,11 @@ from dualstylegan.errors import (
     UploadError,
 )
 from dualstylegan.networks.config import ClosedSchema
+from dualstylegan.studio.export import chunks
 from dualstylegan.studio.openapi import document
 from dualstylegan.studio.schemas import (
     MEDIA,
+    ZIP,
     ErrorAnswer,
     FrameQuery,
     LiveAnswer,
@@ -220,6 +223,15 @@ async def get_thumbnail(request: Request) -> Response:
     return Response(data, media_type=MEDIA["jpg"])
 
 
+async def get_model(request: Request) -> Response:
+    """Return a ZIP file of the model's folder with an added style."""
+    name, file = await studio_of(request).export(request.path_params["style"])
+    # names of styles may hold any letters, headers only ASCII
+    disposition = f"attachment; filename*=utf-8''{quote(name)}.zip"
+    headers = {"Content-Disposition": disposition}
+    return StreamingResponse(chunks(file), media_type=ZIP, headers=headers)
+
+
 async def get_document(request: Request) -> Response:
     """Return the description of the interface."""
     return JSONResponse(document())
@@ -279,6 +291,7 @@ ROUTES = [
     Route("/api/styles/{style}", get_style, methods=["GET"]),
     Route("/api/styles/{style}", delete_style, methods=["DELETE"]),
     Route("/api/styles/{style}/thumbnail", get_thumbnail, methods=["GET"]),
+    Route("/api/styles/{style}/model", get_model, methods=["GET"]),
     Route("/openapi.json", get_document, methods=["GET"]),
 ]
 HANDLERS = {

@@ -11,6 +11,7 @@ from dualstylegan import __version__
 from dualstylegan.networks.config import ClosedSchema
 from dualstylegan.studio.schemas import (
     MEDIA,
+    ZIP,
     ErrorAnswer,
     FrameQuery,
     LiveAnswer,
@@ -32,12 +33,13 @@ ANSWERS: tuple[type[ClosedSchema], ...] = (
 SITTER, STYLE, LIVE = "/api/sitters/{sitter}", "/api/styles/{style}", "/api/live/{live}"
 # The reasons of refusals, by status.
 REFUSALS = {
+    400: "the style is not ready yet",
     403: "another site's request",
     404: "no such sitter, live face, style or address",
     409: "a newer request of the same view took its place",
     413: "the file is too large",
     415: "not an image that can be read",
-    422: "no usable face, an unknown style, or a value out of its bounds",
+    422: "no usable face, an unknown style, a value out of its bounds, or no space on the disk",
     503: "too much work is waiting",
 }
 
@@ -90,6 +92,9 @@ def document() -> dict[str, Any]:
         },
         f"{STYLE}/thumbnail": {
             "get": _operation("Small picture of a style's exemplar", 200, jpeg, [404])
+        },
+        f"{STYLE}/model": {
+            "get": _operation("Model folder with an added style", 200, {ZIP: {}}, [400, 404, 422])
         },
     }
     for path, item in paths.items():

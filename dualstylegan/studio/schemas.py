@@ -14,6 +14,7 @@ from dualstylegan.studio.visits import Progress, Sitting
 MAX_MIX = 8
 Format = Literal["png", "jpg", "webp"]
 MEDIA = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+ZIP = "application/zip"
 
 
 class StyleQuery(ClosedSchema):

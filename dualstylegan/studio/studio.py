@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
@@ -25,6 +25,7 @@ from dualstylegan.portrait.options import ReadOptions, RestyleOptions
 from dualstylegan.portrait.reading import read_sitter
 from dualstylegan.portrait.result import encode_result
 from dualstylegan.portrait.style_choice import choose_style
+from dualstylegan.studio.export import pack_model
 from dualstylegan.studio.mixes import read_mix
 from dualstylegan.studio.schemas import MAX_MIX, FrameQuery, PictureQuery
 from dualstylegan.studio.visits import (
@@ -77,6 +78,8 @@ class Studio:
         self.uploads = asyncio.Semaphore(MAX_UPLOADS)
         # one photo is decoded at a time: 64 megapixels take 200 MB
         self._decoding = asyncio.Lock()
+        # and one model packed, which takes as much on the disk as the model twice
+        self._packing = asyncio.Lock()
         self._extended: dict[tuple[str, ...], PortraitModel] = {}
 
     async def read(self, data: bytes) -> str:
@@ -219,6 +222,19 @@ class Studio:
         self._start(partial(self._optimise, style, data), style.progress, Urgency.LEARNING)
         return self.styles.put(style)
 
+    async def export(self, name: str) -> tuple[str, IO[bytes]]:
+        """Return a name, and the model's folder with a visitor's style as a ZIP file.
+
+        Raises:
+            UnknownItemError: no such style.
+            RequestError: the style is not ready yet.
+            OutputError: no space to pack it.
+        """
+        model = self._with_styles({name: self.styles.get(name)})
+        folder = model.styles.names[-1]
+        async with self._packing:
+            return folder, await asyncio.to_thread(pack_model, model, folder)
+
     def warm_up(self) -> None:
         """Queue the loading of all networks, so that the first visitor need not wait for it."""
         self.worker.submit(self._load, Urgency.FITTING)
@@ -338,6 +354,7 @@ class Studio:
                 model = with_style(
                     model, style.name, style.extrinsic_1LD, style.intrinsic_1LD, blank
                 )
+                model.thumbnails[model.styles.names[-1]] = style.thumbnail
             while len(self._extended) >= MAX_MIX:
                 del self._extended[next(iter(self._extended))]
             self._extended[key] = model

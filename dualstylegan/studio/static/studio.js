@@ -259,6 +259,8 @@ function named() {
   words.id = "chosen";
   words.textContent = chosen("style") ? `  ${labelOf(chosen("style"))}` : "";
   legend.replaceChildren("Style ", words);
+  $("model").hidden = !state.own.some(({ name }) => name === chosen("style"));
+  $("model").href = `api/styles/${chosen("style")}/model`;
 }
 
 async function list() {

@@ -6,6 +6,7 @@ import io
 import re
 import socket
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,13 +15,17 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from dualstylegan.io.files import short_digest
 from dualstylegan.io.images import decode_image
+from dualstylegan.portrait.model import PortraitModel
+from dualstylegan.portrait.options import RestyleOptions
 from dualstylegan.portrait.result import encode_result, facts_of
+from dualstylegan.portrait.style_choice import choose_style
 from dualstylegan.studio import api
 from dualstylegan.studio.openapi import document
 from dualstylegan.studio.studio import MAX_FACES
 from tests.support.portrait_models import STYLE_NAMES
-from tests.support.studios import RunningStudio, running_studio, seeing_model
+from tests.support.studios import Answer, RunningStudio, running_studio, seeing_model
 
 STYLE = STYLE_NAMES[0]
 
@@ -132,8 +137,23 @@ def test_a_draft_of_the_whole_photo_is_the_photo_reduced(
     assert studio.ask("GET", f"/api/sitters/{name}/photo", face=7).status == 422
 
 
+def check_export(answer: Answer, picture: Answer, folder: Path) -> None:
+    """Check that a downloaded model has the added style, and restyles as the studio does."""
+    assert answer.status == 200
+    assert "filename*=utf-8''my%20own.zip" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as file:
+        file.extractall(folder)
+    model = PortraitModel.from_pretrained(folder / "my own")
+    assert model.styles.names == (*STYLE_NAMES, "my own")
+    assert Image.open(io.BytesIO(model.thumbnails["my own"])).width == 128
+    facts = facts_of(Image.open(io.BytesIO(picture.body)))
+    mix = choose_style(model, {"my own": 0.5, STYLE: 0.5}, None, RestyleOptions())
+    assert facts["dualstylegan:style_digest"] == mix.facts["style_digest"]
+    assert facts["dualstylegan:model_digest"] == short_digest(model.digest)
+
+
 def test_a_style_is_added_for_one_visit_and_mixed_with_others(
-    studio: RunningStudio, sitter: str, photo: bytes
+    studio: RunningStudio, sitter: str, photo: bytes, tmp_path: Path
 ) -> None:
     answer = studio.ask("POST", "/api/styles", photo, name="my own")
     assert answer.status == 202
@@ -147,6 +167,8 @@ def test_a_style_is_added_for_one_visit_and_mixed_with_others(
     assert facts["dualstylegan:style"] == f"my own:0.5 {STYLE}:0.5"
     listed = studio.ask("GET", "/api/styles").json["styles"]
     assert [style["name"] for style in listed] == list(STYLE_NAMES)
+    check_export(studio.ask("GET", f"{path}/model"), picture, tmp_path)
+    assert studio.ask("GET", "/api/styles/none/model").status == 404
     assert studio.ask("DELETE", path).status == 204
     assert studio.ask("GET", path).status == 404
     gone = studio.ask("GET", f"/api/sitters/{sitter}/picture", style=style, size=64)

@@ -126,6 +126,7 @@ def test_a_style_of_ones_own_is_learnt_and_chosen(tab: Tab, photo: Path) -> None
     assert tab.ask("document.querySelector('#style-name').value") == "astronaut"
     tab.click("#adding-form [type=submit]")
     tab.until("document.querySelector('#chosen').textContent.trim() === 'astronaut'")
+    assert tab.ask("fetch(document.querySelector('#model').href).then(x => x.status)") == 200
     tab.until(f"document.querySelector('#result').src !== '{before}'")
     tab.until(f"{SHOWN} == {PX}")
     assert tab.ask("error()") == ""
