@@ -13,10 +13,11 @@ from dualstylegan.errors import DataError, FaceError
 from dualstylegan.faces.align import align_face
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
-from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
+from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from tasks.shared.aligned import FRAME
 from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.feasibility import check_aligned
 from tasks.shared.paths import KINDS, Paths
 from tasks.shared.progress import with_progress
@@ -99,8 +100,7 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
             folder = out / Paths.held_out.name
             folder.mkdir(exist_ok=True)
             (out / Paths.exemplars.name / f"{name}.png").rename(folder / f"{name}.png")
-        with atomic_write(out / Paths.manifest.name) as handle:
-            table.to_parquet(handle)
+        write_dataframe(out / Paths.manifest.name, table)
     if len(held) < held_out:
         print(
             f"{len(held)} exemplars held out, not {held_out}: {min_exemplars}, or half of "

@@ -15,6 +15,7 @@ from dualstylegan.networks.masks import crop_to_tensor
 from tasks.pages.diagnosis import Diagnosis, Limits, Verdict, diagnose
 from tasks.pages.diagnosis_page import render
 from tasks.shared.aligned import read_aligned, read_frames
+from tasks.shared.dataframes import read_dataframe
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Diagnose
@@ -24,9 +25,7 @@ DIAGNOSIS_PX = 128
 
 def manifest_rows() -> list[dict[str, Any]]:
     """Load the alignment's records of the style portraits."""
-    import pandas as pd
-
-    table = pd.read_parquet(Paths.manifest)
+    table = read_dataframe(Paths.manifest)
     return cast("list[dict[str, Any]]", table[table["kind"] == "style"].to_dict("records"))
 
 

@@ -27,6 +27,7 @@ from dualstylegan.networks.loading import load_facenet, load_identity, load_perc
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.aligned import read_aligned, read_frames
+from tasks.shared.dataframes import read_dataframe, write_dataframe
 from tasks.shared.held_out import add_styles
 from tasks.shared.networks import place
 from tasks.shared.pastiches import read_pastiches
@@ -74,8 +75,7 @@ def write_tables(evaluation: Evaluation, out: Path) -> None:
         rows = pd.MultiIndex.from_tuples(own, names=index.names)
         pairs = pairs.join(pd.DataFrame({k: v.ravel() for k, v in judged.items()}, index=rows))
     pairs = pairs.reset_index()
-    with atomic_write(out / "pairs.parquet") as handle:
-        pairs.to_parquet(handle)
+    write_dataframe(out / "pairs.parquet", pairs)
     measured = ["identity", "own_distance", "other_distance", "rank"]
     styles = pairs.groupby("style")[measured].mean()
     styles["reconstruction_lpips"] = pd.Series(
@@ -185,9 +185,7 @@ def pixel_painter(settings: Settings, device: torch.device | str) -> RestyleMeth
 
 def read_originals() -> Originals:
     """Return a function that crops an exemplar, by name, at the resolution of its file."""
-    import pandas as pd
-
-    table = pd.read_parquet(Paths.manifest, columns=["kind", "name", "file", "quad"])
+    table = read_dataframe(Paths.manifest, ["kind", "name", "file", "quad"])
     exemplars = table[table["kind"] == Paths.exemplars.name].set_index("name")
 
     def crop(name: str) -> Image.Image:

@@ -25,6 +25,7 @@ from dualstylegan.portrait.config import (
 )
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
+from tasks.shared.dataframes import read_dataframe
 from tasks.shared.fits import coded_faces, fit_faces, worst_fits
 from tasks.shared.losses import measure_losses
 from tasks.shared.networks import open_networks
@@ -65,17 +66,13 @@ def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, s
 
 def portrait_origins(path: Path) -> dict[str, int]:
     """Count the portraits per origin; a user's own are counted together."""
-    import pandas as pd
-
-    table = pd.read_parquet(path)
+    table = read_dataframe(path)
     return dict(sorted(Counter(str(o).split(":")[0] for o in table["origin"]).items()))
 
 
 def style_labels(path: Path, names: Sequence[str]) -> dict[str, str]:
     """Return the labels that users gave exemplars, by name, where the two differ."""
-    import pandas as pd
-
-    table = pd.read_parquet(path)
+    table = read_dataframe(path)
     if "label" not in table:
         return {}
     exemplars = table[table["kind"] == "style"] if "kind" in table else table

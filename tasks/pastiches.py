@@ -20,11 +20,12 @@ from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import FaceError
 from dualstylegan.faces.detect import DETECTOR_FILE, largest_face
 from dualstylegan.faces.landmarks import PREDICTOR_FILE, landmarks68
-from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
+from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo.recipes import PIXELS, Recipe, paint_face, strongest
 from tasks.shared.caching import Make, cache_key, cached_images, weight_digests
+from tasks.shared.dataframes import read_dataframe, write_dataframe
 from tasks.shared.pastiches import pastiche_file
 from tasks.shared.paths import Paths
 from tasks.shared.progress import with_progress
@@ -49,9 +50,7 @@ class Pastiche:
 
 def read_recipes() -> dict[str, Recipe]:
     """Return the recipe of each generated exemplar by name."""
-    import pandas as pd
-
-    table = pd.read_parquet(Paths.portraits_record)
+    table = read_dataframe(Paths.portraits_record)
     if "character" not in table:
         return {}
     rows = table[(table["kind"] == "style") & table["character"].notna()].to_dict("records")
@@ -128,8 +127,8 @@ def run(chosen: Pastiches) -> None:
             else:
                 write_bytes(out / pastiche_file(item.content, item.style), entry.data)
             rows.append({"content": item.content, "style": item.style, **entry.facts})
-        with atomic_write(out / Paths.pastiches_record.name) as handle:
-            pd.DataFrame(rows, columns=list(COLUMNS)).to_parquet(handle)
+        frame = pd.DataFrame(rows, columns=list(COLUMNS))
+        write_dataframe(out / Paths.pastiches_record.name, frame)
 
 
 def main() -> None:

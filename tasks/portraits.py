@@ -11,7 +11,7 @@ from dualstylegan.errors import DataError
 from dualstylegan.evaluation.limits import MIN_FACES
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
-from dualstylegan.io.files import atomic_directory, atomic_write, sha256_file, write_bytes
+from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
 from dualstylegan.io.images import read_image, scan_images
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.loading import GENERATOR_FILE
@@ -19,6 +19,7 @@ from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo import compose
 from tasks.demo.recipes import Recipe, recipes
 from tasks.shared.caching import Make, cache_key, cached_images, weight_digests
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.feasibility import check_feasible
 from tasks.shared.paths import KINDS, Paths
 from tasks.shared.progress import with_progress
@@ -219,8 +220,7 @@ def write_portraits(items: Sequence[Item]) -> None:
             own = {"kind": item.kind, "name": item.name, "label": item.label, "key": item.key}
             rows.append(own | entry.facts)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
-        with atomic_write(out / Paths.portraits_record.name) as handle:
-            table.to_parquet(handle)
+        write_dataframe(out / Paths.portraits_record.name, table)
 
 
 def main() -> None:

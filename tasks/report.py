@@ -26,6 +26,7 @@ from tasks.pages.page import (
     render,
 )
 from tasks.shared.aligned import read_aligned
+from tasks.shared.dataframes import read_dataframe
 from tasks.shared.pastiches import pastiche_file
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
@@ -199,7 +200,7 @@ def curves(stage: str, folder: Path, samples: int) -> Curves | None:
     path = folder / "curves.parquet"
     if not path.is_file():
         return None
-    table = pd.read_parquet(path)
+    table = read_dataframe(path)
     with atomic_write(Paths.plots / f"{stage}.csv") as handle:
         handle.write(table.to_csv(index=False).encode())
     steps = [float(step) for step in table["step"]]
@@ -230,9 +231,7 @@ def weight_sources() -> list[Source]:
 
 def image_sources() -> list[Source]:
     """Load origin and licence of each portrait."""
-    import pandas as pd
-
-    table = pd.read_parquet(Paths.portraits_record).astype(object).fillna("")
+    table = read_dataframe(Paths.portraits_record).astype(object).fillna("")
     rows = table.to_dict("records")
     known = {"name", "label", "origin", "licence", "key"}
     return [
@@ -254,10 +253,8 @@ def timings() -> list[tuple[str, float]]:
 
 def collect(chosen: ReportSettings, settings: Mapping[str, object]) -> Report:
     """Collect the content of the page."""
-    import pandas as pd
-
     facts = read_json(Paths.evaluation / "evaluation.json")
-    pairs = pd.read_parquet(Paths.evaluation / "pairs.parquet")
+    pairs = read_dataframe(Paths.evaluation / "pairs.parquet")
     figures = {name: Interval(**figure) for name, figure in read_json(Paths.metrics).items()}
     trained = [curves(stage, folder, chosen.samples) for stage, folder in Paths.trained.items()]
     return Report(

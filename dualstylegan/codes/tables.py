@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dualstylegan.errors import DataError
-from dualstylegan.io.files import atomic_write
+from dualstylegan.io.tables import read_table, require_arrow, write_table
 from dualstylegan.networks.generator import Space
 
 
@@ -82,9 +82,9 @@ def _bytes(tensor: Tensor) -> memoryview:
 
 
 def write_codes(path: Path | str, table: CodeTable) -> None:
-    """Write a table of codes atomically."""
+    """Write a table of codes, see `write_table`."""
+    require_arrow()
     import pyarrow as pa
-    from pyarrow import parquet
 
     rows, width = table.codes_NLD.shape[1:]
     flat = table.codes_NLD.detach().cpu().to(torch.float32).reshape(-1).numpy()
@@ -100,28 +100,22 @@ def write_codes(path: Path | str, table: CodeTable) -> None:
         "width": str(width),
         "generator_digest": table.generator_digest,
     }
-    with atomic_write(path) as handle:
-        parquet.write_table(pa.table(columns).replace_schema_metadata(meta), handle)
+    write_table(path, pa.table(columns).replace_schema_metadata(meta))
 
 
 def read_codes(path: Path | str) -> CodeTable:
     """Read a table of codes.
 
     Raises:
-        DataError: the file is missing, not parquet, or not a table of codes.
+        DataError: the file is missing, damaged or not a table of codes, or pyarrow is missing.
     """
-    import pyarrow as pa
-    from pyarrow import parquet
-
+    table = read_table(path)
     try:
-        table = parquet.read_table(path)
         meta = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
         rows, width, space = int(meta["rows"]), int(meta["width"]), meta["space"]
         flat = table["code"].combine_chunks().flatten().to_numpy()
         codes = torch.from_numpy(flat.copy()).view(-1, rows, width)
-    except FileNotFoundError as error:
-        raise DataError("no such file", file=path, fix="run the stage that writes it") from error
-    except (pa.ArrowException, KeyError, ValueError, RuntimeError, AttributeError) as error:
+    except (KeyError, ValueError, RuntimeError, AttributeError) as error:
         raise DataError(
             "not a table of codes", file=path, value=error, fix="run the stage that writes it again"
         ) from error

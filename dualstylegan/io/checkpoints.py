@@ -1,7 +1,7 @@
 """Weights and training states on disk: safetensors and JSON, checked on the way in.
 
-A tensor file is written whole or not at all, and read only when its keys and shapes are those
-expected. No pickle is read or written anywhere.
+A tensor file is written whole or not at all, sealed, and read only when it agrees with its seal and
+its keys and shapes are those expected. No pickle is read or written anywhere.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dualstylegan.errors import CheckpointError
-from dualstylegan.io.files import write_bytes
+from dualstylegan.io.files import atomic_write
+from dualstylegan.io.seals import BLANK, is_whole, sealed
 
 LISTED_KEYS = 8
-META_KEY = "json"
+DAMAGED_FIX = "delete it and run the stage that makes it"
+META_KEY, SEAL_KEY, FORMAT_KEY = "json", "seal", "format"
 
 
 def save_tensors(
@@ -28,26 +30,55 @@ def save_tensors(
 ) -> None:
     """Write tensors and a JSON value beside them, atomically: same content, same bytes."""
     contiguous = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
-    header = {META_KEY: json.dumps(meta, sort_keys=True, allow_nan=False)} if meta else None
-    write_bytes(path, save(contiguous, header))
+    data = memoryview(save(contiguous))
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = _header(json.loads(bytes(data[8:start])), meta)
+    with atomic_write(path) as handle:
+        handle.write(sealed(header, data[start:]))
+        handle.write(data[start:])
+
+
+def _header(entries: Mapping[str, Any], meta: Mapping[str, Any] | None) -> bytes:
+    """Return the head of a safetensors file, its length and its JSON, with a blank seal.
+
+    The library itself orders metadata by chance.
+    """
+    about = {FORMAT_KEY: "pt", SEAL_KEY: BLANK}
+    if meta:
+        about[META_KEY] = json.dumps(meta, sort_keys=True, allow_nan=False)
+    text = json.dumps({"__metadata__": about, **entries}, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text
 
 
 def load_tensors(path: Path | str, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """Read every tensor of a safetensors file, floating ones as `dtype` if given.
 
     Raises:
-        CheckpointError: the file is missing, truncated or not safetensors.
+        CheckpointError: the file is missing, damaged or not safetensors.
     """
     return read_tensors(path, dtype)[0]
 
 
 def read_tensors(
-    path: Path | str, dtype: torch.dtype | None = None
+    path: Path | str, dtype: torch.dtype | None = None, *, foreign: bool = True
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file as `load_tensors` gives them, and the JSON value beside them."""
+    """Read the tensors of a file as `load_tensors` gives them, and the JSON value beside them.
+
+    Args:
+        path: of the file.
+        dtype: see `load_tensors`.
+        foreign: take a file without a seal too, as other programs write it.
+    """
     if not Path(path).is_file():
         raise CheckpointError("no such file", file=path, fix="run the stage that makes it")
     try:
+        whole = is_whole(path)
+        if whole is False or (whole is None and not foreign):
+            found = "no seal" if whole is None else "bytes that do not agree with its seal"
+            raise CheckpointError(
+                "a damaged safetensors file", file=path, value=found, fix=DAMAGED_FIX
+            )
         with safetensors.safe_open(str(path), "pt") as file:
             names = list(file.keys())
             tensors = {name: file.get_tensor(name) for name in names}
@@ -57,7 +88,7 @@ def read_tensors(
             "not a whole safetensors file",
             file=path,
             value=error,
-            fix="delete it and run the stage that makes it",
+            fix=DAMAGED_FIX,
         ) from error
     if dtype is not None:
         tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
@@ -142,9 +173,9 @@ def load_state(path: Path | str) -> dict[str, Any]:
     """Read what `save_state` wrote.
 
     Raises:
-        CheckpointError: the file is truncated or is not a training state.
+        CheckpointError: the file is damaged or is not a training state.
     """
-    tensors, meta = read_tensors(path)
+    tensors, meta = read_tensors(path, foreign=False)
     try:
         state: dict[str, Any] = _unflatten(meta["tree"], tensors)
     except (KeyError, TypeError) as error:

@@ -151,7 +151,7 @@ class Sitter:
             CheckpointError: the file is missing, truncated, or not a sitter.
         """
         try:
-            tensors, about = read_tensors(path)
+            tensors, about = read_tensors(path, foreign=False)
             record = _Record.model_validate(about)
         except CheckpointError as error:
             raise CheckpointError(

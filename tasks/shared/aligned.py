@@ -14,6 +14,7 @@ from PIL import Image
 from dualstylegan.errors import DataError
 from dualstylegan.faces.frame import Array
 from dualstylegan.io.images import list_images, read_image
+from tasks.shared.dataframes import read_dataframe
 from tasks.shared.paths import KINDS, Paths
 
 # Column of the manifest: the corners of the picture in its crop, x and y in turn; empty if the
@@ -32,14 +33,9 @@ def read_frames(folder: Path, names: Sequence[str]) -> Frames:
     Raises:
         DataError: the manifest is missing, was written before frames were, or lacks a portrait.
     """
-    import pandas as pd
-
     path = folder.parent / Paths.manifest.name
     fix = "run the stage align"
-    try:
-        table = pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise DataError("the record of the alignment is missing", file=path, fix=fix) from error
+    table = read_dataframe(path)
     if FRAME not in table:
         raise DataError("the record of the alignment has no frames", file=path, fix=fix)
     style, content = KINDS

@@ -68,21 +68,27 @@ def read_entry(folder: Path, key: str) -> Entry | None:
     """Return the entry of a key; None where it is missing or damaged."""
     try:
         record = read_json(folder / f"{key}.json")
-        digest, facts = record["sha256"], dict(record["facts"])
-        data = None if digest is None else (folder / f"{key}.bin").read_bytes()
+        facts = dict(record["facts"])
+        data = (folder / f"{key}.bin").read_bytes() if record["data"] else None
+        intact = record["sha256"] == _entry_digest(Entry(data, facts))
     except (DataError, OSError, KeyError, TypeError, ValueError):
         return None
-    intact = data is None or hashlib.sha256(data).hexdigest() == digest
     return Entry(data, facts) if intact else None
 
 
 def write_entry(folder: Path, key: str, entry: Entry) -> None:
-    """Write an entry: KEY.bin with the bytes, then KEY.json with their digest and the facts."""
-    digest = None
+    """Write an entry: KEY.bin with the bytes, then KEY.json with the facts and a digest of both."""
     if entry.data is not None:
         write_bytes(folder / f"{key}.bin", entry.data)
-        digest = hashlib.sha256(entry.data).hexdigest()
-    write_json(folder / f"{key}.json", {"facts": entry.facts, "sha256": digest})
+    held = {"facts": entry.facts, "data": entry.data is not None, "sha256": _entry_digest(entry)}
+    write_json(folder / f"{key}.json", held)
+
+
+def _entry_digest(entry: Entry) -> str:
+    """Compute the SHA-256 of an entry's facts, as JSON orders them, and of its bytes."""
+    digest = hashlib.sha256(json.dumps(entry.facts, sort_keys=True, allow_nan=False).encode())
+    digest.update(b"-" if entry.data is None else entry.data)
+    return digest.hexdigest()
 
 
 def cached_image(folder: Path, key: str, make: Make) -> Entry:

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from dualstylegan.io.files import atomic_write
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.progress import Progress
 from tasks.shared.tracking import CURVES_FILE
 
 
 def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
     """Write the scalars of each step as a table; a cell is empty where a step has no value."""
-    with atomic_write(folder / CURVES_FILE) as handle:
-        pd.DataFrame(list(history)).to_parquet(handle)
+    write_dataframe(folder / CURVES_FILE, pd.DataFrame(list(history)))
 
 
 def step_progress(name: str, steps: int) -> Callable[[int, Mapping[str, float]], None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstylegan.io.files import read_json
+from tasks.shared.dataframes import read_dataframe
 from tasks.shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def log_curves(client: MlflowClient, run: str, stage: str, table: Path) -> int:
 
     if not table.is_file():
         return 0
-    frame = pd.read_parquet(table)
+    frame = read_dataframe(table)
     columns = [c for c in frame.columns if c != "step" and pd.api.types.is_numeric_dtype(frame[c])]
     points = [
         Metric(f"{stage}/{name}", float(value), 0, int(step))

@@ -19,6 +19,7 @@ from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.trainer import RunPlan, Trainer
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2
+from tasks.shared.dataframes import write_dataframe
 from tests.support.trainings import (
     DIM,
     ROWS,
@@ -182,7 +183,7 @@ def test_portraits_are_held_as_bytes(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"kind": "style", "name": name, "frame": []} for name in ("a", "b")
     ]
-    pd.DataFrame(rows).to_parquet(tmp_path / "manifest.parquet")
+    write_dataframe(tmp_path / "manifest.parquet", pd.DataFrame(rows))
     portraits = read_portraits(tmp_path / "style", SIZE)
     assert portraits.pixels_NCHW.dtype == torch.uint8
     assert portraits.pixels_NCHW.nbytes == 2 * 3 * SIZE * SIZE

@@ -29,6 +29,7 @@ from tasks.evaluate import write_evaluation
 from tasks.leaderboard import write_board
 from tasks.pages.page import render
 from tasks.shared.aligned import read_aligned
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.pastiches import pastiche_file, read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
@@ -101,7 +102,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for stage, folder in Paths.trained.items():
             table = pd.DataFrame({"step": range(20), f"{stage}_loss": np.linspace(1, 0, 20)})
             folder.mkdir(parents=True)
-            table.to_parquet(folder / "curves.parquet")
+            write_dataframe(folder / "curves.parquet", table)
             write_png(folder / "samples" / "000010.png", face(99))
         record = {"origin": "StyleGAN2 on FFHQ", "distribution": "a==1", "licence": "CC0"}
         write_json(Paths.weights_record, {"generator.safetensors": record})
@@ -109,7 +110,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             {"name": FACES, "origin": "generated", "licence": "none", "seed": range(3)}
         )
         Paths.portraits_record.parent.mkdir(parents=True)
-        sources.to_parquet(Paths.portraits_record)
+        write_dataframe(Paths.portraits_record, sources)
         write_json(Paths.timings / "align.json", {"seconds": 2.5})
         yield root
 

@@ -30,6 +30,7 @@ from dualstylegan.published.adapter import import_published
 from dualstylegan.published.networks import ImportedFolder
 from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, sampler
 from tasks.report import board
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Settings, load
 from tasks.shared.tensors import read_portraits
@@ -101,7 +102,7 @@ def write_record(project: Path, *portraits: str) -> None:
         }
         for kind, name in (portrait.split("/") for portrait in portraits)
     ]
-    pd.DataFrame(rows).to_parquet(project / "data/aligned/manifest.parquet")
+    write_dataframe(project / "data/aligned/manifest.parquet", pd.DataFrame(rows))
 
 
 @pytest.fixture

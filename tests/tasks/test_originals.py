@@ -11,6 +11,7 @@ from PIL import Image
 
 from dualstylegan.io.images import write_png
 from tasks.evaluate import read_originals
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.paths import Paths
 
 
@@ -28,7 +29,7 @@ def test_an_exemplar_is_cropped_from_its_file_at_the_size_it_has_there(
         for kind, corners in (("content", np.array(quad) / 2), ("style", quad))
     ]
     Paths.aligned.mkdir(parents=True)
-    pd.DataFrame(rows).to_parquet(Paths.manifest)
+    write_dataframe(Paths.manifest, pd.DataFrame(rows))
     crop = read_originals()("ada")
     assert crop.size == (100, 100)
     wanted = np.asarray(portrait.crop((20, 30, 120, 130)), float)

@@ -28,6 +28,7 @@ from tasks.package import (
     weight_sources,
 )
 from tasks.shared.aligned import FRAME
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.fits import CARD_PX, CodedFace, coded_faces, worst_fits
 from tasks.shared.losses import measure_losses
 from tasks.shared.paths import Paths
@@ -192,7 +193,7 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     for name, image in zip(names, (photo, own, photo.rotate(180)), strict=True):
         write_png(Paths.faces / f"{name}.png", image)
     rows: list[dict[str, object]] = [{"kind": "content", "name": n, FRAME: []} for n in names]
-    pd.DataFrame(rows).to_parquet(Paths.manifest)
+    write_dataframe(Paths.manifest, pd.DataFrame(rows))
     table = CodeTable(names, ("0" * 64,) * 3, "z_plus", codes, "digest")
     faces = coded_faces(model, table)
     fits, strip = worst_fits(model, faces, 12)
@@ -214,7 +215,9 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
 
 def test_origins_are_counted(tmp_path: Path) -> None:
     origins = ["generated", "NASA", "generated", "user: me.jpg", "user: you.png"]
-    pd.DataFrame({"name": list("abcde"), "origin": origins}).to_parquet(tmp_path / "p.parquet")
+    write_dataframe(
+        tmp_path / "p.parquet", pd.DataFrame({"name": list("abcde"), "origin": origins})
+    )
     assert portrait_origins(tmp_path / "p.parquet") == {"NASA": 1, "generated": 2, "user": 2}
 
 
@@ -226,7 +229,7 @@ def test_labels_are_those_of_exemplars_whose_name_is_another(tmp_path: Path) -> 
             "label": ["a", "b#", "c?", "d%"],
         }
     )
-    table.to_parquet(tmp_path / "p.parquet")
+    write_dataframe(tmp_path / "p.parquet", table)
     assert style_labels(tmp_path / "p.parquet", ("a", "b-1", "d-3")) == {"b-1": "b#"}
-    table.drop(columns="label").to_parquet(tmp_path / "p.parquet")
+    write_dataframe(tmp_path / "p.parquet", table.drop(columns="label"))
     assert style_labels(tmp_path / "p.parquet", ("b-1",)) == {}

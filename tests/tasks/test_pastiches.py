@@ -15,6 +15,7 @@ from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import read_image, write_png
 from tasks import pastiches as stage
 from tasks.demo.recipes import STRENGTH_SHARES, recipes, strongest
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tests.support.settings import shipped
@@ -37,7 +38,7 @@ def project(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> P
     rows = [{"kind": "style", "name": r.name, **vars(r)} for r in (FIRST, SECOND, THIRD)]
     rows += [{"kind": "style", "name": "mine"}, {"kind": "content", "name": "ada", "seed": 1}]
     Paths.portraits.mkdir()
-    pd.DataFrame(rows).to_parquet(Paths.portraits_record)
+    write_dataframe(Paths.portraits_record, pd.DataFrame(rows))
     return tmp_path
 
 
@@ -90,7 +91,7 @@ def test_nothing_is_painted_twice(project: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_users_set_has_none(project: Path, columns: list[str]) -> None:
     """Exemplars without recipes, whether or not the content faces are the demo's."""
     rows = [{"kind": "style", "name": "mine", "origin": "user: mine.jpg"}]
-    pd.DataFrame(rows, columns=[*rows[0], *columns]).to_parquet(Paths.portraits_record)
+    write_dataframe(Paths.portraits_record, pd.DataFrame(rows, columns=[*rows[0], *columns]))
     run()
     assert read_pastiches() == {}
     assert list(pd.read_parquet(Paths.pastiches_record)) == list(stage.COLUMNS)

@@ -28,6 +28,7 @@ from tasks.register import (
     ensure,
     register,
 )
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.paths import Paths
 from tasks.shared.tracking import connect, find_run
 from tests.flows.test_doors import wait_for
@@ -99,7 +100,7 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "000001.png")
     curves = pd.DataFrame({"step": range(1200), "loss": [1.0] * 1200})
-    curves.to_parquet(folder.parent / "curves.parquet")
+    write_dataframe(folder.parent / "curves.parquet", curves)
     write_json(folder.parent / "run.json", {"fingerprint": "f" * 64})
     measured(0.2)
     first = register(shipped())

@@ -90,11 +90,10 @@ def test_damage_is_told(packed: Path, cache: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(WeightsError, match="another digest"):
-        require_weights(packed, *FACE_FILES)
-    file.write_bytes(content[:-10])
-    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
-        require_weights(packed, *FACE_FILES)
+    for damaged in (content, content[:-10]):
+        file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match="a damaged safetensors file"):
+            require_weights(packed, *FACE_FILES)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a predictor", b"\x01\x01\x81\x88\x81\x01"])

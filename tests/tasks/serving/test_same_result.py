@@ -39,6 +39,7 @@ from tasks.evaluate import plan_of
 from tasks.package import transfer_defaults
 from tasks.register import register
 from tasks.shared.aligned import FRAME, read_aligned
+from tasks.shared.dataframes import write_dataframe
 from tasks.shared.fits import fit_faces
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import to_image
@@ -169,7 +170,7 @@ def test_the_evaluation_renders_what_transfer_returns(
     assert face.frame is not None
     write_png(Paths.faces / "astronaut.png", face.image)
     row = {"kind": "content", "name": "astronaut", FRAME: face.frame.reshape(-1)}
-    pd.DataFrame([row]).to_parquet(Paths.manifest)
+    write_dataframe(Paths.manifest, pd.DataFrame([row]))
 
     table = fit_faces(model)
     assert torch.equal(model.fit(face.image, frame=face.frame).code_LD, table.codes_NLD[0])

@@ -1,0 +1,116 @@
+"""Damage on disk: each flipped bit of a state, a table or a kept item is noticed when read."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
+from dualstylegan.errors import DualStyleGANError
+from dualstylegan.io.checkpoints import load_state, load_tensors, save_state, save_tensors
+from dualstylegan.io.seals import BLANK, is_whole, sealed
+from tasks.shared.caching import Entry, read_entry, write_entry
+from tasks.shared.dataframes import read_dataframe, write_dataframe
+
+FLIPS = 150
+TENSORS = {"body": torch.linspace(-1, 1, 300), "count": torch.arange(5)}
+
+
+def _state(path: Path) -> None:
+    save_state(path, {"step": 7, "adam": [TENSORS, {"rate": 0.5}], "done": None})
+
+
+def _frame(path: Path) -> None:
+    rows = {"name": ["a", "b", None], "loss": [0.25, float("nan"), 3.0], "quad": [[1.0], [], [2.0]]}
+    write_dataframe(path, pd.DataFrame(rows))
+
+
+def _codes(path: Path) -> None:
+    codes = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
+    digest = hashlib.sha256(b"").hexdigest()
+    losses = {"pixel": [0.5, 0.25]}
+    write_codes(path, CodeTable(("a", "b"), (digest, digest), "z_plus", codes, digest, losses))
+
+
+KINDS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
+    "state": (_state, load_state),
+    "weights": (lambda path: save_tensors(path, TENSORS), load_tensors),
+    "frame": (_frame, read_dataframe),
+    "codes": (_codes, read_codes),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_flipped_bit_ends_in_a_typed_error(kind: str, tmp_path: Path) -> None:
+    write, read = KINDS[kind]
+    path = tmp_path / "file"
+    write(path)
+    read(path)
+    whole = path.read_bytes()
+    draw = random.Random(kind)
+    places = draw.sample(range(len(whole) * 8), min(FLIPS, len(whole) * 8))
+    # the seal itself is no blind spot
+    places += [
+        (whole.index(b"dualstylegan-sha256:") + at) * 8 + draw.randrange(8) for at in (0, 9, 30)
+    ]
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        if kind == "weights" and is_whole(path) is None:
+            continue  # a seal that is no longer one makes the file another program's
+        with pytest.raises(DualStyleGANError, match="; fix: ") as caught:
+            read(path)
+        assert caught.value.file == str(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_shortened_file_ends_in_a_typed_error(kind: str, tmp_path: Path) -> None:
+    write, read = KINDS[kind]
+    path = tmp_path / "file"
+    write(path)
+    whole = path.read_bytes()
+    for length in sorted({0, 1, 7, 8, len(whole) // 3, len(whole) // 2, len(whole) - 1}):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DualStyleGANError):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_content_gives_same_bytes(kind: str, tmp_path: Path) -> None:
+    write, _ = KINDS[kind]
+    for name in "abc":
+        write(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1
+
+
+def test_damaged_facts_or_bytes_of_a_kept_item_are_made_anew(tmp_path: Path) -> None:
+    write_entry(tmp_path, "key", Entry(b"pixels" * 20, {"score": 0.5, "flags": ["small"]}))
+    for path in (tmp_path / "key.json", tmp_path / "key.bin"):
+        whole = path.read_bytes()
+        for place in random.Random(path.name).sample(range(len(whole) * 8), FLIPS):
+            damaged = bytearray(whole)
+            damaged[place // 8] ^= 1 << place % 8
+            path.write_bytes(damaged)
+            found = read_entry(tmp_path, "key")
+            # JSON has blanks whose change means nothing
+            assert found is None or found.facts == {"score": 0.5, "flags": ["small"]}
+        path.write_bytes(whole)
+    assert read_entry(tmp_path, "key") is not None
+
+
+def test_an_item_without_bytes_is_kept_too(tmp_path: Path) -> None:
+    write_entry(tmp_path, "key", Entry(None, {"refused": "no face"}))
+    assert read_entry(tmp_path, "key") == Entry(None, {"refused": "no face"})
+
+
+def test_a_file_has_one_seal() -> None:
+    for data in (b"none", (BLANK * 2).encode()):
+        with pytest.raises(ValueError, match="blank seal"):
+            sealed(data)
