@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -79,6 +80,19 @@ _HALF = (
     "Weights are in half precision and are cast to float32 when they are loaded, and the landmark\n"
     "model is packed and rounded;"
 )
+
+# The section of files, up to the next heading.
+_FILES = re.compile(r"^## Files\n.*?(?=^## )", re.MULTILINE | re.DOTALL)
+_ONNX_FILES = """\
+## Files
+
+The ONNX form of the model. `onnx.json` says which graph takes and returns what, with the digest of
+every file; `config.json` holds the defaults and the names of the styles, `styles.safetensors` the
+extrinsic and intrinsic code of each in that order; `weights.bin` the weights that graphs share;
+`faces/` the face detector and the landmark model. Weights are stored in {stored}; every graph
+computes in float32. Nothing in this folder is code or a pickle.
+
+"""
 
 _FITS = """\
 ## Who is fitted badly
@@ -210,6 +224,12 @@ def model_card(
 def in_half_precision(card: str) -> str:
     """Return the card of a model folder as that of its half-precision form."""
     return card.replace(_FULL, _HALF)
+
+
+def in_onnx_form(card: str, half: bool) -> str:
+    """Return the card of a model folder as that of its ONNX form, in half precision or not."""
+    stored = "float16, cast to float32 inside of the graphs" if half else "float32"
+    return _FILES.sub(_ONNX_FILES.format(stored=stored), card, count=1)
 
 
 def _cell(name: str) -> str:

@@ -36,7 +36,7 @@ def find_weights(model_folder: Path, weights_dir: Path | str | None) -> Path | N
 
 def has_weights(weights_dir: Path | None, name: str) -> bool:
     """Return True if a file of weights is at hand, see `require_weights`."""
-    folder = _folder(weights_dir)
+    folder = weights_folder(weights_dir)
     return folder is not None and (folder / name).is_file()
 
 
@@ -46,7 +46,7 @@ def require_weights(weights_dir: Path | None, *names: str) -> Path:
     Raises:
         WeightsError: there is no folder, or a file is missing in it.
     """
-    folder = _folder(weights_dir)
+    folder = weights_folder(weights_dir)
     fix = f"set {ENVIRONMENT} to a folder with {', '.join(FILES)}, or package the model anew"
     if folder is None:
         raise WeightsError(f"the model folder has no {FOLDER}/", value="none", fix=fix)
@@ -105,7 +105,8 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path("~/.cache").expanduser()) / "dualstylegan"
 
 
-def _folder(weights_dir: Path | None) -> Path | None:
+def weights_folder(weights_dir: Path | None) -> Path | None:
+    """Return the folder of the weights, by default that of DUALSTYLEGAN_WEIGHTS; None: neither."""
     named = os.environ.get(ENVIRONMENT)
     return weights_dir if weights_dir is not None else Path(named) if named else None
 

@@ -43,7 +43,7 @@ def render_codes(
     Raises:
         SettingsError: `size` exceeds the generator's resolution.
     """
-    rendered = render_size(network.generator, size)
+    rendered = render_size(network.generator.output_sizes, size)
     images = [
         network(
             face_NLD[i : i + 1],

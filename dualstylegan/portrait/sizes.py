@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from PIL import Image
 
 from dualstylegan.errors import SettingsError
 
-if TYPE_CHECKING:
-    from dualstylegan.networks.generator import Generator
 
-
-def render_size(generator: Generator, size: int) -> int:
-    """Return the smallest size of the generator that is at least `size` pixels.
+def render_size(offered: Collection[int], size: int) -> int:
+    """Return the smallest of the sizes that a model renders which is at least `size` pixels.
 
     Raises:
-        SettingsError: `size` exceeds the generator's resolution.
+        SettingsError: `size` exceeds them all.
     """
-    enough = [px for px in generator.output_sizes if px >= size]
+    enough = [px for px in offered if px >= size]
     if not enough:
         raise SettingsError(
             "the size exceeds the model's resolution",
             value=f"{size} px",
-            limit=f"{max(generator.output_sizes)} px",
+            limit=f"{max(offered)} px",
         )
     return min(enough)
 

@@ -162,7 +162,7 @@ class Request:
         paste = bool(given.get("paste", False))
         options.check(model.config)
         reading.check_shown(paste)
-        render_size(model.generator, options.size)
+        render_size(model.generator.output_sizes, options.size)
         mix, seed = given.get("mix"), given.get("seed")
         style = None
         if mix is not None or seed is not None:

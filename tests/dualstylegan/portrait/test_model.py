@@ -168,9 +168,9 @@ def test_values_out_of_bounds_are_named(model: PortraitModel, option: str, value
 
 
 def test_size_beyond_the_generator_is_refused(model: PortraitModel) -> None:
-    assert render_size(model.generator, 20) == 32
+    assert render_size(model.generator.output_sizes, 20) == 32
     with pytest.raises(SettingsError, match=r"33 px.*32 px"):
-        render_size(model.generator, 33)
+        render_size(model.generator.output_sizes, 33)
 
 
 def test_a_folder_without_weights_says_what_to_do(

@@ -1,0 +1,1 @@
+"""Networks as ONNX graphs: their export, and what says which graph takes and returns what."""
