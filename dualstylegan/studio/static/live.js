@@ -1,30 +1,42 @@
-// A live camera: its frames go to the studio one at a time, and are shown restyled.
+// A live camera: its frames go to the engine one at a time, and are shown restyled.
 
 import { HAS_CAMERA, grab, turnOff, turnOn } from "./camera.js";
+import { LIVE_PX, frame, goLive, leaveLive, liveFit } from "./engine.js";
 import { PHOTO_QUALITY } from "./photos.js";
-import { $, Refusal, complain, forget, json, request, tell, wait } from "./talk.js";
+import { $, Refusal, complain, tell, wait } from "./talk.js";
 
-const SENT_PX = 480, SENT_QUALITY = 0.85, SHOWN_PX = 256;
 // The first frames of a camera are dark until its exposure has settled.
 const SETTLE_MS = 400, POLL_MS = 800, PAUSE_MS = 1000;
+// Frames over whose time the rate is told.
+const COUNTED = 8;
 const NO_FACE = "No face in the frame: come closer, and into the light.";
 
-// Set the buttons up. The page gives `enter` and `leave` of its live phase, `look` (the options of a
-// picture of some size and format), `show` (a picture) and `open` (a photo).
+// Frames a second, where several have been shown.
+function rate(times) {
+  if (times.length < 3) return "";
+  const seconds = (times.at(-1) - times[0]) / 1000 / (times.length - 1);
+  return `${(1 / seconds).toFixed(seconds < 0.1 ? 0 : 1)} frames a second`;
+}
+
+// Set the buttons up. The page gives `enter` and `leave` of its live phase, `ready` (the engine's),
+// `look` (the options of a picture of some size and format), `show` (a picture) and `open` (a photo).
 export function live(page) {
   let session = null;
   const open = () => session !== null;
 
   async function begin() {
     if (open()) return;
-    const own = { stream: null, id: null, blob: null, told: "", abort: new AbortController() };
+    const own = { stream: null, id: null, blob: null, told: "", times: [],
+      abort: new AbortController() };
     session = own;
     complain(null);
     page.enter();
     $("onair").hidden = $("mirror").hidden = false;
     $("stop").focus();
-    tell("Starting the camera …");
     try {
+      await page.ready();
+      if (session !== own) return;
+      tell("Starting the camera …");
       own.stream = await turnOn($("mirror"), { width: 640, height: 480 });
       if (session !== own) return turnOff(own.stream);
       own.stream.getTracks()[0].onended = () => stop(new Refusal(0, {
@@ -39,8 +51,8 @@ export function live(page) {
   }
 
   async function join(own) {
-    const { id } = await json("api/live", { method: "POST" });
-    if (session !== own) return forget(`api/live/${id}`);
+    const id = await goLive();
+    if (session !== own) return leaveLive(id);
     own.id = id;
     follow(own, id);
   }
@@ -49,15 +61,15 @@ export function live(page) {
   async function step(own) {
     if (document.hidden) return wait(PAUSE_MS);
     try {
-      const body = await grab($("mirror"), SENT_QUALITY, SENT_PX);
-      const answer = await request(`api/live/${own.id}/frames?${page.look(SHOWN_PX, "jpg")}`,
-        { method: "POST", body, signal: own.abort.signal });
-      if (answer.status === 204) return tell(NO_FACE);
-      const blob = await answer.blob();
+      const query = page.look(LIVE_PX, "jpg");
+      const blob = await frame(own.id, $("mirror"), query, own.abort.signal);
       if (session !== own) return;
+      if (blob === null) return tell(NO_FACE);
       own.blob = blob;
       await page.show(blob);
       complain(null);
+      own.times = [...own.times.slice(-COUNTED), performance.now()];
+      $("rate").textContent = rate(own.times);
       tell(own.told);
     } catch (error) {
       if (session !== own || error.name === "AbortError") return;
@@ -72,8 +84,8 @@ export function live(page) {
   async function follow(own, id) {
     own.told = "Live, by a first likeness; a better one follows.";
     while (session === own && own.id === id) {
-      const { fit } = await json(`api/live/${id}`).catch(() => ({ fit: { state: "waiting" } }));
-      if (session !== own) return;
+      const fit = await liveFit(id).catch(() => ({ state: "waiting" }));
+      if (session !== own || own.id !== id) return;
       const busy = ["waiting", "working"].includes(fit.state);
       $("fit").hidden = !busy || !fit.total;
       $("fit").value = fit.total ? fit.done / fit.total : 0;
@@ -89,7 +101,8 @@ export function live(page) {
     own.abort.abort();
     turnOff(own.stream);
     $("mirror").srcObject = null;
-    if (own.id) forget(`api/live/${own.id}`);
+    if (own.id) leaveLive(own.id);
+    $("rate").textContent = "";
     $("onair").hidden = $("mirror").hidden = $("fit").hidden = true;
     page.leave(error);
     $("live").focus();

@@ -1,4 +1,4 @@
-// Requests to the REST interface, and words about their outcome.
+// Words about what happens, and what goes wrong.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -7,26 +7,6 @@ export class Refusal extends Error {
     super(told.error);
     Object.assign(this, told, { status });
   }
-}
-
-export async function request(path, options = {}) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refusal(0, {
-      error: "the studio does not answer", fix: "see whether `dualstylegan serve` still runs",
-    });
-  }
-  if (answer.ok) return answer;
-  const told = await answer.json().catch(() => ({ error: `the studio answered ${answer.status}` }));
-  throw new Refusal(answer.status, told);
-}
-
-// Forget what the studio keeps at an address, even while the page is being left.
-export function forget(path) {
-  fetch(path, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
 // Let the browser save a file.
@@ -38,7 +18,6 @@ export function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-export const json = async (path, options) => (await request(path, options)).json();
 export const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // ---- words --------------------------------------------------------------------------------------
