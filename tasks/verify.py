@@ -1,0 +1,167 @@
+"""Check of the pipeline's files against dvc.lock, byte by byte.
+
+`dvc status` trusts a file whose time and size are those that it remembers; a bit that has flipped
+on the disk since changes neither. Here every output is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualstylegan.errors import DataError
+from dualstylegan.io.files import CHUNK_BYTES
+from tasks.shared.paths import PROJECT
+from tasks.shared.progress import with_progress
+from tasks.shared.sections import read_yaml
+
+LOCK_FILE = "dvc.lock"
+CACHE = Path(".dvc/cache/files/md5")
+FOLDER_SUFFIX = ".dir"
+DAMAGED = 1
+
+
+@dataclass(frozen=True)
+class Output:
+    """Output of a stage, as dvc.lock has it.
+
+    Attributes:
+        stage: its name.
+        path: of the file or folder, relative to the project.
+        md5: of the file; of a folder, that of the list of its files, with FOLDER_SUFFIX.
+        size: in bytes.
+    """
+
+    stage: str
+    path: Path
+    md5: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """File that is not as its stage left it.
+
+    Attributes:
+        stage: that wrote it.
+        path: of the file, or of the folder where the file cannot be told.
+        problem: missing, changed, or not the stage's.
+    """
+
+    stage: str
+    path: Path
+    problem: str
+
+    def __str__(self) -> str:
+        """Return file, problem and fix in a line."""
+        fix = f"`dvc checkout --force {self.path}`, or `dvc repro --force {self.stage}`"
+        return f"{self.path}: {self.problem}; stage: {self.stage}; fix: {fix}"
+
+
+def read_lock(project: Path) -> list[Output]:
+    """Read the outputs that dvc.lock knows, in its order.
+
+    Raises:
+        DataError: there is no dvc.lock, or it is not DVC's.
+    """
+    path = project / LOCK_FILE
+    if not path.is_file():
+        raise DataError("nothing was made here yet", file=path, fix="run `dvc repro`")
+    stages: dict[str, Any] = read_yaml(path).get("stages") or {}
+    try:
+        return [
+            Output(name, Path(out["path"]), str(out["md5"]), int(out["size"]))
+            for name, stage in stages.items()
+            for out in stage.get("outs", ())
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            "not a lock file of DVC", file=path, value=error, fix="run `dvc repro`"
+        ) from error
+
+
+def faults_of(project: Path, output: Output) -> Iterator[Fault]:
+    """Yield the files of an output that are not as its stage left them."""
+    path = project / output.path
+    if not path.exists():
+        yield Fault(output.stage, output.path, "missing")
+    elif not output.md5.endswith(FOLDER_SUFFIX):
+        if md5_of(path) != output.md5:
+            yield Fault(output.stage, output.path, "changed")
+    else:
+        yield from _faults_of_folder(project, output)
+
+
+def _faults_of_folder(project: Path, output: Output) -> Iterator[Fault]:
+    folder = project / output.path
+    files = (path for path in folder.rglob("*") if path.is_file())
+    found = {path.relative_to(folder).as_posix(): md5_of(path) for path in files}
+    if _listing_digest(found) + FOLDER_SUFFIX == output.md5:
+        return
+    listed = _read_listing(project, output.md5)
+    if listed is None:
+        yield Fault(output.stage, output.path, "changed")
+        return
+    for name in sorted(listed.keys() | found.keys()):
+        if found.get(name) != listed.get(name):
+            problem = "missing" if name not in found else "changed"
+            problem = problem if name in listed else "not the stage's"
+            yield Fault(output.stage, output.path / name, problem)
+
+
+def _listing_digest(md5s: dict[str, str]) -> str:
+    """Compute the MD5 of a folder as DVC does: of its files' MD5s by path, as JSON."""
+    listing = json.dumps([{"md5": md5s[name], "relpath": name} for name in sorted(md5s)])
+    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest()
+
+
+def _read_listing(project: Path, md5: str) -> dict[str, str] | None:
+    """Read the MD5s of a folder's files from DVC's cache; None where it lacks or has damaged it."""
+    path = project / CACHE / md5[:2] / md5[2:]
+    try:
+        listed = {item["relpath"]: item["md5"] for item in json.loads(path.read_text())}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return listed if _listing_digest(listed) + FOLDER_SUFFIX == md5 else None
+
+
+def md5_of(path: Path) -> str:
+    """Compute the MD5 of a file, which is what DVC names contents by."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as handle:
+        while chunk := handle.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def verify(project: Path) -> list[Fault]:
+    """Read every output of a project and return the files that are not as their stages left them.
+
+    Raises:
+        DataError: nothing was made yet.
+    """
+    outputs = read_lock(project)
+    shown = with_progress(outputs, "verify", "outputs")
+    return [fault for output in shown for fault in faults_of(project, output)]
+
+
+def main() -> None:
+    """Run `python -m tasks.verify`; exit with code 1 where a file is damaged."""
+    from tasks.shared.runner import run_stage
+
+    faults: list[Fault] = []
+    run_stage("verify", lambda: faults.extend(verify(PROJECT)), timed=False)
+    for fault in faults:
+        print(fault)
+    if faults:
+        sys.exit(DAMAGED)
+    print("verify: every output is as its stage left it")
+
+
+if __name__ == "__main__":
+    main()
