@@ -70,9 +70,9 @@ def test_each_kind_of_fault_is_named(project: Path) -> None:
     (project / "one").write_text("5\n")
     (project / "out/z").unlink()
     (project / "out/more").write_text("x")
-    assert _faults(project) == ["out/more: not the stage's", "out/z: missing", "one: changed"]
+    assert _faults(project) == ["one: changed", "out/more: not the stage's", "out/z: missing"]
     shutil.rmtree(project / "out")
-    assert _faults(project) == ["out: missing", "one: changed"]
+    assert _faults(project) == ["one: changed", "out: missing"]
 
 
 def test_a_folder_counts_as_changed_where_its_listing_is_lost(project: Path) -> None:
