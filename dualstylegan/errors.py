@@ -34,6 +34,11 @@ class DualStyleGANError(ValueError):
         head = problem if file is None else f"{file}: {problem}"
         super().__init__("; ".join([head, *(f"{k}: {v}" for k, v in facts if v is not None)]))
 
+    def name_instead(self, path: str, other: str) -> None:
+        """Name the path `other` in place of `path`, by which the file was read."""
+        self.file = None if self.file is None else self.file.replace(path, other)
+        self.args = (str(self).replace(path, other),)
+
 
 class SettingsError(DualStyleGANError):
     """A setting is unknown or out of its bounds."""
@@ -49,6 +54,10 @@ class ImageError(DataError):
 
 class OutputError(DualStyleGANError):
     """A result cannot be written: no permission, no space, or no such folder."""
+
+
+class InUseError(OutputError):
+    """Another process is writing the same stage's or folder's output."""
 
 
 class FaceError(DataError):

@@ -1,34 +1,42 @@
 """The flow `portrait`: DVC's graph, a task per stage, independent branches in parallel.
 
-`python -m flows.portrait` runs it on a temporary Prefect server, `prefect deployment run
-portrait/embedded` on a running one. DVC executes the stages either way, so cache and lock are those
-of `dvc repro`.
+`python -m flows.portrait` runs it on a temporary Prefect server, in a supervised process of its
+own; `prefect deployment run portrait/embedded` on a running one. DVC executes the stages either
+way, so cache and lock are those of `dvc repro`.
 """
 
 from __future__ import annotations
 
+import sys
+
 from flows.arguments import Arguments, parse
 
-# Parsed before Prefect is imported, which takes seconds: a wrong stage is refused at once.
-ARGUMENTS = parse() if __name__ == "__main__" else Arguments()
+if __name__ == "__main__":
+    from flows.supervision import run_supervised
+
+    # Parsed before Prefect is imported, which takes seconds: a wrong stage is refused at once.
+    parse()
+    sys.exit(run_supervised("flows.supervised", sys.argv[1:]))
 
 import base64
 import io
+import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from dualstylegan.io.processes import guarded
 from flows.graph import Step, read_graph
 
 PARALLEL = 2
@@ -43,6 +51,32 @@ class StageFailed(RuntimeError):
     """Failure of a stage; the message ends with its last lines."""
 
 
+class Children:
+    """Processes that the flow's tasks wait for, each in a process group of its own."""
+
+    running: set[subprocess.Popen[str]] = set()  # noqa: RUF012
+    ending = False
+    supervised = False
+
+    @classmethod
+    def end(cls) -> None:
+        """End all of them, and start no more; the supervisor has said so already."""
+        cls.ending = True
+        if cls.supervised:
+            logging.disable(logging.CRITICAL)
+        for process in list(cls.running):
+            end_group(process)
+
+
+def end_group(process: subprocess.Popen[str]) -> None:
+    """End a process and its group by SIGTERM."""
+    with suppress(ProcessLookupError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            process.terminate()
+
+
 def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
     """Run a module, log every line of its output, and return the output.
 
@@ -50,11 +84,13 @@ def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
         StageFailed: its exit code is not 0.
     """
     log = get_run_logger()
+    if Children.ending:
+        raise StageFailed(f"{module}: the flow is being stopped")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     lines: list[str] = []
-    # A process group of its own, so that cancelling the flow ends the whole stage.
+    # A process group of its own, so that stopping the flow ends the whole stage.
     with subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        guarded([sys.executable, "-m", module, *arguments]),
         cwd=folder,
         env={**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"},
         stdout=subprocess.PIPE,
@@ -62,6 +98,7 @@ def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
         text=True,
         start_new_session=True,
     ) as process:
+        Children.running.add(process)
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -69,15 +106,28 @@ def run_module(module: str, arguments: Sequence[str], folder: Path) -> str:
                 if lines[-1]:
                     log.info("%s", lines[-1])
         except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
+            end_group(process)
             raise
+        finally:
+            Children.running.discard(process)
     if process.returncode:
         tail = "\n".join(lines[-15:])
         raise StageFailed(f"{module} {' '.join(arguments)}: code {process.returncode}\n{tail}")
     return "\n".join(lines)
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False, retry_delay_seconds=1)
+def worth_retrying(_task: Task[Any, Any], _run: TaskRun, _state: State[Any]) -> bool:
+    """Return True unless the flow is being stopped."""
+    return not Children.ending
+
+
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_delay_seconds=1,
+    retry_condition_fn=worth_retrying,
+)
 def run_stage(name: str, outs: tuple[str, ...], folder: str) -> None:
     """Bring one stage up to date and publish its newest image as an artifact."""
     run_module("dvc", ["--wait-for-lock", "repro", "--single-item", name], Path(folder))
@@ -173,7 +223,20 @@ def portrait(
         StageFailed: a stage failed after its retries; independent ones have been finished.
     """
     project = str(Path(folder or ".").resolve())
-    steps = read_graph(project, targets or ())
+    try:
+        bring_up_to_date(project, targets or (), retries, remote)
+    except Exception:
+        raise
+    except BaseException:  # a signal: what the tasks wait for ends, and they with it
+        Children.end()
+        raise
+
+
+def bring_up_to_date(
+    project: str, targets: Sequence[str], retries: int, remote: str | None
+) -> None:
+    """Run what is due, see `portrait`."""
+    steps = read_graph(project, targets)
     if any(step.name == PORTRAITS for step in steps):
         check_source(project)
     futures = submit(steps, project, retries)
@@ -195,12 +258,9 @@ def portrait(
 
 def main(given: Arguments) -> None:
     """Run the flow; a failed stage ends the process with its message and code 1."""
+    Children.supervised = True
     try:
         portrait(list(given.targets) or None, given.retries, given.remote)
     except StageFailed as error:
         print(f"portrait: {error}", file=sys.stderr)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main(ARGUMENTS)

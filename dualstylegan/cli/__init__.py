@@ -6,6 +6,7 @@ missing file and an unknown style are answered at once.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, cast
 
@@ -16,12 +17,15 @@ from dualstylegan.cli import add_style, export_onnx, film, styles, transfer, vid
 from dualstylegan.cli.parameters import Quiet, Verbose
 from dualstylegan.cli.reporting import report_to_stderr, reported
 from dualstylegan.io.allocator import keep_freed_memory
+from dualstylegan.io.files import output_error
+from dualstylegan.io.stopping import INTERRUPTED, end_on_signals
 from dualstylegan.published.commands import add_commands
 from dualstylegan.studio.command import add_serve_command
 
 # Typer has a click of its own, whose base of usage errors is public as this base alone.
 USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__base__)
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells have it
+STOPPED = "stopped"
 
 
 def _show_version(asked: bool) -> None:
@@ -58,14 +62,30 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line; a fault of usage is one line and exit code 2, Ctrl-C a line and 130."""
+    end_on_signals(STOPPED)
     try:
         status = build_app()(sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except USAGE_ERROR as error:
         print(f"error: {error.format_message()}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
     except typer.Abort:
         status = INTERRUPTED
+    except OSError as error:
+        status = _unheard(error)
     # outside of its standalone mode, Typer returns the status of an interrupt
     if status == INTERRUPTED:
-        print("stopped", file=sys.stderr)
+        print(STOPPED, file=sys.stderr)
     sys.exit(status)
+
+
+def _unheard(error: OSError) -> int:
+    """Return the status where what is printed cannot be written, and print no more.
+
+    A reader such as `head` that has enough is no fault.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return PIPE_CLOSED
+    print(f"error: {output_error(error)}", file=sys.stderr)
+    return 2

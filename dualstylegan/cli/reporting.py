@@ -15,6 +15,7 @@ from typing import TextIO
 import typer
 
 from dualstylegan.errors import DualStyleGANError, LikenessWarning
+from dualstylegan.io.files import output_error
 
 LOGGER = logging.getLogger("dualstylegan")
 
@@ -58,7 +59,10 @@ def say(text: str) -> None:
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a typed error into one line on stderr and exit status 2, a typed warning into a line."""
+    """Turn an error of this package or of the system into one line on stderr and exit status 2.
+
+    A typed warning becomes a line as well.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("always", LikenessWarning)
         others = warnings.showwarning
@@ -81,6 +85,11 @@ def reported() -> Iterator[None]:
             yield
         except DualStyleGANError as error:
             LOGGER.error(error)
+            raise typer.Exit(2) from error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            LOGGER.error(output_error(error))
             raise typer.Exit(2) from error
 
 

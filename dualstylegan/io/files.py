@@ -1,4 +1,8 @@
-"""Atomic files and folders: a reader sees the old content or the new, never half of it."""
+"""Atomic files and folders: a reader sees the old content or the new, never half of it.
+
+A process that is killed leaves a hidden temporary file or folder behind. The next write in the same
+place removes it.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,21 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from dualstylegan.errors import DataError, OutputError
+from dualstylegan.errors import DataError, DualStyleGANError, OutputError
+from dualstylegan.io.locks import exclusive
+from dualstylegan.io.processes import exchange, open_folder, try_lock
+from dualstylegan.io.temporaries import locked_folder, sibling, sweep, sweep_once, temporary
+
+T = TypeVar("T")
 
 CHUNK_BYTES = 1 << 20
-NAME_START = 40
+MAX_GENERATIONS = 1000
 # Faults of the place that is written to; any other OSError in a block is somebody else's.
 FIXES = {
     errno.EACCES: "name a folder that you may write to",
@@ -36,39 +45,61 @@ FIXES = {
 
 def _sync_folder(folder: Path) -> None:
     """Flush a folder's entries to disk, so that a rename in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = open_folder(folder)
+    if descriptor is None:
+        return
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _sibling(path: Path) -> Path:
-    """Return a hidden name beside `path`, on the same file system so that renaming is atomic.
+def output_error(error: OSError, path: Path | None = None) -> OutputError:
+    """Return an error of the operating system as one that names its file, its cause and a fix.
 
-    Only the start of the name is taken: the whole may be as long as a file name can be.
+    Args:
+        error: from the operating system.
+        path: file or folder that was being written; None takes the one that the error names.
     """
-    return path.with_name(f".{path.name[:NAME_START]}.{uuid.uuid4().hex[:12]}.tmp")
+    return OutputError(
+        (error.strerror or str(error)) if path is None else "cannot be written",
+        file=error.filename if path is None else path,
+        value=type(error).__name__ if path is None else error.strerror or str(error),
+        fix=FIXES.get(error.errno or 0, "check the file and its folder, then try again"),
+    )
+
+
+def _cause(error: BaseException | None) -> OSError | None:
+    """Return the failure of the operating system behind an error, such as those of torch.save."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextmanager
-def _typed(path: Path, anything: bool = False) -> Iterator[None]:
+def _typed(path: Path, making: Path | None = None) -> Iterator[None]:
     """Turn a failure of the operating system to write `path` into an OutputError.
 
     Args:
-        anything: every OSError counts, where nothing else is done than to write.
+        path: what is written.
+        making: temporary name of a block that does other things as well: faults that are not
+            those of this place stay what they are. None: nothing else is done than to write.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in FIXES and not anything:
+    except (OSError, RuntimeError) as error:
+        fault = _cause(error)
+        if fault is None or (making is not None and not _is_of(fault, making)):
             raise
-        raise OutputError(
-            "cannot be written",
-            file=path,
-            value=error.strerror,
-            fix=FIXES.get(error.errno or 0, "name another place"),
-        ) from error
+        raise output_error(fault, path) from error
+
+
+def _is_of(fault: OSError, making: Path) -> bool:
+    """Return True for a fault of the place where `making` is written."""
+    if fault.errno is not None and fault.errno not in FIXES:
+        return False
+    named = fault.filename
+    return not isinstance(named, str | os.PathLike) or Path(named).is_relative_to(making)
 
 
 def check_writable(path: Path | str, need_bytes: int = 0) -> None:
@@ -84,13 +115,13 @@ def check_writable(path: Path | str, need_bytes: int = 0) -> None:
         OutputError: names the reason and what to do about it.
     """
     path = Path(path).absolute()
-    with _typed(path, anything=True):
+    with _typed(path):
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise OutputError("a device, not a file", file=path, fix="name a file")
         ancestor = next(p for p in path.parents if os.path.lexists(p))
         if len(os.fsencode(path.name)) > os.pathconf(ancestor, "PC_NAME_MAX"):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        probe = ancestor / f".{uuid.uuid4().hex[:12]}.tmp"
+        probe = sibling(ancestor / "probe")
         try:
             probe.touch()
         finally:
@@ -115,57 +146,130 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         OutputError: the file cannot be written.
     """
     path = Path(path)
-    temporary = _sibling(path)
-    try:
-        with _typed(path, anything=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = open(temporary, "wb")  # noqa: SIM115
+    with temporary(path) as making:
         with _typed(path):
-            with handle:
-                yield handle
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(temporary, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            sweep_once(path.parent)
+            handle = open(making, "wb")  # noqa: SIM115
+        # closing writes what is left, and may fail as well
+        with _typed(path, making), handle:
+            try_lock(handle)
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        with _typed(path):
+            os.replace(making, path)
             _sync_folder(path.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _swap(new: Path, path: Path) -> None:
-    """Give the folder `new` the name `path`; what had it is removed, or back if that fails."""
-    if not path.exists():
+    """Give the folder `new` the name `path`; what had it has the name of `new` afterwards.
+
+    In one step where the system can exchange names. Elsewhere a reader may find no folder for a
+    moment; the old one has its name again if the second step fails.
+    """
+    if not os.path.lexists(path):
         os.replace(new, path)
         return
-    old = _sibling(path)
+    if exchange(new, path):
+        return
+    old = sibling(path)
     os.replace(path, old)
     try:
         os.replace(new, path)
     except OSError:
         os.replace(old, path)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    os.replace(old, new)
 
 
 @contextmanager
 def atomic_directory(path: Path | str) -> Iterator[Path]:
     """Yield an empty folder that replaces the folder `path` once the block ends without error.
 
+    Readers that have the old folder open, see `read_generation`, keep it.
+
     Raises:
+        InUseError: another process is writing the folder.
         OutputError: the folder cannot be written.
     """
-    path = Path(path)
-    temporary = _sibling(path)
-    try:
-        with _typed(path, anything=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.mkdir()
+    path = Path(os.path.realpath(path)) if os.path.islink(path) else Path(path)
+    with ExitStack() as stack:
         with _typed(path):
-            yield temporary
-            _swap(temporary, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(exclusive(path))
+            sweep(path.parent)
+            making = stack.enter_context(temporary(path))
+            making.mkdir()
+        try:
+            with locked_folder(making), _typed(path, making):
+                yield making
+        except DualStyleGANError as error:
+            error.name_instead(str(making), str(path))
+            raise
+        with _typed(path):
+            _swap(making, path)
             _sync_folder(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_generation(folder: Path, read: Callable[[Path], T]) -> T:
+    """Read a folder that may be replaced meanwhile: all files are those of one generation.
+
+    Args:
+        folder: written by `atomic_directory`, or any other.
+        read: called with a path of the folder, which is valid during the call alone.
+
+    Returns:
+        The value of `read`; errors of `read` name files in `folder`.
+    """
+    for _ in range(MAX_GENERATIONS):
+        try:
+            descriptor = open_folder(folder)
+        except OSError:
+            descriptor = None
+        if descriptor is None:
+            return read(folder)  # which says why it cannot be read
+        try:
+            held, same = try_lock(descriptor, shared=True), False
+            with suppress(FileNotFoundError):
+                before, now = os.fstat(descriptor), os.stat(folder)
+                same = (before.st_dev, before.st_ino) == (now.st_dev, now.st_ino)
+            if held is False or not same:
+                continue
+            fixed = Path(f"/proc/self/fd/{descriptor}")
+            if not fixed.is_dir():
+                return read(folder)
+            try:
+                return read(fixed)
+            except DualStyleGANError as error:
+                error.name_instead(str(fixed), str(folder))
+                raise
+        finally:
+            os.close(descriptor)
+    raise DataError("replaced again and again", file=folder, fix="wait until it is written")
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield an empty folder among the system's temporary files, removed in the end.
+
+    Raises:
+        OutputError: there is no place for it.
+    """
+    with ExitStack() as stack:
+        try:
+            place = Path(tempfile.gettempdir())
+            sweep_once(place)
+            folder = stack.enter_context(temporary(place / "dualstylegan"))
+            folder.mkdir(mode=0o700)
+            stack.enter_context(locked_folder(folder))
+        except OSError as error:
+            raise OutputError(
+                "no place for temporary files",
+                value=error.strerror or error,
+                fix="free some space, or set TMPDIR to another folder",
+            ) from error
+        yield folder
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

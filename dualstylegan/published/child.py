@@ -8,6 +8,7 @@ import, execute, connect or start something ends it. Its output is `tensors.safe
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import mmap
@@ -15,7 +16,7 @@ import os
 import struct
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from dualstylegan.published.pickles import Array, Namespace, Refused, Tensor, re
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-REFUSED_EXIT = 3
+REFUSED_EXIT, UNWRITTEN_EXIT = 3, 5
 MAX_DEPTH = 32
 MAX_NODES = 500_000
 MAX_TEXT = 65_536
@@ -167,12 +168,22 @@ def main(argv: list[str]) -> int:
             encoded = encoder.encode(document.tree)
             write_tensors(data, document, encoder.leaves, tensors)
             tree.write(json.dumps(encoded).encode())
+            tensors.flush()
+            tree.flush()
         except Refused as refusal:
             reason = str(refusal)
         except (MemoryError, RecursionError) as error:
             reason = f"it asks for more than it may have ({type(error).__name__})"
+        except OSError as error:
+            if error.errno != errno.EFBIG:  # its own limit: the file asks for too much
+                _leave(str(error.strerror), UNWRITTEN_EXIT)
+            reason = "it asks for more space than it may have"
         else:
             return 0
-        print(reason.encode("ascii", "backslashreplace").decode()[:500], flush=True)
-        # What was mapped may still be referred to by the exception: leave without unmapping.
-        os._exit(REFUSED_EXIT)
+        _leave(reason, REFUSED_EXIT)
+
+
+def _leave(reason: str, code: int) -> NoReturn:
+    """Print a reason and end: what is mapped may be referred to by an exception, and stays."""
+    print(reason.encode("ascii", "backslashreplace").decode()[:500], flush=True)
+    os._exit(code)

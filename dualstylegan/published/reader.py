@@ -8,16 +8,17 @@ and output goes to a temporary folder that is removed.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstylegan.errors import CheckpointError
-from dualstylegan.io.files import sha256_file
+from dualstylegan.errors import CheckpointError, OutputError
+from dualstylegan.io.files import scratch_folder, sha256_file
+from dualstylegan.io.processes import guarded
 from dualstylegan.published.pickles import Namespace
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MAX_FILE_BYTES = 4 << 30
 BASE_MEMORY_BYTES = 2 << 30
 CPU_SECONDS = 120
 HEADER_BYTES = 256 << 20
-REFUSED_EXIT = 3
+REFUSED_EXIT, UNWRITTEN_EXIT = 3, 5
 FIX = "download the file again from its publisher; a file that names code is not imported"
 
 _RUN = "import sys; sys.path.insert(0, {root!r}); from dualstylegan.published.child import main; "
@@ -60,6 +61,7 @@ def read_published(path: Path | str, *, max_bytes: int = MAX_FILE_BYTES) -> Publ
     Raises:
         CheckpointError: the file is missing, too large or damaged, or holds anything but data; the
             message says what was refused.
+        OutputError: the content does not fit among the system's temporary files.
     """
     path = Path(path)
     if not path.is_file():
@@ -70,9 +72,9 @@ def read_published(path: Path | str, *, max_bytes: int = MAX_FILE_BYTES) -> Publ
             "not the size of a checkpoint", file=path, value=f"{size} bytes",
             limit=f"1 to {max_bytes} bytes", fix=FIX,
         )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="dualstylegan-") as folder:
-        _run_child(path, Path(folder), size)
-        return PublishedFile(path, sha256_file(path), _load(Path(folder), path))
+    with scratch_folder() as folder:
+        _run_child(path, folder, size)
+        return PublishedFile(path, sha256_file(path), _load(folder, path))
 
 
 def _run_child(path: Path, folder: Path, size: int) -> None:
@@ -90,15 +92,21 @@ def _run_child(path: Path, folder: Path, size: int) -> None:
     environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
-            command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=4 * CPU_SECONDS, check=False,
+            guarded(command, signal.SIGKILL), env=environment, cwd=folder,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=4 * CPU_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise CheckpointError("reading took too long", file=path, fix=FIX) from error
     if done.returncode == 0:
         return
+    told = done.stdout.decode("ascii", "replace").strip()
+    if done.returncode == UNWRITTEN_EXIT:
+        raise OutputError(
+            "no place for its content", file=path, value=f"{folder.parent}: {told}",
+            fix="free some space there, or set TMPDIR to another folder",
+        )  # fmt: skip
     if done.returncode == REFUSED_EXIT:
-        reason = done.stdout.decode("ascii", "replace").strip()
+        reason = told
     else:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         reason = f"the reader process ended with code {done.returncode} {' '.join(last)[:300]}"

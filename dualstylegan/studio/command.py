@@ -36,9 +36,11 @@ def add_serve_command(
         """Open the studio: a page to restyle photos, and a REST interface. Ctrl-C ends it."""
         with reported():
             require_server()
+            from dualstylegan.io.stopping import end_on_signals
             from dualstylegan.studio.server import address, application, listen
             from dualstylegan.studio.server import serve as run
 
+            end_on_signals("studio closed")
             folder = find_model(model)
             with listen(host, port) as listening:
                 from dualstylegan.portrait.model import PortraitModel
@@ -46,7 +48,6 @@ def add_serve_command(
                 loaded = PortraitModel.from_pretrained(folder, device=device)
                 print(f"studio: {address(listening)}  (Ctrl-C ends it)", flush=True)
                 run(application(loaded, host), listening)
-            print("\nstudio closed")
 
 
 def require_server() -> None:

@@ -7,10 +7,10 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dualstylegan.errors import OutputError
+from dualstylegan.io.files import scratch_folder
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.model import PortraitModel
@@ -27,7 +27,7 @@ def pack_model(model: PortraitModel, name: str) -> IO[bytes]:
     try:
         with contextlib.ExitStack() as stack:
             packed = stack.enter_context(tempfile.TemporaryFile())
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / name
+            folder = stack.enter_context(scratch_folder()) / name
             model.save_pretrained(folder)
             with zipfile.ZipFile(packed, "w") as file:  # weights hardly compress
                 for path in sorted(folder.rglob("*")):

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dualstylegan.errors import DualStyleGANError, OutputError
-from dualstylegan.io.files import FIXES, write_json
+from dualstylegan.errors import DualStyleGANError
+from dualstylegan.io.files import output_error, write_json
+from dualstylegan.io.locks import exclusive
+from dualstylegan.io.stopping import GOES_ON, INTERRUPTED
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Machine, Settings, load
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 BAD_INPUT = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 def load_settings() -> Settings:
@@ -29,10 +30,11 @@ def load_settings() -> Settings:
 
 
 def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None:
-    """Run a stage and write its seconds to timings/NAME.json.
+    """Run a stage, alone in this project, and write its seconds to timings/NAME.json.
 
     Errors that a person can act on, the operating system's among them, end the process with one
     line and code 2, an interrupt with code 130. Any other exception is a bug and stays a traceback.
+    A second process that runs the stage is refused with the first one's number.
 
     Args:
         name: of the stage.
@@ -44,29 +46,20 @@ def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None
             stream.reconfigure(line_buffering=True)
     start = time.monotonic()
     try:
-        work()
-        seconds = time.monotonic() - start
-        if timed:
-            record = {"seconds": round(seconds, 3), "stage": name}
-            write_json(Paths.timings / f"{name}.json", record)
+        with exclusive(Paths.cache / name):
+            work()
+            seconds = time.monotonic() - start
+            if timed:
+                record = {"seconds": round(seconds, 3), "stage": name}
+                write_json(Paths.timings / f"{name}.json", record)
     except DualStyleGANError as error:
         sys.exit(explain(name, error))
     except OSError as error:
-        sys.exit(explain(name, _typed(error)))
+        sys.exit(explain(name, output_error(error)))
     except KeyboardInterrupt:
-        print(f"\n{name}: interrupted; run it again to continue", file=sys.stderr)
+        print(f"\n{name}: stopped; {GOES_ON}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     print(f"{name}: done in {seconds:.1f} s")
-
-
-def _typed(error: OSError) -> OutputError:
-    """Return an error of the operating system with its file and fix."""
-    return OutputError(
-        error.strerror or str(error),
-        file=error.filename,
-        value=type(error).__name__,
-        fix=FIXES.get(error.errno or 0, "check the file and its folder, then run the stage again"),
-    )
 
 
 def explain(name: str, error: DualStyleGANError) -> int:

@@ -85,7 +85,11 @@ def test_another_fault_in_the_block_stays_what_it_is(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_replaced_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk fails between the two renames: the old folder has its name again."""
+    """The disk fails between the two renames: the old folder has its name again.
+
+    Two renames are needed where the file system cannot exchange names.
+    """
+    monkeypatch.setattr("dualstylegan.io.files.exchange", lambda one, other: False)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").touch()
     rename, calls = os.replace, []

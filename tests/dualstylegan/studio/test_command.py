@@ -40,9 +40,9 @@ def test_it_prints_its_address_serves_and_ends_in_a_line(tmp_path: Path) -> None
         assert b"Portrait studio" in answer.read()
     process.send_signal(signal.SIGINT)
     shown, errors = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert shown.strip() == "studio closed"
-    assert errors == ""
+    assert process.returncode == 130
+    assert shown == ""
+    assert errors == "studio closed\n"
 
 
 def test_a_port_that_is_taken_is_said() -> None:

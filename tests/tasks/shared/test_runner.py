@@ -54,7 +54,7 @@ def test_errors_of_the_operating_system_and_interrupts_are_one_line(
     for work, code, words in (
         (fill_disk, 2, "No space left on device"),
         (fail_to_list, 2, "absent"),
-        (interrupt, 130, "interrupted"),
+        (interrupt, 130, "stopped"),
     ):
         with pytest.raises(SystemExit) as ended:
             run_stage("align", work)
@@ -62,6 +62,7 @@ def test_errors_of_the_operating_system_and_interrupts_are_one_line(
         told = capsys.readouterr().err.strip()
         assert words in told
         assert "\n" not in told
+    (tmp_path / "data").rename(tmp_path / "former")
     (tmp_path / "data").write_text("a file where the stage writes its seconds")
     with pytest.raises(SystemExit) as ended:
         run_stage("align", lambda: None)
