@@ -72,6 +72,10 @@ class CheckpointError(DualStyleGANError):
     """A checkpoint is missing, truncated, or does not fit the network."""
 
 
+class HubError(CheckpointError):
+    """A hub of models cannot give or take a model: no such repository, no network, no right."""
+
+
 class WeightsError(CheckpointError):
     """Pretrained weights are missing or are not those expected."""
 

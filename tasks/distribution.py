@@ -17,11 +17,16 @@ import dualstylegan
 from dualstylegan.errors import DataError, OutputError
 from dualstylegan.io.files import read_json, write_bytes, write_text
 from dualstylegan.networks.config import MODEL_FILE
-from dualstylegan.portrait.config import PortraitConfig, read_config
-from dualstylegan.portrait.folder import CARD_FILE
+from dualstylegan.portrait.card_file import read_card, write_card
+from dualstylegan.portrait.config import (
+    LICENCE_FILE,
+    PortraitConfig,
+    read_config,
+    read_thumbnails,
+)
 from dualstylegan.portrait.half import write_half
 from dualstylegan.portrait.stores import GROUP, READY
-from tasks.package import weight_sources
+from tasks.shared.licence import model_licence
 from tasks.shared.paths import PROJECT, Paths
 from tasks.shared.runner import run_stage
 
@@ -79,22 +84,6 @@ def model_folder(name: str = "") -> Path:
     return Path(__file__).parent / "{model}"
 '''
 
-_LICENCE = """\
-# Licence
-
-**Research only, no commercial use.** The generator was trained on FFHQ (CC BY-NC-SA 4.0 and
-others), and every weight that was trained from it or on its pictures follows it; the landmark model
-was trained on iBUG 300-W, which forbids commercial use. What each file derives from:
-
-| file | origin | licence |
-|---|---|---|
-{rows}
-
-Do not use the model to pass images off as real, or on people who have not agreed to it.
-"""
-
-_CARD_HEAD = "**Research only, no commercial use: see LICENSE.md.**\n"
-
 _README = """\
 # {name}
 
@@ -110,16 +99,6 @@ dualstylegan transfer photo.jpg --style "{style}" -o out.png
 In Python, `PortraitModel.from_pretrained("{ready}")`. The model card follows.
 
 {card}"""
-
-# Names of weight files in the record of their origins, by which of them a model is made from.
-_ORIGINS = (
-    "generator.safetensors",
-    "encoder.safetensors",
-    "identity.safetensors",
-    "landmarks68.dat",
-    "lpips_vgg16.safetensors",
-    "yunet.onnx",
-)
 
 
 def build(model: Path, record: Path, output: Path) -> list[Path]:
@@ -171,12 +150,11 @@ def lay_portraits(model: Path, record: Path, source: Path) -> None:
     config = read_config(model)
     package = source / PACKAGE
     write_half(model, package / MODEL)
-    card = package / MODEL / CARD_FILE
-    text = card.read_text().replace("THIS FOLDER", READY) if card.is_file() else ""
-    licence = _licence(record)
-    write_text(card, f"{_CARD_HEAD}\n{text}")
-    write_text(package / MODEL / "LICENSE.md", licence)
-    write_text(source / "LICENSE.md", licence)
+    text = read_card(package / MODEL, READY)
+    licence = model_licence(read_json(record))
+    write_card(package / MODEL, config, text, read_thumbnails(model, config.styles))
+    write_text(package / MODEL / LICENCE_FILE, licence)
+    write_text(source / LICENCE_FILE, licence)
     write_text(source / "README.md", _readme(config, text))
     write_text(package / "py.typed", "")
     write_text(package / "__init__.py", _MODULE.format(model=MODEL))
@@ -191,14 +169,6 @@ def _readme(config: PortraitConfig, card: str) -> str:
     lines = [line for line in card.splitlines() if not line.startswith("![")]
     style = config.styles[0]
     return _README.format(name=NAME, style=style, ready=READY, card="\n".join(lines) + "\n")
-
-
-def _licence(record: Path) -> str:
-    """Return LICENSE.md, with origin and licence of each file that the model is made from."""
-    sources = {row["name"]: row for row in weight_sources(read_json(record))}
-    rows = [sources[name] for name in _ORIGINS if name in sources]
-    table = "\n".join(f"| {r['name']} | {r['origin']} | {r['licence']} |" for r in rows)
-    return _LICENCE.format(rows=table)
 
 
 def build_wheel(source: Path, output: Path) -> Path:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,6 +26,7 @@ from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
 from tasks.shared.dataframes import read_dataframe
 from tasks.shared.fits import coded_faces, fit_faces, worst_fits
+from tasks.shared.licence import model_licence, weight_sources
 from tasks.shared.losses import measure_losses
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
@@ -47,21 +47,6 @@ def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
     if not names:
         raise DataError("no style has both codes", fix="run destylize and refine anew")
     return StyleLibrary(tuple(names), extrinsic.select(names), intrinsic.select(names))
-
-
-def weight_sources(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Return name, origin and licence of each downloaded weight file, and of the project's own."""
-    found = [
-        {
-            "name": name,
-            "origin": f"{record['origin']} ({record['distribution']} on PyPI)",
-            "licence": str(record["licence"]),
-        }
-        for name, record in sorted(records.items())
-    ]
-    own = "trained by this project on pictures of the generator alone, see data/base"
-    licence = "as the generator: non-commercial research"
-    return [*found, {"name": "encoder.safetensors", "origin": own, "licence": licence}]
 
 
 def portrait_origins(path: Path) -> dict[str, int]:
@@ -155,6 +140,7 @@ def package(settings: Settings) -> PortraitModel:
             )
             for name in styles.names
         },
+        licence=model_licence(read_json(Paths.weights_record)),
         weights_dir=Paths.weights,
     )
     device = prepare(settings.runtime)

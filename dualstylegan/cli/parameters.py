@@ -33,7 +33,7 @@ def complete_styles(context: typer.Context, incomplete: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in names if name.startswith(begun)]
 
 
-MODEL_HELP = "Folder, name (demo), or models:/NAME@champion."
+MODEL_HELP = "Folder, name (demo), org/name of a hub, or models:/NAME@champion."
 Model = Annotated[str | None, typer.Option("--model", "-m", help=MODEL_HELP)]
 ModelArgument = Annotated[str | None, typer.Argument(help=MODEL_HELP)]
 Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")]

@@ -6,6 +6,7 @@ All of it goes to stderr through the logger `dualstylegan`; stdout holds results
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ def report_to_stderr(verbose: bool, quiet: bool) -> None:
     LOGGER.propagate = False
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     LOGGER.setLevel(level)
+    if quiet or not sys.stderr.isatty():
+        _hide_bars()
 
 
 def louder(asked: bool) -> bool:
@@ -48,7 +51,13 @@ def quieter(asked: bool) -> bool:
     """Log errors alone, where an option asks for it."""
     if asked:
         LOGGER.setLevel(logging.ERROR)
+        _hide_bars()
     return asked
+
+
+def _hide_bars() -> None:
+    """Hide the progress bars of the client of model hubs, which is imported later."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def say(text: str) -> None:

@@ -156,6 +156,7 @@ def with_style(
         model.encoder,
         styles,
         sampler=model.sampler,
+        licence=model.licence,
         card=model.card,
         card_images=model.card_images,
         thumbnails={**model.thumbnails, name: thumbnail(face, THUMBNAIL_PX)},

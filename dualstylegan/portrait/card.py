@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dualstylegan.errors import BETTER_PHOTO
 from dualstylegan.networks.facenet import SAME_PERSON_COSINE
+from dualstylegan.portrait.card_file import UNNAMED
 from dualstylegan.portrait.config import (
     FITS_IMAGE,
     LOSSES_IMAGE,
@@ -18,6 +19,8 @@ from dualstylegan.portrait.config import (
 
 _BODY = """\
 # {name}
+
+**Research only, no commercial use: see [LICENSE.md](LICENSE.md).**
 
 An exemplar-based portrait style transfer model: DualStyleGAN (Yang et al., "Pastiche Master",
 CVPR 2022) on a {generator} generator. It redraws the face of a photo in the style of
@@ -29,11 +32,11 @@ one of {count} exemplar portraits, with one weight for shapes and one for colour
 from PIL import Image
 from dualstylegan import PortraitModel
 
-model = PortraitModel.from_pretrained("THIS FOLDER")
+model = PortraitModel.from_pretrained("{unnamed}")
 model.transfer(Image.open("photo.jpg"), "{example}", structure={structure:g}).save("out.png")
 ```
 
-or `dualstylegan transfer photo.jpg --model "THIS FOLDER" --style "{example}" -o out.png`.
+or `dualstylegan transfer photo.jpg --model "{unnamed}" --style "{example}" -o out.png`.
 
 | setting | range | default |
 |---|---|---|
@@ -184,7 +187,7 @@ def model_card(
     faces: int = 0,
     losses: Losses = NO_LOSSES,
 ) -> str:
-    """Return the text of MODEL_CARD.md.
+    """Return the text of the card, README.md without its front matter.
 
     Args:
         config: of the model.
@@ -201,6 +204,7 @@ def model_card(
     names = {"mobilestylegan": "MobileStyleGAN", "stylegan2": "StyleGAN2"}
     return _BODY.format(
         precision=_FULL,
+        unnamed=UNNAMED,
         name=config.name,
         generator=names[config.network.generator.kind],
         count=len(config.styles),

@@ -15,9 +15,11 @@ from dualstylegan.io.files import atomic_directory, write_bytes, write_json, wri
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.loading import load_encoder
+from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
     CARD_IMAGES,
     ENCODER_FILE,
+    LICENCE_FILE,
     STYLES_FILE,
     THUMBNAILS,
     PortraitConfig,
@@ -27,8 +29,6 @@ from dualstylegan.portrait.config import (
 )
 from dualstylegan.portrait.face_weights import FOLDER, copy_weights
 from dualstylegan.portrait.styles import StyleLibrary
-
-CARD_FILE = "MODEL_CARD.md"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ class FolderContent:
         network, encoder: DualStyleGAN and E.
         styles: the named exemplars.
         sampler: sampler of new style codes; None where there is none.
-        card, card_images: text of the card, and the JPEG files in it by name.
+        card, card_images: text of the card without its front matter, and the JPEG files in it by
+            name.
+        licence: text of LICENSE.md; empty: none.
         thumbnails: JPEG files by style name.
     """
 
@@ -51,6 +53,7 @@ class FolderContent:
     sampler: StyleSampler | None
     card: str
     card_images: dict[str, bytes]
+    licence: str
     thumbnails: dict[str, bytes]
 
 
@@ -73,7 +76,9 @@ def write_folder(folder: Path, content: FolderContent, weights_dir: Path | None)
         save_tensors(out / STYLES_FILE, codes)
         if content.sampler is not None:
             content.sampler.save(out / SAMPLER_FILE)
-        write_text(out / CARD_FILE, content.card)
+        write_card(out, content.config, content.card, content.thumbnails)
+        if content.licence:
+            write_text(out / LICENCE_FILE, content.licence)
         for name, data in content.card_images.items():
             write_bytes(out / name, data)
         copy_weights(weights_dir, out / FOLDER)
@@ -97,7 +102,7 @@ def read_folder(folder: Path) -> FolderContent:
         raise CheckpointError(
             "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
         )
-    card = folder / CARD_FILE
+    licence = folder / LICENCE_FILE
     images = [folder / name for name in CARD_IMAGES]
     return FolderContent(
         config=config,
@@ -105,7 +110,8 @@ def read_folder(folder: Path) -> FolderContent:
         encoder=encoder,
         styles=StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
         sampler=StyleSampler.load(folder / SAMPLER_FILE) if config.has_sampler else None,
-        card=card.read_text() if card.is_file() else "",
+        card=read_card(folder),
         card_images={path.name: path.read_bytes() for path in images if path.is_file()},
+        licence=licence.read_text(encoding="utf-8") if licence.is_file() else "",
         thumbnails=read_thumbnails(folder, config.styles),
     )

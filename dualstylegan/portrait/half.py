@@ -17,28 +17,30 @@ from dualstylegan.errors import CheckpointError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.checkpoints import read_tensors, save_tensors
-from dualstylegan.io.files import atomic_directory, write_text
+from dualstylegan.io.files import atomic_directory
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.loading import IDENTITY_FILE, PERCEPTUAL_FILE
 from dualstylegan.networks.precision import dtype_of
 from dualstylegan.portrait.card import in_half_precision
+from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
     CARD_IMAGES,
     ENCODER_FILE,
+    LICENCE_FILE,
     STYLES_FILE,
     THUMBNAILS,
     read_config,
+    read_thumbnails,
 )
 from dualstylegan.portrait.face_weights import FOLDER, PACKED_FILE
-from dualstylegan.portrait.folder import CARD_FILE
 from dualstylegan.portrait.packed_landmarks import pack_predictor
 
 # Biases, statistics and other small tensors stay as they are: they weigh nothing.
 LEAST_VALUES = 4096
 
 
-def write_half(source: Path, target: Path) -> None:
-    """Write a model folder in half precision; it appears whole or not at all.
+def write_half(source: Path, target: Path) -> Path:
+    """Write a model folder in half precision and return it; it appears whole or not at all.
 
     LPIPS is stored in the dtype in which the model computes it, where that is a half, and so loses
     nothing; style codes stay in float32; the landmark model is packed.
@@ -63,14 +65,15 @@ def write_half(source: Path, target: Path) -> None:
                 _halve(faces / name, out / FOLDER / name, dtype)
         if (faces / PREDICTOR_FILE).is_file():
             pack_predictor(faces / PREDICTOR_FILE, out / FOLDER / PACKED_FILE)
-        kept = [CONFIG_FILE, STYLES_FILE, *CARD_IMAGES, f"{FOLDER}/{DETECTOR_FILE}"]
+        kept = [CONFIG_FILE, STYLES_FILE, LICENCE_FILE, *CARD_IMAGES, f"{FOLDER}/{DETECTOR_FILE}"]
         kept += [str(p.relative_to(source)) for p in (source / THUMBNAILS).glob("*.jpg")]
         for name in kept:
             if (source / name).is_file():
                 (out / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / name, out / name)
-        if (source / CARD_FILE).is_file():
-            write_text(out / CARD_FILE, in_half_precision((source / CARD_FILE).read_text()))
+        pictured = read_thumbnails(source, config.styles)
+        write_card(out, config, in_half_precision(read_card(source)), pictured)
+    return target
 
 
 def _halve(source: Path, target: Path, dtype: torch.dtype) -> None:

@@ -5,6 +5,7 @@ Legend of shape suffixes: N image, S style, L row, D style width, C channel, H h
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -24,6 +25,7 @@ from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.face_fit import MeasuringNetworks, digest_model, fit_face, settings_of
 from dualstylegan.portrait.face_weights import FACE_FILES, find_weights, require_weights
 from dualstylegan.portrait.folder import FolderContent, read_folder, write_folder
+from dualstylegan.portrait.hub import push
 from dualstylegan.portrait.options import Faces, ReadOptions, RestyleOptions
 from dualstylegan.portrait.reading import ReadProgress, read_sitter
 from dualstylegan.portrait.rendering import map_codes, render_codes
@@ -54,7 +56,8 @@ class PortraitModel:
         encoder: E, aligned faces to Z+ codes.
         styles: the named exemplars.
         sampler: draws new style codes; optional.
-        card: text of MODEL_CARD.md.
+        card: text of README.md, the model card.
+        licence: text of LICENSE.md; may be empty.
         card_images: JPEG files that the card shows, by the names of CARD_IMAGES; may be empty.
         thumbnails: JPEG files of some or all exemplars, by style name.
         weights_dir: folder of face detector, landmark model, LPIPS and face recognition; None takes
@@ -73,6 +76,7 @@ class PortraitModel:
         *,
         sampler: StyleSampler | None = None,
         card: str = "",
+        licence: str = "",
         card_images: dict[str, bytes] | None = None,
         thumbnails: dict[str, bytes] | None = None,
         weights_dir: Path | str | None = None,
@@ -84,6 +88,7 @@ class PortraitModel:
         self.styles = styles
         self.sampler = sampler
         self.card = card
+        self.licence = licence
         self.card_images = card_images or {}
         self.thumbnails = thumbnails or {}
         self.weights_dir = None if weights_dir is None else Path(weights_dir)
@@ -351,11 +356,27 @@ class PortraitModel:
                 styles=self.styles,
                 sampler=self.sampler,
                 card=self.card,
+                licence=self.licence,
                 card_images=self.card_images,
                 thumbnails=self.thumbnails,
             ),
             self.weights_dir,
         )
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        half: bool = False,
+        message: str | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Upload the model to a repository of a hub, see `hub.push`; return its new commit."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "model"
+            self.save_pretrained(folder)
+            return push(folder, name, half=half, message=message, private=private, token=token)
 
     @classmethod
     def from_pretrained(
@@ -364,6 +385,7 @@ class PortraitModel:
         *,
         device: torch.device | str = "cpu",
         weights_dir: Path | str | None = None,
+        revision: str | None = None,
     ) -> PortraitModel:
         """Load a model.
 
@@ -373,6 +395,7 @@ class PortraitModel:
             weights_dir: face detector, landmark model, LPIPS and face recognition, for a folder
                 that has no `faces/` of its own; None takes that of DUALSTYLEGAN_WEIGHTS when one of
                 them is needed.
+            revision: branch, tag or commit of a hub's repository.
 
         Raises:
             CheckpointError: nothing has the name; a file is missing, truncated, or does not fit
@@ -380,7 +403,7 @@ class PortraitModel:
             SettingsError: this machine lacks the device.
         """
         device = resolve_device(device)
-        folder = find_model(folder)
+        folder = find_model(folder, revision)
         content = read_folder(folder)
         model = cls(**vars(content), weights_dir=find_weights(folder, weights_dir))
         return model.to(device)

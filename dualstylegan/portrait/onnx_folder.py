@@ -46,18 +46,21 @@ from dualstylegan.io.files import (
     check_writable,
     sha256_file,
     write_json,
-    write_text,
 )
 from dualstylegan.networks.config import CONFIG_FILE
 from dualstylegan.networks.encoder import PortraitEncoder
 from dualstylegan.networks.loading import IDENTITY_FILE
 from dualstylegan.portrait.card import in_onnx_form
+from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
+    CARD_FILE,
     CARD_IMAGES,
+    LICENCE_FILE,
     STYLES_FILE,
     THUMBNAILS,
     PortraitConfig,
     read_config,
+    read_thumbnails,
 )
 from dualstylegan.portrait.face_weights import (
     FOLDER,
@@ -65,7 +68,6 @@ from dualstylegan.portrait.face_weights import (
     has_weights,
     weights_folder,
 )
-from dualstylegan.portrait.folder import CARD_FILE
 from dualstylegan.portrait.packed_landmarks import pack_predictor
 from dualstylegan.portrait.sizes import render_size
 
@@ -73,7 +75,6 @@ if TYPE_CHECKING:
     from dualstylegan.portrait.model import PortraitModel
 
 DEFAULT_PX = 256
-LICENCE_FILE = "LICENSE.md"
 # Called with what is exported now, and the shares of the work done, 0 to 1.
 ExportProgress = Callable[[str, float], None]
 
@@ -266,8 +267,9 @@ def _copy_rest(source: Path, out: Path, model: PortraitModel, plan: ExportPlan) 
             shutil.copyfile(source / name, out / name)
     if (source / THUMBNAILS).is_dir():
         shutil.copytree(source / THUMBNAILS, out / THUMBNAILS)
-    if (source / CARD_FILE).is_file():
-        write_text(out / CARD_FILE, in_onnx_form((source / CARD_FILE).read_text(), plan.half))
+    config = read_config(source)
+    card = in_onnx_form(read_card(source), plan.half)
+    write_card(out, config, card, read_thumbnails(source, config.styles))
     faces = weights_folder(model.weights_dir)
     if faces is not None:
         _copy_faces(faces, out / FOLDER, plan.half)
@@ -292,8 +294,11 @@ def exported_config(config: PortraitConfig) -> PortraitConfig:
 
 
 def _file_records(folder: Path) -> dict[str, FileRecord]:
-    """Return length and digest of every file in a folder, by its path there."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return length and digest of every file in a folder, by its path there.
+
+    The card is left out: people edit it, and a hub's names the hub.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD_FILE)
     return {
         path.relative_to(folder).as_posix(): FileRecord(
             length=path.stat().st_size, sha256=sha256_file(path)

@@ -1,4 +1,4 @@
-"""Models by name: a folder, or a name that a plug-in resolves.
+"""Models by name: a folder, a name that a plug-in resolves, or a repository of a hub.
 
 A plug-in is an entry point of the group `dualstylegan.models`: a function from the name to a local
 model folder. Entry points are called by their own name, and by addresses whose scheme is their
@@ -16,8 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
-from dualstylegan.errors import CheckpointError
+from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.networks.config import CONFIG_FILE
+from dualstylegan.portrait.hub import fetch, is_repository
 
 GROUP = "dualstylegan.models"
 DEFAULT = "default"
@@ -26,17 +27,21 @@ READY_FIX = f"`pip install dualstylegan-portraits` brings the model {READY}"
 ENVIRONMENT = "DUALSTYLEGAN_MODEL"
 
 
-def find_model(name: Path | str | None = None) -> Path:
+def find_model(name: Path | str | None = None, revision: str | None = None) -> Path:
     """Return the local folder of a model.
 
     Args:
-        name: a folder, the name of a plug-in, or an address `SCHEME:...` of a plug-in's scheme;
-            None takes the environment variable DUALSTYLEGAN_MODEL, then the plug-in `default`,
-            then `demo`.
+        name: a folder, the name of a plug-in, an address `SCHEME:...` of a plug-in's scheme, or
+            `org/name` or `org/name@revision` of a hub, see `hub.fetch`; None takes the environment
+            variable DUALSTYLEGAN_MODEL, then the plug-in `default`, then `demo`.
+        revision: of a hub's repository, in place of one in the name.
 
     Raises:
-        CheckpointError: no plug-in knows the name, or the one that does cannot fetch the model.
+        CheckpointError: nothing knows the name, or what does cannot fetch the model.
+        SettingsError: a revision of a model that no hub holds.
     """
+    if revision is not None:
+        return _repository(str(name or os.environ.get(ENVIRONMENT) or ""), revision)
     name = str(name or os.environ.get(ENVIRONMENT) or "")
     if not name:
         return _default_model()
@@ -48,21 +53,31 @@ def find_model(name: Path | str | None = None) -> Path:
         return plugin(name)
     if folder.exists():
         return folder
+    if is_repository(name):
+        return fetch(name)
     known = ", ".join(known_names()) or "none installed"
     if ":" in name:
         raise CheckpointError(
             "no plug-in fetches models from such an address",
             value=name,
-            limit=f"a folder, or one of: {known}",
+            limit=f"a folder, org/name of a hub, or one of: {known}",
             fix="download the model and give its folder; addresses of the project's registry work "
             "where the project itself is installed",
         )
     raise CheckpointError(
         "no portrait model of this name",
         file=name,
-        limit=f"a folder, or one of: {known}",
+        limit=f"a folder, org/name of a hub, or one of: {known}",
         fix=f"give a model folder; {READY_FIX}",
     )
+
+
+def _repository(name: str, revision: str) -> Path:
+    if not is_repository(name):
+        raise SettingsError(
+            "only models of a hub have revisions", value=name, limit="org/name", fix="name none"
+        )
+    return fetch(name, revision)
 
 
 def known_names() -> list[str]:

@@ -18,10 +18,11 @@ from dualstylegan.codes.fitting import FitSettings
 from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.checkpoints import fill, save_tensors
-from dualstylegan.io.files import atomic_directory, write_bytes, write_json
+from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.generator import Generator
+from dualstylegan.portrait.card_file import write_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.published.layout import (
     ADAPTED_FILE,
@@ -249,7 +250,7 @@ def _write_model(gathered: Import, folder: Path, name: str) -> None:
     stacked = {k: torch.stack([codes[n] for n in names]) for k, codes in tables.items()}
     save_tensors(folder / STYLES_FILE, stacked)
     (folder / "thumbnails").mkdir()
-    write_bytes(folder / "MODEL_CARD.md", _card(gathered, name).encode())
+    write_card(folder, config, _card(gathered, name))
 
 
 def _code_shape(network: NetworkConfig) -> tuple[int, int]:

@@ -27,7 +27,7 @@ RECORD = {
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("distribution")
     model = tiny_model()
-    model.card = '# A card\n\nfrom_pretrained("THIS FOLDER")\n'
+    model.card = '# A card\n\n**Research only**\n\nfrom_pretrained("THIS FOLDER")\n'
     model.save_pretrained(folder / "model")
     write_json(folder / "record.json", RECORD)
     lay_portraits(folder / "model", folder / "record.json", folder / "source")
@@ -57,14 +57,16 @@ def test_its_metadata_and_card_say_research_only(wheel: Path) -> None:
         (metadata,) = (name for name in names if name.endswith("/METADATA"))
         text = archive.read(metadata).decode()
         licence = archive.read(f"{PACKAGE}/model/LICENSE.md").decode()
-        card = archive.read(f"{PACKAGE}/model/MODEL_CARD.md").decode()
+        card = archive.read(f"{PACKAGE}/model/README.md").decode()
     said = message_from_string(text)
     assert said["License-Expression"] == "LicenseRef-Research-Only"
     assert "research only, no commercial use" in said["Summary"]
     assert said["Requires-Dist"].startswith("dualstylegan")
     assert "yunet.onnx" in licence
+    assert "Copyright (c) 2020 Shiqi Yu" in licence
     assert "facenet" not in licence
-    assert "Research only, no commercial use" in card
+    assert card.startswith('---\nlicense: "other"\n')
+    assert "license_link" not in text
     assert 'from_pretrained("demo")' in card
     assert f"{PACKAGE}/model/thumbnails/stone.jpg" in names
 

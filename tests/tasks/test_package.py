@@ -25,11 +25,11 @@ from tasks.package import (
     portrait_origins,
     style_labels,
     style_library,
-    weight_sources,
 )
 from tasks.shared.aligned import FRAME
 from tasks.shared.dataframes import write_dataframe
 from tasks.shared.fits import CARD_PX, CodedFace, coded_faces, worst_fits
+from tasks.shared.licence import weight_sources
 from tasks.shared.losses import measure_losses
 from tasks.shared.paths import Paths
 from tests.support.portrait_models import tiny_model
