@@ -108,7 +108,7 @@ def test_the_folder_is_whole_and_names_no_path(
     folders: tuple[Path, Path], manifest: Manifest
 ) -> None:
     found = {p.relative_to(folders[1]).as_posix() for p in folders[1].rglob("*") if p.is_file()}
-    assert found == {*manifest.files, "onnx.json"}
+    assert found == {*manifest.files, "onnx.json", "README.md"}
     for name, record in manifest.files.items():
         assert sha256_file(folders[1] / name) == record.sha256
     for path in folders[1].glob("*.onnx"):
