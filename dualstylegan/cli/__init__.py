@@ -13,7 +13,7 @@ from typing import Annotated, cast
 import typer
 
 from dualstylegan import __version__
-from dualstylegan.cli import add_style, export_onnx, film, push, styles, transfer, video
+from dualstylegan.cli import add_style, export_onnx, film, push, styles, transfer, verify, video
 from dualstylegan.cli.parameters import Quiet, Verbose
 from dualstylegan.cli.reporting import report_to_stderr, reported
 from dualstylegan.io.allocator import keep_freed_memory
@@ -53,7 +53,7 @@ def build_app() -> typer.Typer:
         report_to_stderr(verbose, quiet)
         keep_freed_memory()
 
-    for module in (transfer, film, video, styles, add_style, export_onnx, push):
+    for module in (transfer, film, video, styles, add_style, export_onnx, push, verify):
         module.add_command(app)
     add_serve_command(app, reported)
     add_commands(app, reported)

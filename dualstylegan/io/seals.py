@@ -53,6 +53,15 @@ def is_whole(path: Path | str) -> bool | None:
             return data[at : at + DIGITS] == _digest(data, at).encode()
 
 
+def has_seal(path: Path | str) -> bool:
+    """Return True if a file has a seal, whether or not it agrees with it."""
+    with (
+        open(path, "rb") as handle,
+        mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        return data.find(MARKER.encode()) >= 0
+
+
 def _digest(data: Content, at: int, *rest: memoryview) -> str:
     """Compute the SHA-256 of a file's parts with zeros in the seal at `at` of the first."""
     digest = hashlib.sha256()

@@ -14,6 +14,7 @@ from pydantic import Field
 from dualstylegan.errors import CheckpointError, SettingsError
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, ClosedSchema, NetworkConfig, read_validated
+from dualstylegan.networks.listing import check_files
 
 # Bounds that settings of the pipeline share.
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
@@ -113,7 +114,7 @@ def read_config(folder: Path | str) -> PortraitConfig:
     """Read and check config.json of a model folder. Imports no torch.
 
     Raises:
-        CheckpointError: there is none, or it does not fit the schema.
+        CheckpointError: there is none, it is damaged, or it does not fit the schema.
     """
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
@@ -123,6 +124,7 @@ def read_config(folder: Path | str) -> PortraitConfig:
             limit=f"a folder with {CONFIG_FILE} and model.safetensors",
             fix="give a folder that `save_pretrained`, `add-style` or `import-published` wrote",
         )
+    check_files(Path(folder), CONFIG_FILE)
     return read_validated(PortraitConfig, path)
 
 
@@ -171,7 +173,7 @@ def thumbnail_file(name: str) -> str:
 
 
 def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Read the thumbnails of a model folder by style name.
+    """Read the thumbnails of a model folder by style name (CheckpointError if one is damaged).
 
     Folders made before names were safe have them under the names as they are.
     """
@@ -179,6 +181,7 @@ def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
     for name in names:
         for file in (thumbnail_file(name), f"{name}.jpg"):
             if (folder / THUMBNAILS / file).is_file():
+                check_files(folder, f"{THUMBNAILS}/{file}")
                 found[name] = (folder / THUMBNAILS / file).read_bytes()
                 break
     return found

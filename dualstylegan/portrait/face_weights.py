@@ -14,6 +14,7 @@ from dualstylegan.errors import OutputError, WeightsError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_write, sha256_file, short_digest, write_bytes
+from dualstylegan.networks.listing import check_files
 from dualstylegan.networks.loading import IDENTITY_FILE, PERCEPTUAL_FILE
 from dualstylegan.portrait.packed_landmarks import unpack_predictor, unpacked_digest
 
@@ -45,11 +46,14 @@ def require_weights(weights_dir: Path | None, *names: str) -> Path:
 
     Raises:
         WeightsError: there is no folder, or a file is missing in it.
+        CheckpointError: a file of a model folder is damaged.
     """
     folder = weights_folder(weights_dir)
     fix = f"set {ENVIRONMENT} to a folder with {', '.join(FILES)}, or package the model anew"
     if folder is None:
         raise WeightsError(f"the model folder has no {FOLDER}/", value="none", fix=fix)
+    if folder.name == FOLDER:
+        check_files(folder.parent, *(f"{FOLDER}/{name}" for name in (*names, PACKED_FILE)))
     if PREDICTOR_FILE in names and (folder / PACKED_FILE).is_file():
         folder = unpacked_folder(folder)
     missing = [name for name in names if not (folder / name).is_file()]

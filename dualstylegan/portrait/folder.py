@@ -14,6 +14,7 @@ from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.listing import check_files, check_seals, write_listing
 from dualstylegan.networks.loading import load_encoder
 from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
@@ -85,15 +86,17 @@ def write_folder(folder: Path, content: FolderContent, weights_dir: Path | None)
         (out / THUMBNAILS).mkdir()
         for name, data in content.thumbnails.items():
             write_bytes(out / THUMBNAILS / thumbnail_file(name), data)
+        write_listing(out)
 
 
 def read_folder(folder: Path) -> FolderContent:
     """Read a model folder.
 
     Raises:
-        CheckpointError: a file is missing, truncated, or does not fit the config.
+        CheckpointError: a file is missing, damaged, or does not fit the config.
     """
     config = read_config(folder)
+    check_seals(folder, MODEL_FILE, ENCODER_FILE, STYLES_FILE, SAMPLER_FILE)
     network = config.network.build()
     fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
     encoder = load_encoder(config.network, folder / ENCODER_FILE)
@@ -104,6 +107,7 @@ def read_folder(folder: Path) -> FolderContent:
         )
     licence = folder / LICENCE_FILE
     images = [folder / name for name in CARD_IMAGES]
+    check_files(folder, LICENCE_FILE, *CARD_IMAGES)
     return FolderContent(
         config=config,
         network=network,

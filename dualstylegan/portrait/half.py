@@ -19,6 +19,7 @@ from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.checkpoints import read_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.networks.listing import write_listing
 from dualstylegan.networks.loading import IDENTITY_FILE, PERCEPTUAL_FILE
 from dualstylegan.networks.precision import dtype_of
 from dualstylegan.portrait.card import in_half_precision
@@ -73,6 +74,7 @@ def write_half(source: Path, target: Path) -> Path:
                 shutil.copyfile(source / name, out / name)
         pictured = read_thumbnails(source, config.styles)
         write_card(out, config, in_half_precision(read_card(source)), pictured)
+        write_listing(out)
     return target
 
 

@@ -22,6 +22,7 @@ from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.generator import Generator
+from dualstylegan.networks.listing import write_listing
 from dualstylegan.portrait.card_file import write_card
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from dualstylegan.published.layout import (
@@ -117,6 +118,7 @@ def import_published(
             for file, digest in digests.items()
         ]
         write_json(folder / MANIFEST, {"files": manifest, "notes": gathered.notes})
+        write_listing(folder)
     return [f"{entry['name']}: {entry['role']}" for entry in manifest] + gathered.notes
 
 

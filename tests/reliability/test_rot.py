@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,16 @@ import pandas as pd
 import pytest
 import torch
 
+from dualstylegan.cli.verify import verify_folder
 from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import DualStyleGANError
 from dualstylegan.io.checkpoints import load_state, load_tensors, save_state, save_tensors
 from dualstylegan.io.seals import BLANK, is_whole, sealed
+from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.caching import Entry, read_entry, write_entry
 from tasks.shared.dataframes import read_dataframe, write_dataframe
+from tests.support.command import run
+from tests.support.portrait_models import STYLE_NAMES, tiny_model, with_sampler
 
 FLIPS = 150
 TENSORS = {"body": torch.linspace(-1, 1, 300), "count": torch.arange(5)}
@@ -114,3 +119,56 @@ def test_a_file_has_one_seal() -> None:
     for data in (b"none", (BLANK * 2).encode()):
         with pytest.raises(ValueError, match="blank seal"):
             sealed(data)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    with_sampler(tiny_model()).save_pretrained(folder)
+    return folder
+
+
+def test_every_flipped_bit_of_a_model_folder_is_noticed_when_it_is_loaded(model: Path) -> None:
+    draw = random.Random(3)
+    files = sorted(path for path in model.rglob("*") if path.is_file())
+    assert len(files) > len(STYLE_NAMES)
+    PortraitModel.from_pretrained(model)
+    for path in files:
+        whole = path.read_bytes()
+        places = draw.sample(range(len(whole) * 8), 5)
+        places += [8 * at + 1 for at in [whole.find(b"stylegan-sha256")] if at >= 0]
+        for place in places:
+            damaged = bytearray(whole)
+            damaged[place // 8] ^= 1 << place % 8
+            path.write_bytes(damaged)
+            with pytest.raises(DualStyleGANError, match="; fix: "):
+                PortraitModel.from_pretrained(model)
+            with pytest.raises(DualStyleGANError):
+                verify_folder(model)
+        path.write_bytes(whole)
+    PortraitModel.from_pretrained(model)
+
+
+def test_verify_names_what_is_damaged_missing_and_foreign(model: Path, tmp_path: Path) -> None:
+    assert run("verify", model).status == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(model, copy)
+    (copy / "notes.txt").write_text("mine")
+    (copy / "MODEL_CARD.md").unlink()
+    with (copy / "model.safetensors").open("ab") as handle:
+        handle.write(b"x")
+    done = run("verify", copy)
+    assert done.status == 2
+    for told in ("MODEL_CARD.md: a file of the model is missing", "notes.txt: not a file of the"):
+        assert told in done.stderr
+    assert "model.safetensors: a damaged file" in done.stderr
+
+
+def test_a_folder_made_before_listings_loads_and_cannot_be_verified(
+    model: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(model, tmp_path / "old")
+    (tmp_path / "old/files.json").unlink()
+    PortraitModel.from_pretrained(tmp_path / "old")
+    with pytest.raises(DualStyleGANError, match="does not say what its files were"):
+        verify_folder(tmp_path / "old")

@@ -1,0 +1,144 @@
+"""files.json of a model folder: length and SHA-256 of its other files, so that damage is noticed.
+
+A folder without it, made before there were any, is taken as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dualstylegan.errors import CheckpointError
+from dualstylegan.io.files import sha256_file, write_bytes
+from dualstylegan.io.seals import BLANK, FIELD, has_seal, is_whole, sealed
+from dualstylegan.networks.config import ClosedSchema, read_validated
+
+LISTING_FILE = "files.json"
+FIX = "fetch or make the model again"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class FileRecord(ClosedSchema):
+    """Content of a file: length in bytes and SHA-256."""
+
+    length: int
+    sha256: Sha256
+
+
+class Listing(ClosedSchema):
+    """files.json.
+
+    Attributes:
+        format: of the listing.
+        files: every other file of the folder by its path, with "/" between the parts.
+        seal: see `dualstylegan.io.seals`.
+    """
+
+    format: Literal[1] = 1
+    files: dict[str, FileRecord]
+    seal: Annotated[str, Field(pattern=FIELD)] = BLANK
+
+
+def record_of(path: Path) -> FileRecord:
+    """Return the record of a file."""
+    return FileRecord(length=path.stat().st_size, sha256=sha256_file(path))
+
+
+def records_of(folder: Path) -> dict[str, FileRecord]:
+    """Return the records of every file under a folder but its listing, by path, sorted."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: record_of(path) for name, path in names.items() if name != LISTING_FILE}
+
+
+def write_listing(folder: Path) -> None:
+    """Write files.json of a folder whose other files are all there, atomically."""
+    listing = Listing(files=records_of(folder)).model_dump(mode="json")
+    text = json.dumps(listing, indent=2, sort_keys=True) + "\n"
+    write_bytes(folder / LISTING_FILE, sealed(text.encode()))
+
+
+def read_listing(folder: Path) -> Listing | None:
+    """Read files.json of a model folder; None if it has none.
+
+    Raises:
+        CheckpointError: it is damaged, or not a listing.
+    """
+    path = folder / LISTING_FILE
+    if not path.is_file():
+        return None
+    if not is_whole(path):
+        raise CheckpointError("a damaged listing of the model's files", file=path, fix=FIX)
+    return read_validated(Listing, path)
+
+
+def check_files(folder: Path, *names: str) -> None:
+    """Check files of a model folder against its listing; each once while it does not change.
+
+    Args:
+        folder: of the model.
+        names: paths of files in it; those that are missing, which is their reader's to tell, and
+            those that the listing does not name are passed over.
+
+    Raises:
+        CheckpointError: a file is damaged, or the listing itself is.
+    """
+    listing = read_listing(folder)
+    for name in names:
+        record = None if listing is None else listing.files.get(name)
+        if record is not None and (folder / name).is_file():
+            problem = _problem_of(folder / name, record, _sha256_while_unchanged)
+            if problem is not None:
+                raise CheckpointError(problem, file=folder / name, fix=FIX)
+
+
+def check_seals(folder: Path, *names: str) -> None:
+    """Refuse files of a listed folder that have lost their seals, by which their readers check them.
+
+    Raises:
+        CheckpointError: a file has no seal, or the listing is damaged.
+    """
+    if read_listing(folder) is None:
+        return
+    for name in names:
+        path = folder / name
+        if path.is_file() and (path.stat().st_size == 0 or not has_seal(path)):
+            raise CheckpointError("a damaged file: it has lost its seal", file=path, fix=FIX)
+
+
+def _problem_of(path: Path, record: FileRecord, sha256: Callable[[Path], str]) -> str | None:
+    if not path.is_file():
+        return "a file of the model is missing"
+    length = path.stat().st_size
+    if length != record.length:
+        return f"a damaged file: {length} bytes, not {record.length}"
+    if sha256(path) != record.sha256:
+        return "a damaged file: its content is not that which was written"
+    return None
+
+
+def find_problems(folder: Path, files: dict[str, FileRecord]) -> list[str]:
+    """Read every file of a folder; return its problems, `PATH: PROBLEM`, unlisted files too."""
+    problems = {
+        name: _problem_of(folder / name, record, sha256_file) for name, record in files.items()
+    }
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    extra = sorted(there - files.keys() - {LISTING_FILE})
+    faults = [f"{name}: {problem}" for name, problem in problems.items() if problem is not None]
+    return faults + [f"{name}: not a file of the model" for name in extra]
+
+
+def _sha256_while_unchanged(path: Path) -> str:
+    found = path.stat()
+    return _kept_sha256(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _kept_sha256(path: Path, _length: int, _changed_ns: int) -> str:
+    return sha256_file(path)
