@@ -17,6 +17,7 @@ import dualstylegan
 from dualstylegan.errors import DataError, OutputError
 from dualstylegan.io.files import read_json, write_bytes, write_text
 from dualstylegan.networks.config import MODEL_FILE
+from dualstylegan.networks.listing import write_listing
 from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
     LICENCE_FILE,
@@ -154,6 +155,7 @@ def lay_portraits(model: Path, record: Path, source: Path) -> None:
     licence = model_licence(read_json(record))
     write_card(package / MODEL, config, text, read_thumbnails(model, config.styles))
     write_text(package / MODEL / LICENCE_FILE, licence)
+    write_listing(package / MODEL)
     write_text(source / LICENCE_FILE, licence)
     write_text(source / "README.md", _readme(config, text))
     write_text(package / "py.typed", "")

@@ -99,7 +99,7 @@ def check_files(folder: Path, *names: str) -> None:
 
 
 def check_seals(folder: Path, *names: str) -> None:
-    """Refuse files of a listed folder that have lost their seals, by which their readers check them.
+    """Refuse files of a listed folder without the seals by which their readers check them.
 
     Raises:
         CheckpointError: a file has no seal, or the listing is damaged.

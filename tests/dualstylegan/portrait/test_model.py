@@ -24,6 +24,7 @@ from dualstylegan.errors import (
     SettingsError,
     WeightsError,
 )
+from dualstylegan.networks.listing import LISTING_FILE
 from dualstylegan.networks.loading import EMBEDDED_CONFIG, EmbeddedNetworks
 from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
@@ -72,7 +73,7 @@ def test_round_trip_keeps_every_bit(model: PortraitModel, folder: Path, tmp_path
     assert torch.equal(loaded.encode(x), model.encode(x))
     loaded.save_pretrained(tmp_path / "again")
     files = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    assert len(files) == 6
+    assert len(files) == 7
     for name in files:
         assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
 
@@ -292,6 +293,7 @@ def test_folders_made_before_faces_had_an_identity_work_as_before(
     for key in ("fit_identity_weight", "fit_likeness_line", "fit_passes", "fit_restyled_weight"):
         del config["defaults"][key]
     (tmp_path / "model/config.json").write_text(json.dumps(config))
+    (tmp_path / "model" / LISTING_FILE).unlink()
     recognition = tmp_path / "model/faces/identity.safetensors"
     with_recognition = PortraitModel.from_pretrained(tmp_path / "model").fit(photo(), 2)
     recognition.unlink()
@@ -367,6 +369,7 @@ def test_damaged_weights_are_named(copied: Path, name: str) -> None:
 
 
 def test_config_is_closed(copied: Path) -> None:
+    (copied / LISTING_FILE).unlink()
     config = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps({**config, "class": "os.system"}))
     with pytest.raises(CheckpointError, match=r"config.json.*class"):
@@ -374,6 +377,7 @@ def test_config_is_closed(copied: Path) -> None:
 
 
 def test_config_of_another_network_does_not_load(copied: Path) -> None:
+    (copied / LISTING_FILE).unlink()
     text = (copied / "config.json").read_text()
     (copied / "config.json").write_text(text.replace('"res_hidden": 4', '"res_hidden": 5'))
     with pytest.raises(CheckpointError, match=r"model\.safetensors"):
