@@ -34,9 +34,10 @@ def verify_folder(folder: Path) -> tuple[int, int]:
             listing of its files.
     """
     from dualstylegan.errors import CheckpointError
+    from dualstylegan.graphs.manifest import MANIFEST_FILE, is_exported, read_manifest
     from dualstylegan.networks.listing import FIX, LISTING_FILE, find_problems, read_listing
 
-    listing = read_listing(folder)
+    listing = read_manifest(folder) if is_exported(folder) else read_listing(folder)
     if listing is None:
         raise CheckpointError(
             "the folder does not say what its files were",
@@ -44,7 +45,7 @@ def verify_folder(folder: Path) -> tuple[int, int]:
             limit=f"a folder with {LISTING_FILE}",
             fix="make the model again",
         )
-    problems = find_problems(folder, listing.files)
+    problems = find_problems(folder, listing.files, MANIFEST_FILE)
     if problems:
         more = len(problems) - MAX_TOLD
         told = problems[:MAX_TOLD] + ([f"and {more} more"] if more > 0 else [])

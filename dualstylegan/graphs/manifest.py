@@ -10,13 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dualstylegan.networks.config import ClosedSchema, read_validated
+from dualstylegan.networks.config import ClosedSchema, FileRecord, Sha256, read_validated
 
 MANIFEST_FILE = "onnx.json"
 # Weights that several graphs share; the others lie in the graphs' own files.
 WEIGHTS_FILE = "weights.bin"
 Side = Annotated[int, Field(ge=1)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class TensorRecord(ClosedSchema):
@@ -46,13 +45,6 @@ class GraphRecord(ClosedSchema):
     outputs: dict[str, TensorRecord]
     shares_weights: bool
     difference: float
-
-
-class FileRecord(ClosedSchema):
-    """Content of a file: length in bytes and SHA-256."""
-
-    length: int
-    sha256: Sha256
 
 
 class Manifest(ClosedSchema):

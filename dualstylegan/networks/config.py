@@ -7,7 +7,7 @@ keys are refused.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,13 +21,23 @@ if TYPE_CHECKING:
     from dualstylegan.networks.psp import PublishedEncoder
 
 CONFIG_FILE = "config.json"
+CARD_FILE = "README.md"
 MODEL_FILE = "model.safetensors"
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class ClosedSchema(BaseModel):
     """Base of all schemas: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(ClosedSchema):
+    """Content of a file: length in bytes and SHA-256."""
+
+    length: int
+    sha256: Sha256
 
 
 class GeneratorConfig(ClosedSchema):

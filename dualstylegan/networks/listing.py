@@ -1,4 +1,4 @@
-"""files.json of a model folder: length and SHA-256 of its other files, so that damage is noticed.
+"""files.json of a model folder: length and SHA-256 of its files, so that damage is noticed.
 
 A folder without it, made before there were any, is taken as it is.
 """
@@ -6,7 +6,7 @@ A folder without it, made before there were any, is taken as it is.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,19 +16,10 @@ from pydantic import Field
 from dualstylegan.errors import CheckpointError
 from dualstylegan.io.files import sha256_file, write_bytes
 from dualstylegan.io.seals import BLANK, FIELD, has_seal, is_whole, sealed
-from dualstylegan.networks.config import ClosedSchema, read_validated
+from dualstylegan.networks.config import CARD_FILE, ClosedSchema, FileRecord, read_validated
 
 LISTING_FILE = "files.json"
 FIX = "fetch or make the model again"
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class FileRecord(ClosedSchema):
-    """Content of a file: length in bytes and SHA-256."""
-
-    length: int
-    sha256: Sha256
 
 
 class Listing(ClosedSchema):
@@ -36,7 +27,7 @@ class Listing(ClosedSchema):
 
     Attributes:
         format: of the listing.
-        files: every other file of the folder by its path, with "/" between the parts.
+        files: every other file of the folder but its card, by its path, "/" between the parts.
         seal: see `dualstylegan.io.seals`.
     """
 
@@ -45,16 +36,26 @@ class Listing(ClosedSchema):
     seal: Annotated[str, Field(pattern=FIELD)] = BLANK
 
 
-def record_of(path: Path) -> FileRecord:
-    """Return the record of a file."""
-    return FileRecord(length=path.stat().st_size, sha256=sha256_file(path))
-
-
 def records_of(folder: Path) -> dict[str, FileRecord]:
-    """Return the records of every file under a folder but its listing, by path, sorted."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = {path.relative_to(folder).as_posix(): path for path in paths}
-    return {name: record_of(path) for name, path in names.items() if name != LISTING_FILE}
+    """Return the records of every file under a folder, by path, sorted.
+
+    The listing is left out, and the card: people edit it, and a hub's names the hub.
+    """
+    return {
+        name: FileRecord(length=path.stat().st_size, sha256=sha256_file(path))
+        for name, path in _paths(folder).items()
+    }
+
+
+def _paths(folder: Path) -> dict[str, Path]:
+    """Return the files under a folder that are recorded; hidden ones are others', such as git's."""
+    paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    left_out = (Path(LISTING_FILE), Path(CARD_FILE))
+    return {
+        name.as_posix(): paths[name]
+        for name in sorted(paths)
+        if name not in left_out and not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def write_listing(folder: Path) -> None:
@@ -123,13 +124,18 @@ def _problem_of(path: Path, record: FileRecord, sha256: Callable[[Path], str]) -
     return None
 
 
-def find_problems(folder: Path, files: dict[str, FileRecord]) -> list[str]:
-    """Read every file of a folder; return its problems, `PATH: PROBLEM`, unlisted files too."""
+def find_problems(folder: Path, files: Mapping[str, FileRecord], *besides: str) -> list[str]:
+    """Read every file of a folder and return its problems as `PATH: PROBLEM`.
+
+    Args:
+        folder: of the model.
+        files: its records.
+        besides: further files that may be there; any other is a problem too.
+    """
     problems = {
         name: _problem_of(folder / name, record, sha256_file) for name, record in files.items()
     }
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    extra = sorted(there - files.keys() - {LISTING_FILE})
+    extra = sorted(_paths(folder).keys() - files.keys() - set(besides))
     faults = [f"{name}: {problem}" for name, problem in problems.items() if problem is not None]
     return faults + [f"{name}: not a file of the model" for name in extra]
 

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from dualstylegan.io.files import write_text
+from dualstylegan.networks.config import CARD_FILE
 from dualstylegan.portrait.config import (
-    CARD_FILE,
     LICENCE_FILE,
     OLD_CARD_FILE,
     THUMBNAILS,

@@ -41,7 +41,7 @@ THUMBNAILS = "thumbnails"
 FITS_IMAGE, LOSSES_IMAGE = "fits.jpg", "losses.jpg"
 CARD_IMAGES = (FITS_IMAGE, LOSSES_IMAGE)
 # The card, also under the name that it had in folders made before it had a front matter.
-CARD_FILE, OLD_CARD_FILE = "README.md", "MODEL_CARD.md"
+OLD_CARD_FILE = "MODEL_CARD.md"
 LICENCE_FILE = "LICENSE.md"
 
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dualstylegan import __version__
 from dualstylegan.errors import DataError, DualStyleGANError, HubError
+from dualstylegan.networks.config import CARD_FILE
 from dualstylegan.portrait.card_file import front_matter, read_card
 from dualstylegan.portrait.config import (
-    CARD_FILE,
     CARD_IMAGES,
     LICENCE_FILE,
     OLD_CARD_FILE,

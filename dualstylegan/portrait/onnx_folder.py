@@ -28,7 +28,6 @@ from dualstylegan.graphs.exporting import (
 )
 from dualstylegan.graphs.manifest import (
     MANIFEST_FILE,
-    FileRecord,
     GraphRecord,
     Manifest,
 )
@@ -44,16 +43,15 @@ from dualstylegan.graphs.sessions import Graph
 from dualstylegan.io.files import (
     atomic_directory,
     check_writable,
-    sha256_file,
     write_json,
 )
-from dualstylegan.networks.config import CONFIG_FILE
+from dualstylegan.networks.config import CARD_FILE, CONFIG_FILE
 from dualstylegan.networks.encoder import PortraitEncoder
+from dualstylegan.networks.listing import records_of
 from dualstylegan.networks.loading import IDENTITY_FILE
 from dualstylegan.portrait.card import in_onnx_form
 from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
-    CARD_FILE,
     CARD_IMAGES,
     LICENCE_FILE,
     STYLES_FILE,
@@ -169,7 +167,7 @@ def export_onnx(
             generator=_by_side(graphs, "generator"),
             dualstylegan=_by_side(graphs, "dualstylegan"),
             recognition=_by_side(graphs, "recognition"),
-            files=_file_records(out),
+            files=records_of(out),
         )
         write_json(out / MANIFEST_FILE, manifest.model_dump(mode="json"))
     return manifest
@@ -291,17 +289,3 @@ def exported_config(config: PortraitConfig) -> PortraitConfig:
     """Return the config of an exported folder: float32, no steps of the fit, no sampler."""
     defaults = config.defaults.model_copy(update={"fit_steps": 0})
     return config.model_copy(update={"bfloat16": False, "defaults": defaults, "has_sampler": False})
-
-
-def _file_records(folder: Path) -> dict[str, FileRecord]:
-    """Return length and digest of every file in a folder, by its path there.
-
-    The card is left out: people edit it, and a hub's names the hub.
-    """
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CARD_FILE)
-    return {
-        path.relative_to(folder).as_posix(): FileRecord(
-            length=path.stat().st_size, sha256=sha256_file(path)
-        )
-        for path in paths
-    }

@@ -22,7 +22,7 @@ from dualstylegan.faces.align import LeftOut
 from dualstylegan.faces.frame import Array
 from dualstylegan.io.checkpoints import read_tensors, save_tensors
 from dualstylegan.io.files import short_digest
-from dualstylegan.networks.config import ClosedSchema
+from dualstylegan.networks.config import ClosedSchema, Sha256
 from dualstylegan.portrait.config import FitSteps
 from dualstylegan.portrait.options import Faces
 
@@ -33,7 +33,6 @@ READ_AGAIN = "read the photo again"
 Point = tuple[FiniteFloat, FiniteFloat]
 Corners = tuple[Point, Point, Point, Point]
 Landmarks = Annotated[tuple[Point, ...], Field(min_length=LANDMARKS, max_length=LANDMARKS)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
