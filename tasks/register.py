@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstylegan.errors import DataError
-from dualstylegan.io.files import read_json, sha256_file, write_json
+from dualstylegan.io.files import read_json, scratch_folder, sha256_file, write_json
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.portrait.config import ENCODER_FILE, STYLES_FILE, read_config
 from tasks.serving.signature import example, signature
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Register, Settings
-from tasks.shared.tracking import connect, flat, log_facts, training_run
+from tasks.shared.tracking import (
+    close_orphans,
+    connect,
+    flat,
+    killed_unless_done,
+    log_facts,
+    store_errors,
+    take_run,
+    training_run,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -116,28 +124,43 @@ def requirements() -> list[str]:
 
 
 def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: str) -> str:
-    """Log a run with parameters and measures, parent of its trainings' runs; return its id."""
+    """Log a run with parameters and measures, parent of its trainings' runs; return its id.
+
+    The run that a killed process has begun for this content is gone on with.
+    """
     tags = {DIGEST: digest, IDENTITY_MEASURE: identity_measure()}
-    run = client.create_run(experiment, run_name=digest[:12], tags=tags)
+    run = unfinished_run(client, experiment, settings.register_.model, digest)
+    if run is None:
+        run = client.create_run(experiment, run_name=digest[:12], tags=tags)
     name = str(run.info.run_id)
-    log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
-    for stage, folder in Paths.trained.items():
-        trained = training_run(client, experiment, stage, folder)
-        if trained is not None:
-            client.set_tag(name, f"trained_by.{stage}", trained)
-            client.set_tag(trained, "mlflow.parentRunId", name)
-    if (Paths.evaluation / "sweep").is_dir():
-        client.log_artifacts(name, str(Paths.evaluation / "sweep"), "evaluation/sweep")
-    client.set_terminated(name)
+    take_run(client, name)
+    with killed_unless_done(client, name):
+        log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
+        for stage, folder in Paths.trained.items():
+            trained = training_run(client, experiment, stage, folder)
+            if trained is not None:
+                client.set_tag(name, f"trained_by.{stage}", trained)
+                client.set_tag(trained, "mlflow.parentRunId", name)
+        if (Paths.evaluation / "sweep").is_dir():
+            client.log_artifacts(name, str(Paths.evaluation / "sweep"), "evaluation/sweep")
+        client.set_terminated(name)
     return name
+
+
+def unfinished_run(client: MlflowClient, experiment: str, model: str, digest: str) -> Any | None:
+    """Return the run of a content of which no version was registered; None if there is none."""
+    versions = client.search_model_versions(f"name = '{model}'")
+    registered = {str(version.run_id) for version in versions}
+    runs = client.search_runs([experiment], f"tags.{DIGEST} = '{digest}'")
+    return next((run for run in runs if str(run.info.run_id) not in registered), None)
 
 
 def log_version(client: MlflowClient, run: str, rule: Register, digest: str) -> str:
     """Log the pyfunc model under a run and register it; return the version."""
     import mlflow
 
-    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run):
-        code = Path(folder) / "dualstylegan"
+    with scratch_folder() as folder, mlflow.start_run(run_id=run):
+        code = folder / "dualstylegan"
         shutil.copytree(CORE, code, ignore=shutil.ignore_patterns("__pycache__"))
         logged = mlflow.pyfunc.log_model(
             name="model",
@@ -190,11 +213,19 @@ def register(settings: Settings) -> dict[str, Any]:
 
     Raises:
         DataError: the model or its measures are missing.
+        OutputError: the store cannot be read or written.
     """
-    rule = settings.register_
     new = measures()
     digest = content_digest(Paths.portrait, Paths.metrics)
+    with store_errors():
+        return _register(settings, new, digest)
+
+
+def _register(settings: Settings, new: dict[str, float], digest: str) -> dict[str, Any]:
+    """Register the content of a digest with its measures, see `register`."""
+    rule = settings.register_
     client, experiment = connect(rule.experiment)
+    close_orphans(client, experiment)
     if not client.search_registered_models(f"name = '{rule.model}'"):
         client.create_registered_model(rule.model)
     versions = client.search_model_versions(f"name = '{rule.model}'")

@@ -13,6 +13,7 @@ from dualstylegan.cli.parameters import Align, Model
 from dualstylegan.cli.reporting import progress, reported, say
 from dualstylegan.cli.requests import check_image
 from dualstylegan.errors import DataError
+from dualstylegan.io.locks import exclusive
 
 
 def add_command(app: typer.Typer) -> None:
@@ -29,25 +30,38 @@ def add_command(app: typer.Typer) -> None:
         """Add PORTRAIT to a trained model as a style, without training; about a minute."""
         with reported():
             folder = _checked(portrait, name, output, model)
-            started = time.perf_counter()
-            from dualstylegan.io.images import read_image
-            from dualstylegan.portrait.add_style import add_style
-            from dualstylegan.portrait.model import PortraitModel
+            with exclusive(output):
+                _check_new(output)  # again: another process may have made it meanwhile
+                _make(portrait, name, output, folder, align)
 
-            image = read_image(portrait)
-            trained = PortraitModel.from_pretrained(folder)
-            with progress("fitting the style") as advance:
-                added = add_style(
-                    trained,
-                    name,
-                    image,
-                    align=align,
-                    progress=lambda phase, done, total: advance(done / total),
-                )
-            added.model.save_pretrained(output)
-            passed = time.perf_counter() - started
-            losses = f"{added.loss_before:.3f} -> {added.loss_after:.3f}"
-            say(f"{output}  {name}  loss {losses}  {passed:.1f} s")
+
+def _make(portrait: Path, name: str, output: Path, folder: Path, align: bool) -> None:
+    """Add the style to the model in `folder` and write the model `output`."""
+    started = time.perf_counter()
+    from dualstylegan.io.images import read_image
+    from dualstylegan.portrait.add_style import add_style
+    from dualstylegan.portrait.model import PortraitModel
+
+    image = read_image(portrait)
+    trained = PortraitModel.from_pretrained(folder)
+    with progress("fitting the style") as advance:
+        added = add_style(
+            trained,
+            name,
+            image,
+            align=align,
+            progress=lambda phase, done, total: advance(done / total),
+        )
+    added.model.save_pretrained(output)
+    passed = time.perf_counter() - started
+    losses = f"{added.loss_before:.3f} -> {added.loss_after:.3f}"
+    say(f"{output}  {name}  loss {losses}  {passed:.1f} s")
+
+
+def _check_new(output: Path) -> None:
+    """Refuse a folder that exists."""
+    if os.path.lexists(output):
+        raise DataError("the folder exists already", file=output, fix="name another")
 
 
 def _checked(portrait: Path, name: str, output: Path, model: str | None) -> Path:
@@ -56,8 +70,7 @@ def _checked(portrait: Path, name: str, output: Path, model: str | None) -> Path
     from dualstylegan.portrait.config import check_new_name, read_config
     from dualstylegan.portrait.stores import find_model
 
-    if os.path.lexists(output):
-        raise DataError("the folder exists already", file=output, fix="name another")
+    _check_new(output)
     check_image(portrait)
     folder = find_model(model)
     check_new_name(read_config(folder), name)

@@ -22,6 +22,7 @@ from dualstylegan.cli.requests import (
     parse_weights,
 )
 from dualstylegan.errors import OutputError, SettingsError
+from dualstylegan.io.locks import exclusive
 from dualstylegan.portrait.stores import find_model
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def add_command(app: typer.Typer) -> None:
             if is_folder(output):
                 from dualstylegan.cli.batch import restyle_into_folder
 
-                restyle_into_folder(request)
+                with exclusive(output):
+                    restyle_into_folder(request)
             else:
                 _restyle_into_file(request)
 
@@ -239,8 +241,12 @@ def _write(path: Path, image: Image.Image) -> None:
     try:
         write_bytes(path, data)
     except OutputError as error:
-        rescued = Path(tempfile.mkdtemp(prefix="dualstylegan-")) / f"result{path.suffix.lower()}"
-        write_bytes(rescued, data)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="dualstylegan-"))
+            rescued = folder / f"result{path.suffix.lower()}"
+            write_bytes(rescued, data)
+        except (OSError, OutputError):
+            raise error from None
         raise OutputError(
             error.problem, file=error.file, value=error.value, fix=f"the result is in {rescued}"
         ) from error

@@ -69,7 +69,7 @@ def output_error(error: OSError, path: Path | None = None) -> OutputError:
     )
 
 
-def _cause(error: BaseException | None) -> OSError | None:
+def system_cause(error: BaseException | None) -> OSError | None:
     """Return the failure of the operating system behind an error, such as those of torch.save."""
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
@@ -88,7 +88,7 @@ def _typed(path: Path, making: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        fault = _cause(error)
+        fault = system_cause(error)
         if fault is None or (making is not None and not _is_of(fault, making)):
             raise
         raise output_error(fault, path) from error
@@ -98,8 +98,9 @@ def _is_of(fault: OSError, making: Path) -> bool:
     """Return True for a fault of the place where `making` is written."""
     if fault.errno is not None and fault.errno not in FIXES:
         return False
-    named = fault.filename
-    return not isinstance(named, str | os.PathLike) or Path(named).is_relative_to(making)
+    named = [name for name in (fault.filename, fault.filename2) if name]  # copies name two
+    paths = [Path(name) for name in named if isinstance(name, str | os.PathLike)]
+    return not named or any(path.is_relative_to(making) for path in paths)
 
 
 def check_writable(path: Path | str, need_bytes: int = 0) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from dualstylegan.errors import DataError, OutputError
-from dualstylegan.io.files import atomic_write
+from dualstylegan.io.files import atomic_write, system_cause
 from dualstylegan.io.video_reading import BT709, SCALER_MATRIX, Sound, require_pyav
 
 if TYPE_CHECKING:
@@ -172,8 +172,9 @@ def _typed(path: Path) -> Iterator[Any]:
     try:
         yield
     except FFmpegError as error:
-        if isinstance(error, OSError):  # the place that is written to: `atomic_write` says it
-            raise
+        fault = system_cause(error)
+        if fault is not None:  # of the place that is written to: `atomic_write` says it
+            raise fault from None
         raise OutputError(
             "cannot be written as a video", file=path, value=error.strerror, fix="name another file"
         ) from error

@@ -11,7 +11,13 @@ from torch import nn
 from dualstylegan.codes.sampling import SAMPLER_FILE, StyleSampler
 from dualstylegan.errors import CheckpointError
 from dualstylegan.io.checkpoints import fill, load_tensors, save_tensors
-from dualstylegan.io.files import atomic_directory, write_bytes, write_json, write_text
+from dualstylegan.io.files import (
+    atomic_directory,
+    read_generation,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.listing import check_files, check_seals, write_listing
@@ -90,11 +96,15 @@ def write_folder(folder: Path, content: FolderContent, weights_dir: Path | None)
 
 
 def read_folder(folder: Path) -> FolderContent:
-    """Read a model folder.
+    """Read a model folder, all of one generation where it is replaced meanwhile.
 
     Raises:
         CheckpointError: a file is missing, damaged, or does not fit the config.
     """
+    return read_generation(folder, _read)
+
+
+def _read(folder: Path) -> FolderContent:
     config = read_config(folder)
     check_seals(folder, MODEL_FILE, ENCODER_FILE, STYLES_FILE, SAMPLER_FILE)
     network = config.network.build()

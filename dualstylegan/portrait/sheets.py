@@ -9,8 +9,9 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from dualstylegan.errors import DataError
+from dualstylegan.io.files import read_generation
 from dualstylegan.io.images import make_grid
-from dualstylegan.portrait.config import read_config, read_thumbnails
+from dualstylegan.portrait.config import PortraitConfig, read_config, read_thumbnails
 
 STYLE_PX = 128
 STYLE_COLUMNS = 6
@@ -28,11 +29,16 @@ def style_sheet(folder: Path) -> Image.Image:
         CheckpointError: no model folder.
         DataError: a thumbnail is not an image.
     """
-    config = read_config(folder)
-    stored = read_thumbnails(folder, config.styles)
+    config, stored = read_generation(folder, _named_thumbnails)
     cells = [_thumbnail(name, stored.get(name)) for name in config.styles]
     labels = [config.labels.get(name, name) for name in config.styles]
     return make_grid(cells, min(STYLE_COLUMNS, len(cells)), labels)
+
+
+def _named_thumbnails(folder: Path) -> tuple[PortraitConfig, dict[str, bytes]]:
+    """Read a model's config and its thumbnails by style."""
+    config = read_config(folder)
+    return config, read_thumbnails(folder, config.styles)
 
 
 def _thumbnail(name: str, data: bytes | None) -> Image.Image:

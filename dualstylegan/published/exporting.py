@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def export_published(model: Path | str, out: Path | str) -> list[Path]:
         CheckpointError: the folder is no such model, lacks tensors, or `out` exists.
     """
     model, out = Path(model), Path(out)
-    if out.exists():
+    if os.path.lexists(out):
         raise CheckpointError("the folder exists", file=out, fix="name another")
     imported = (model / MANIFEST).is_file()
     trees = _imported_trees(model) if imported else _trained_trees(model)

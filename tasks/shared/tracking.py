@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualstylegan.errors import OutputError
 from dualstylegan.io.files import read_json
 from tasks.shared.dataframes import read_dataframe
 from tasks.shared.settings import Settings
@@ -36,6 +38,7 @@ RUN_FILE = "run.json"
 CURVES_FILE = "curves.parquet"
 SAMPLES = "samples"
 FINGERPRINT = "fingerprint"
+PROCESS = "process"  # tag of a run: the process that it runs in
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -155,12 +158,83 @@ def log_curves(client: MlflowClient, run: str, stage: str, table: Path) -> int:
     return len(points)
 
 
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn a failure of MLflow's store into an error that names the store and its cause.
+
+    Raises:
+        OutputError: the store, or its place for artifacts, cannot be read or written.
+    """
+    import mlflow
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        raise OutputError(
+            "the registry does not take the model",
+            file=mlflow.get_tracking_uri(),
+            value=str(error).partition("\n")[0][:300],
+            fix="check the store and the space on its disk, then run it again",
+        ) from error
+
+
+def _this_process() -> str:
+    """Return host, number and start of this process, by which it is told from all others."""
+    import psutil
+
+    process = psutil.Process()
+    return f"{platform.node()} {process.pid} {process.create_time():.0f}"
+
+
+def _has_ended(process: str) -> bool:
+    """Return True for a process of this machine, see `_this_process`, that runs no more."""
+    import psutil
+
+    host, number, start = process.rsplit(" ", 2)
+    if host != platform.node():
+        return False
+    try:
+        return f"{psutil.Process(int(number)).create_time():.0f}" != start
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.Error, ValueError):
+        return False
+
+
+def take_run(client: MlflowClient, run: str) -> None:
+    """Mark a run as running in this process."""
+    client.set_tag(run, PROCESS, _this_process())
+    client.update_run(run, status="RUNNING")
+
+
+def close_orphans(client: MlflowClient, experiment_id: str) -> None:
+    """Mark the runs of ended processes as killed, which MLflow shows as running for ever."""
+    for run in client.search_runs([experiment_id], "attributes.status = 'RUNNING'"):
+        process = run.data.tags.get(PROCESS, "")
+        if process.count(" ") >= 2 and _has_ended(process):
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+@contextmanager
+def killed_unless_done(client: MlflowClient, run: str) -> Iterator[None]:
+    """Mark a run as killed if the block ends with an error or a signal."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            client.set_terminated(run, "KILLED")
+        raise
+
+
 def log_facts(
     client: MlflowClient, run: str, parameters: Mapping[str, str], measures: Mapping[str, float]
 ) -> None:
-    """Log parameters and measures in one batch each."""
+    """Log parameters, but for those that the run has, and measures, in one batch each."""
     from mlflow.entities import Metric, Param
 
+    known = client.get_run(run).data.params
+    parameters = {key: value for key, value in parameters.items() if key not in known}
     client.log_batch(run, params=[Param(k, v[:5000]) for k, v in parameters.items()])
     client.log_batch(run, metrics=[Metric(k, v, 0, 0) for k, v in measures.items()])
 
@@ -202,7 +276,8 @@ class Live:
                 used = {name: every[name] for name in ("profile", self.stage)}
                 log_facts(client, run.info.run_id, flat(used), {})
             self.run = str(run.info.run_id)
-            client.update_run(self.run, status="RUNNING")
+            close_orphans(client, experiment)
+            take_run(client, self.run)
             self.client = client
 
         self._try(open_run)
@@ -236,6 +311,12 @@ class Live:
         client = self.client
         if client is not None:
             self._try(lambda: client.set_terminated(self.run))
+
+    def stop(self) -> None:
+        """Mark the run as killed; the stage goes on in it when it is run again."""
+        client = self.client
+        if client is not None:
+            self._try(lambda: client.set_terminated(self.run, "KILLED"))
 
     def _flush(self) -> None:
         client, points = self.client, self.queue

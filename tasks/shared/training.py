@@ -17,7 +17,7 @@ from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.io.checkpoints import save_tensors
-from dualstylegan.io.files import atomic_directory, write_json
+from dualstylegan.io.files import atomic_directory, write_bytes, write_json
 from dualstylegan.io.images import write_png
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.loading import NetworkSet
@@ -111,7 +111,12 @@ def train(
     if live is not None:
         live.begin(plan.fingerprint)
     trainer = Trainer(training, plan, scratch / STATE_FILE, on_metrics, on_picture)
-    trainer.run()
+    try:
+        trainer.run()
+    except BaseException:
+        if live is not None:
+            live.stop()
+        raise
     averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
     write_result(Paths.trained[stage], averaged, config, trainer.history, samples, facts)
     if live is not None:
@@ -133,4 +138,6 @@ def write_result(
         write_json(out / CONFIG_FILE, config)
         write_curves(out, history)
         write_json(out / RUN_FILE, facts)
-        shutil.copytree(samples, out / SAMPLES)
+        (out / SAMPLES).mkdir()
+        for path in sorted(samples.iterdir()):
+            write_bytes(out / SAMPLES / path.name, path.read_bytes())
