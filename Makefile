@@ -1,7 +1,8 @@
 # `make demo` creates the environment, runs the pipeline and prints the report's address.
 # `make test` runs all checks; `make lint` and `make types` are its quick parts. `make coverage` is
-# `make test` with the coverage floor, at a quarter more CPU time. `make dist` builds the wheels of the
-# library and of the trained model.
+# `make test` with the coverage floor, at a quarter more CPU time. `make attack` kills, fills and
+# overtakes real processes, and prints the figures of docs/reliability.md. `make dist` builds the
+# wheels of the library and of the trained model.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -12,10 +13,20 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
+# An environment that was copied with its project runs the code of the original: it is made anew.
+ifneq ($(wildcard $(STAMP)),)
+HOME_OF_STAMP := $(shell cat $(STAMP))
+ifneq ($(HOME_OF_STAMP),)
+ifneq ($(HOME_OF_STAMP),$(CURDIR))
+$(shell rm -rf $(VENV))
+endif
+endif
+endif
+
 # uv looks for wheels in a folder only if it is told so; pip does by itself.
 UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=1) UV_COMPILE_BYTECODE=1
 
-.PHONY: demo test coverage lint types install dist
+.PHONY: demo test attack coverage lint types install dist
 
 demo: $(STAMP)
 	@python -m tasks.shared.sources
@@ -29,6 +40,10 @@ test: lint types
 
 coverage: COVERAGE = --cov
 coverage: test
+
+# ROUNDS, SEED: length and seed of the attack
+attack: $(STAMP)
+	python -m tests.reliability.attack --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),0)
 
 lint: $(STAMP)
 	ruff check .
@@ -49,4 +64,4 @@ $(STAMP): pyproject.toml constraints.txt
 		$(UV_ENV) $(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e ".[pipeline,dev]"; \
 	else false; fi \
 	|| $(BIN)/python -m pip install -c constraints.txt -e ".[pipeline,dev]"
-	touch $@
+	@echo "$(CURDIR)" > $@

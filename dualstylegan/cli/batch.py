@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from dualstylegan.cli.reporting import LOGGER, progress, say
-from dualstylegan.cli.transfer import TransferRequest, print_json, result_json, tell_left_out
+from dualstylegan.cli.transfer import (
+    CONTACT_SHEET,
+    TransferRequest,
+    print_json,
+    result_json,
+    tell_left_out,
+)
 from dualstylegan.errors import DataError, OutputError
 
 if TYPE_CHECKING:
     from dualstylegan.portrait.batch import BatchPlan, PhotoOutcome
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.style_choice import ChosenStyle
-
-SHEET = "contact-sheet.jpg"
 
 
 def restyle_into_folder(request: TransferRequest) -> None:
@@ -118,7 +122,7 @@ def _write_sheet(done: list[PhotoOutcome], plan: BatchPlan) -> Path | None:
         rows.append([outcome.cell, *(cells.get(name) for name in plan.styles)])
     names = [outcome.photo.stem for outcome in done]
     sheet = contact_sheet(rows, ["photo", *plan.styles], names)
-    path = plan.folder / SHEET
+    path = plan.folder / CONTACT_SHEET
     try:
         write_bytes(path, encode_result(sheet, path.suffix))
     except OutputError as error:

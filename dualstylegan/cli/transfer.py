@@ -25,6 +25,9 @@ from dualstylegan.errors import OutputError, SettingsError
 from dualstylegan.io.locks import exclusive
 from dualstylegan.portrait.stores import find_model
 
+# Picture of all results in their folder.
+CONTACT_SHEET = "contact-sheet.jpg"
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -138,7 +141,7 @@ def _checked(
         if len(photos) > 1:
             raise SettingsError("several photos need a folder", value=output, fix="give -o FOLDER")
         check_image(photos[0])
-    check_writable(output)
+    check_writable(output / CONTACT_SHEET if into_folder else output)
     folder = find_model(model)
     config = read_config(folder)
     styles = asked_styles(config, style, seed)

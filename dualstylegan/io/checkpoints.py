@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dualstylegan.errors import CheckpointError
-from dualstylegan.io.files import atomic_write
+from dualstylegan.io.files import READ_FIX, atomic_write
 from dualstylegan.io.seals import BLANK, is_whole, sealed
 
 LISTED_KEYS = 8
@@ -83,7 +83,11 @@ def read_tensors(
             names = list(file.keys())
             tensors = {name: file.get_tensor(name) for name in names}
             meta = json.loads((file.metadata() or {}).get(META_KEY, "{}"))
-    except (safetensors.SafetensorError, json.JSONDecodeError, OSError) as error:
+    except OSError as error:
+        raise CheckpointError(
+            "cannot be read", file=path, value=error.strerror or error, fix=READ_FIX
+        ) from error
+    except (safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(
             "not a whole safetensors file",
             file=path,

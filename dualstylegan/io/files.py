@@ -41,6 +41,7 @@ FIXES = {
     errno.EISDIR: "name a file, not a folder",
     errno.ENOTEMPTY: "name another folder",
 }
+READ_FIX = "check the permissions of the file and of its folders"
 
 
 def _sync_folder(folder: Path) -> None:
@@ -61,10 +62,13 @@ def output_error(error: OSError, path: Path | None = None) -> OutputError:
         error: from the operating system.
         path: file or folder that was being written; None takes the one that the error names.
     """
+    cause = error.strerror or str(error)
+    if path is None and error.errno in (errno.EACCES, errno.EPERM):  # to read it, perhaps
+        return OutputError("cannot be used", file=error.filename, value=cause, fix=READ_FIX)
     return OutputError(
-        (error.strerror or str(error)) if path is None else "cannot be written",
+        "cannot be used" if path is None else "cannot be written",
         file=error.filename if path is None else path,
-        value=type(error).__name__ if path is None else error.strerror or str(error),
+        value=cause,
         fix=FIXES.get(error.errno or 0, "check the file and its folder, then try again"),
     )
 
@@ -293,7 +297,7 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is missing or is not JSON.
+        DataError: the file is missing, cannot be read, or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text())
@@ -301,6 +305,8 @@ def read_json(path: Path | str) -> Any:
         raise DataError("no such file", file=path, fix="run the stage that makes it") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataError("not valid JSON", file=path, value=error, fix="make it anew") from error
+    except OSError as error:
+        raise DataError("cannot be read", file=path, value=error.strerror, fix=READ_FIX) from error
 
 
 def short_digest(digest: str) -> str:

@@ -35,6 +35,7 @@ class _State:
 
     line: bytes = b""
     received: int | None = None
+    unwinding: bool = False
     actions: dict[object, Callable[[], None]] = {}  # noqa: RUF012
     wires: tuple[socket.socket, socket.socket] | None = None
 
@@ -72,20 +73,24 @@ def end_on_signals(line: str) -> None:
     threading.Thread(target=_watch, args=(heard, obeyed), name="stop", daemon=True).start()
 
 
-def _tell() -> None:
-    """Print the line: not through sys.stderr, which may be in the middle of a line itself."""
-    if not _State.line:
+def _receive(number: int) -> None:
+    """Note the first signal and print the line.
+
+    Not through sys.stderr, which may be in the middle of a line itself.
+    """
+    if _State.received is not None:
         return
-    with suppress(OSError):
-        start = b"\n" if os.isatty(2) else b""
-        os.write(2, start + _State.line)
+    _State.received = number
+    if _State.line:
+        with suppress(OSError):
+            os.write(2, (b"\n" if os.isatty(2) else b"") + _State.line)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """Unwind the main thread on the first signal; later ones change nothing."""
-    if _State.received is None:
-        _State.received = number
-        _tell()
+    _receive(number)
+    if not _State.unwinding:
+        _State.unwinding = True
         raise Stopped(SHELL_OFFSET + number)
 
 
@@ -94,9 +99,7 @@ def _watch(heard: socket.socket, obeyed: list[int]) -> None:
     while (number := heard.recv(1)[0]) not in obeyed:
         pass
     time.sleep(GRACE_SECONDS)
-    if _State.received is None:
-        _State.received = number
-        _tell()
+    _receive(number)
     for action in list(_State.actions.values()):
         with suppress(Exception):
             action()

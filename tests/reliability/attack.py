@@ -1,0 +1,46 @@
+"""Attack on the project with real processes: `python -m tests.reliability.attack` prints figures.
+
+Each part draws its moments from the seed. `--root` attacks another checkout of the project with the
+same moments, for figures before and after a change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import signal
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.reliability import attack_disks, attack_pairs, attack_stops, attack_swaps
+
+Part = Callable[[int, random.Random, Path, Path], list[str]]
+PARTS: dict[str, Part] = {
+    "stops": attack_stops.attack,
+    "kills": attack_stops.attack_by_kills,
+    "swaps": attack_swaps.attack,
+    "disks": attack_disks.attack,
+    "pairs": attack_pairs.attack,
+}
+
+
+def main() -> None:
+    """Run the parts that are named, by default all of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability.attack")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="default: all")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--root", type=Path, default=ROOT, help="checkout that is attacked")
+    given = parser.parse_args()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    for name in given.parts or PARTS:
+        rng = random.Random(f"{given.seed} {name}")
+        with tempfile.TemporaryDirectory(prefix="attack-") as folder:
+            for line in PARTS[name](given.rounds, rng, Path(folder), given.root.resolve()):
+                print(f"{name}: {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
