@@ -41,6 +41,7 @@ WITHOUT_EFFECT = frozenset(
             "tasks/demo/__init__.py",
             "tasks/serving/__init__.py",
             "tasks/shared/__init__.py",
+            "tasks/shared/dataframes.py",
             "tasks/shared/feasibility.py",
             "tasks/shared/paths.py",
             "tasks/shared/profile.py",
