@@ -28,6 +28,7 @@ from dualstylegan.portrait.config import (
 from dualstylegan.portrait.half import write_half
 from dualstylegan.portrait.stores import GROUP, READY
 from tasks.shared.licence import model_licence
+from tasks.shared.materials import write_bill
 from tasks.shared.paths import PROJECT, Paths
 from tasks.shared.runner import run_stage
 
@@ -35,6 +36,7 @@ OUTPUT = Path("dist")
 NAME = "dualstylegan-portraits"
 PACKAGE = NAME.replace("-", "_")
 MODEL = "model"
+BILL_FILE = "dualstylegan.cdx.json"
 LIMIT_BYTES = 100_000_000
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "NOTICE")
 # Seconds since 1970 in a wheel's entries: same content, same bytes. The earliest that zip can say.
@@ -103,7 +105,7 @@ In Python, `PortraitModel.from_pretrained("{ready}")`. The model card follows.
 
 
 def build(model: Path, record: Path, output: Path) -> list[Path]:
-    """Build both wheels and return their paths.
+    """Build both wheels, and a bill of their materials beside them; return the wheels' paths.
 
     Args:
         model: a trained model folder.
@@ -135,6 +137,8 @@ def build(model: Path, record: Path, output: Path) -> list[Path]:
         for wheel in wheels:
             write_bytes(output / wheel.name, wheel.read_bytes())
             print(f"{output / wheel.name}  {wheel.stat().st_size / 1e6:.1f} MB")
+        write_bill(output / BILL_FILE, wheels)
+        print(output / BILL_FILE)
     return [output / wheel.name for wheel in wheels]
 
 

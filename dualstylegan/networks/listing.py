@@ -141,6 +141,8 @@ def find_problems(folder: Path, files: Mapping[str, FileRecord], *besides: str) 
 
 
 def _sha256_while_unchanged(path: Path) -> str:
+    # a path through a descriptor, as in `read_generation`, means another file later
+    path = path.resolve()
     found = path.stat()
     return _kept_sha256(path, found.st_size, found.st_mtime_ns)
 
