@@ -2,7 +2,7 @@
 # `make test` runs all checks; `make lint` and `make types` are its quick parts. `make coverage` is
 # `make test` with the coverage floor, at a quarter more CPU time. `make attack` kills, fills and
 # overtakes real processes, and prints the figures of docs/reliability.md. `make dist` builds the
-# wheels of the library and of the trained model.
+# wheels of the library and of the trained model, `make docs` the documentation's site.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
@@ -26,7 +26,7 @@ endif
 # uv looks for wheels in a folder only if it is told so; pip does by itself.
 UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=1) UV_COMPILE_BYTECODE=1
 
-.PHONY: demo test attack coverage lint types install dist
+.PHONY: demo test attack coverage lint types install dist docs
 
 demo: $(STAMP)
 	@python -m tasks.shared.sources
@@ -56,6 +56,11 @@ install: $(STAMP)
 
 dist: $(STAMP)
 	python -m tasks.distribution
+
+# A warning, such as that of a broken link, fails the build.
+docs: $(STAMP)
+	sphinx-build -q -W --keep-going -c docs/site -d site/.doctrees . site
+	@echo "Documentation: $(CURDIR)/site/index.html"
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

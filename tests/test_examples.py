@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -11,10 +13,12 @@ from PIL import Image
 
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style
 from dualstylegan.portrait.model import PortraitModel
+from dualstylegan.portrait.result import facts_of
 from tests.conftest import ROOT
 from tests.support.portrait_models import STYLE_NAMES, tiny_model, with_sampler
 
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted((ROOT / "examples").glob("hello_*.py"))
+CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
 MAX_LINES = 40
 
 
@@ -85,3 +89,31 @@ def test_examples_are_short_and_listed() -> None:
         assert len(path.read_text().splitlines()) < MAX_LINES, path
         assert f"`{path.name} " in listed
         assert f"python examples/{path.name} " in path.read_text()
+
+
+def test_the_notebook_runs_from_top_to_bottom(
+    models: dict[int, Path],
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("notebook", monkeypatch, models[256], weights / "astronaut.png")
+    told = re.findall(r"structure (\d\.\d\d)  LPIPS (\d\.\d{3})", capsys.readouterr().out)
+    assert [weight for weight, _ in told] == ["0.00", "0.25", "0.50", "0.75", "1.00"]
+    assert len({distance for _, distance in told}) == 5
+    with Image.open("mixed.png") as image:
+        assert facts_of(image)["dualstylegan:style"] == f"{STYLE_NAMES[0]}:0.6 {STYLE_NAMES[1]}:0.4"
+
+
+def test_the_notebook_has_cells_of_text_and_of_code() -> None:
+    """An editor takes what follows `# %% [markdown]` as text, and shows a cell's last value."""
+    parts = CELL.split((ROOT / "examples" / "notebook.py").read_text())
+    assert parts[0] == ""
+    cells = list(zip(parts[1::2], parts[2::2], strict=True))
+    texts = [body for kind, body in cells if kind]
+    assert len(texts) == len(cells) / 2 == 6
+    assert all(line.startswith("#") for body in texts for line in body.strip().splitlines())
+    shown = [ast.parse(body).body[-1] for kind, body in cells if not kind]
+    assert sum(isinstance(last, ast.Expr) for last in shown) == 5

@@ -1,23 +1,23 @@
-"""README, map and the files beside them hold true: names exist, commands parse, code runs."""
+"""README, map and the files beside them hold true: names exist, code runs.
+
+Commands run in tests/docs/test_commands.py.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import runpy
-import shlex
 import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
-import typer
 import yaml
 
 from dualstylegan import __version__
-from dualstylegan.cli import build_app
 from tests.conftest import ROOT
 from tests.support.portrait_models import tiny_model
+from tests.support.shell_blocks import blocks
 
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -37,26 +37,9 @@ SIGNPOSTS = {
 }
 
 
-def blocks(language: str, page: str = README) -> list[str]:
-    """Return the fenced blocks of a language."""
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    return [block for name, block in fenced if name == language]
-
-
-def commands() -> list[list[str]]:
-    """Return the commands of all shell blocks as words; pipes and continued lines are split."""
-    lines = [
-        line
-        for page in PAGES.values()
-        for block in blocks("sh", page)
-        for line in block.splitlines()
-    ]
-    return [words for line in lines if (words := shlex.split(line.rstrip("|\\"), comments=True))]
-
-
 def tree() -> dict[str, str]:
     """Return the lines of the source tree: description by name."""
-    (block,) = (b for b in blocks("") if b.startswith("dualstylegan/ "))
+    (block,) = (b for b in blocks(README, "") if b.startswith("dualstylegan/ "))
     rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in block.splitlines()]
     return {name: text for name, text in rows if name}
 
@@ -89,39 +72,10 @@ def test_links_lead_to_files() -> None:
             assert (ROOT / target).is_file(), target
 
 
-def test_every_command_exists() -> None:
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    modules = re.findall(r"python -m ((?:tasks|flows|benchmarks)[\w.]*)", README)
-    for module in {*modules} - {"tasks.NAME"}:
-        assert importlib.util.find_spec(module) is not None, module
-    scripts = re.findall(r"python ([\w/]+\.py)", README + CONTRIBUTING)
-    for script in scripts:
-        assert (ROOT / script).is_file(), script
-    assert len(modules) >= 3
-    assert scripts
-    for program, *arguments in commands():
-        if program == "make":
-            assert arguments[0] in targets
-        elif program == "dualstylegan":
-            check_arguments(arguments)
-        else:
-            assert (
-                program.endswith("python") or shutil.which(program) or program in (".", "export")
-            ), program
-
-
-def check_arguments(arguments: list[str]) -> None:
-    """Parse arguments of the command `dualstylegan` without running it."""
-    group = typer.main.get_command(build_app())
-    assert isinstance(group, typer.core.TyperGroup)
-    command = group.commands[arguments[0]]
-    command.make_context(arguments[0], arguments[1:])
-
-
 def test_the_first_snippet_restyles_a_photo(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (snippet,) = blocks("python")
+    (snippet,) = blocks(README, "python")
     assert len(snippet.splitlines()) <= 12
     model = tiny_model(resolution=256)
     model.weights_dir = weights
@@ -150,8 +104,10 @@ def test_hooks_need_no_network() -> None:
 
 def test_modules_and_pages_named_in_the_docs_are_there() -> None:
     """Paths of the project in backticks, as they stand in README and docs."""
-    named = re.compile(r"`((?:dualstylegan|tasks|flows|benchmarks|docs|profiles|tests)/[\w./-]+)`")
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    named = re.compile(
+        r"`((?:dualstylegan|tasks|flows|benchmarks|docs|profiles|schemas|tests)/[\w./-]+)`"
+    )
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     paths = {(page.name, path) for page in pages for path in named.findall(page.read_text())}
     assert len(paths) > 20  # the pattern still finds what it is to hold
     assert {(page, path) for page, path in paths if not (ROOT / path).exists()} == set()

@@ -18,8 +18,10 @@ from dualstylegan.portrait.styles import StyleLibrary
 STYLE_NAMES = ("amber-fox", "amber-owl", "blue-heron", "stone")
 
 
-def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
-    """A model of four styles; the same seed gives the same weights."""
+def tiny_model(
+    seed: int = 0, resolution: int = 32, names: tuple[str, ...] = STYLE_NAMES
+) -> PortraitModel:
+    """A model of a few styles; the same seed gives the same weights."""
     widths = (8,) * (resolution.bit_length() - 2)
     network = NetworkConfig(
         generator=GeneratorConfig(
@@ -36,14 +38,14 @@ def tiny_model(seed: int = 0, resolution: int = 32) -> PortraitModel:
     built, encoder = network.build(), network.build_encoder()
     built.generator.measure_mean_w(256)
     generator = built.generator
-    shape = (len(STYLE_NAMES), generator.rows, generator.style_dim)
+    shape = (len(names), generator.rows, generator.style_dim)
     return PortraitModel(
-        PortraitConfig(network=network, styles=STYLE_NAMES, defaults=TransferDefaults(fit_steps=0)),
+        PortraitConfig(network=network, styles=names, defaults=TransferDefaults(fit_steps=0)),
         built,
         encoder,
-        StyleLibrary(STYLE_NAMES, torch.randn(shape), torch.randn(shape)),
+        StyleLibrary(names, torch.randn(shape), torch.randn(shape)),
         card="# A card\n",
-        thumbnails={"stone": thumbnail(Image.linear_gradient("L"), 64)},
+        thumbnails={names[-1]: thumbnail(Image.linear_gradient("L"), 64)},
     )
 
 
