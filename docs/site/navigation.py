@@ -22,6 +22,7 @@ NAVIGATION = {
         "docs/howto/video",
         "docs/howto/serve",
         "docs/howto/export",
+        "docs/onnx",
         "docs/howto/registry",
         "docs/howto/schedule",
         "docs/howto/machines",
@@ -54,8 +55,10 @@ NAVIGATION = {
         "CONTRIBUTING",
         "docs/map",
         "docs/speed",
+        "docs/reliability",
         "docs/faults",
         "data/base/README",
+        "SECURITY",
         "CHANGELOG",
     ],
 }

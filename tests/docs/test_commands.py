@@ -35,6 +35,7 @@ PARSED = {
     "serve": "serves until Ctrl-C; tests/dualstylegan/studio asks a running one",
     "import-published": "needs the published files; tests/dualstylegan/published makes some",
     "export-published": "needs an imported model; tests/dualstylegan/published has one",
+    "export-onnx": "traces for a minute; the tests of dualstylegan/graphs export a model",
     "models:/": "needs a filled registry; tests/tasks/serving has one",
     "data/models/cartoon": "an imported model, as above",
     "data/models/mine": "adding a style takes seconds; one page does, see OWN_PAGES",
