@@ -23,6 +23,7 @@ NAVIGATION = {
         "docs/howto/serve",
         "docs/howto/export",
         "docs/onnx",
+        "docs/hub",
         "docs/howto/registry",
         "docs/howto/schedule",
         "docs/howto/machines",
