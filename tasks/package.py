@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from dualstylegan.portrait.config import (
     PortraitConfig,
     TransferDefaults,
 )
+from dualstylegan.portrait.half import write_half
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
 from tasks.shared.dataframes import read_dataframe
@@ -144,11 +146,23 @@ def package(settings: Settings) -> PortraitModel:
         weights_dir=Paths.weights,
     )
     device = prepare(settings.runtime)
-    table = fit_faces(model.to(device))
-    model.card, model.card_images = card(model, table, settings.package.card_faces)
-    model.to("cpu").save_pretrained(Paths.portrait)
+    with tempfile.TemporaryDirectory(prefix="package-") as scratch:
+        model = in_halves(model, Path(scratch) / "rounded")
+        table = fit_faces(model.to(device))
+        model.card, model.card_images = card(model, table, settings.package.card_faces)
+        in_halves(model.to("cpu"), Paths.portrait)
     write_codes(Paths.content_codes, table)
-    return model
+    return PortraitModel.from_pretrained(Paths.portrait)
+
+
+def in_halves(model: PortraitModel, folder: Path) -> PortraitModel:
+    """Write a model in half precision to a folder; return the model as it is loaded from there.
+
+    All that measures the packaged model, and all of its other forms, then have the same weights.
+    """
+    with tempfile.TemporaryDirectory(prefix="package-") as scratch:
+        model.save_pretrained(whole := Path(scratch) / "whole")
+        return PortraitModel.from_pretrained(write_half(whole, folder, pack=False))
 
 
 def main() -> None:

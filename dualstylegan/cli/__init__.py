@@ -6,6 +6,7 @@ missing file and an unknown style are answered at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, cast
@@ -63,6 +64,8 @@ def build_app() -> typer.Typer:
 def main() -> None:
     """Run the command line; a fault of usage is one line and exit code 2, Ctrl-C a line and 130."""
     end_on_signals(STOPPED)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that Windows' code page lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status = build_app()(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()

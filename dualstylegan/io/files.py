@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from dualstylegan.errors import DataError, DualStyleGANError, OutputError
 from dualstylegan.io.locks import exclusive
-from dualstylegan.io.processes import exchange, open_folder, try_lock
+from dualstylegan.io.processes import exchange, longest_name, open_folder, try_lock
 from dualstylegan.io.temporaries import locked_folder, sibling, sweep, sweep_once, temporary
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ def check_writable(path: Path | str, need_bytes: int = 0) -> None:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise OutputError("a device, not a file", file=path, fix="name a file")
         ancestor = next(p for p in path.parents if os.path.lexists(p))
-        if len(os.fsencode(path.name)) > os.pathconf(ancestor, "PC_NAME_MAX"):
+        if len(os.fsencode(path.name)) > longest_name(ancestor):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         probe = sibling(ancestor / "probe")
         try:
@@ -300,7 +300,7 @@ def read_json(path: Path | str) -> Any:
         DataError: the file is missing, cannot be read, or is not JSON.
     """
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError("no such file", file=path, fix="run the stage that makes it") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -80,9 +80,11 @@ def _acquire(file: Path, path: Path, patience: float) -> int:
             locked = try_lock(descriptor)
             if locked is None or (locked and _is_current(file, descriptor)):
                 os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)  # Windows has no pwrite and no pread
+                os.write(descriptor, str(os.getpid()).encode())
                 return descriptor
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
         except BaseException:
             os.close(descriptor)
             raise

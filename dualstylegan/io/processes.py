@@ -21,6 +21,9 @@ from typing import IO
 
 LINUX = sys.platform.startswith("linux")
 POLL_SECONDS = 0.5
+LONGEST_NAME = 255
+# The signal that no process can refuse; Windows ends a process by any.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 SHELLS = frozenset(("ash", "bash", "dash", "fish", "ksh", "sh", "zsh"))
 # From linux/prctl.h, linux/fs.h, fcntl.h and sys/stdio.h of macOS.
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
@@ -147,6 +150,12 @@ def open_folder(folder: Path) -> int | None:
         OSError: it cannot be opened.
     """
     return None if os.name == "nt" else os.open(folder, os.O_RDONLY)
+
+
+def longest_name(folder: Path) -> int:
+    """Return the length in bytes that a name in a folder may have, where the system tells it."""
+    pathconf = getattr(os, "pathconf", None)
+    return LONGEST_NAME if pathconf is None else int(pathconf(folder, "PC_NAME_MAX"))
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -79,10 +79,8 @@ landmark model, LPIPS and face recognition. The folder is all that `transfer` an
 """
 
 _FULL = "All weights are float32;"
-_HALF = (
-    "Weights are in half precision and are cast to float32 when they are loaded, and the landmark\n"
-    "model is packed and rounded;"
-)
+_HALF = "Weights are in half precision and are cast to float32 when they are loaded;"
+_PACKED = "Weights are in half precision, and the landmark model is packed and rounded;"
 
 # The section of files, up to the next heading.
 _FILES = re.compile(r"^## Files\n.*?(?=^## )", re.MULTILINE | re.DOTALL)
@@ -225,9 +223,15 @@ def model_card(
     )
 
 
-def in_half_precision(card: str) -> str:
-    """Return the card of a model folder as that of its half-precision form."""
-    return card.replace(_FULL, _HALF)
+def in_half_precision(card: str, packed: bool) -> str:
+    """Return the card of a model folder as that of its form in half precision.
+
+    Args:
+        card: text of a card.
+        packed: the form's landmark model is packed.
+    """
+    form = _PACKED if packed else _HALF
+    return card.replace(_FULL, form).replace(_HALF, form)
 
 
 def in_onnx_form(card: str, half: bool) -> str:

@@ -1,6 +1,7 @@
-"""A model folder in half precision: the weights that `transfer` needs, in a third of the bytes.
+"""A model folder in half precision: the weights that `transfer` needs, in half the bytes.
 
-Networks compute as before: weights are cast to float32 when they are loaded.
+Networks compute as before: weights are cast to float32 when they are loaded. Of a model whose
+weights are halves already, the form in half precision is the same model.
 """
 
 from __future__ import annotations
@@ -40,15 +41,16 @@ from dualstylegan.portrait.packed_landmarks import pack_predictor
 LEAST_VALUES = 4096
 
 
-def write_half(source: Path, target: Path) -> Path:
+def write_half(source: Path, target: Path, pack: bool = True) -> Path:
     """Write a model folder in half precision and return it; it appears whole or not at all.
 
     LPIPS is stored in the dtype in which the model computes it, where that is a half, and so loses
-    nothing; style codes stay in float32; the landmark model is packed.
+    nothing; style codes stay in float32.
 
     Args:
         source: a model folder.
         target: the new folder.
+        pack: pack the landmark model, a third of its bytes, which loses some of it.
 
     Raises:
         CheckpointError: a file of `source` is missing or damaged, or a weight is too large.
@@ -64,16 +66,20 @@ def write_half(source: Path, target: Path) -> Path:
         for name, dtype in ((PERCEPTUAL_FILE, perceptual), (IDENTITY_FILE, torch.float16)):
             if (faces / name).is_file():
                 _halve(faces / name, out / FOLDER / name, dtype)
-        if (faces / PREDICTOR_FILE).is_file():
+        copied = [DETECTOR_FILE, PACKED_FILE]
+        if pack and (faces / PREDICTOR_FILE).is_file():
             pack_predictor(faces / PREDICTOR_FILE, out / FOLDER / PACKED_FILE)
-        kept = [CONFIG_FILE, STYLES_FILE, LICENCE_FILE, *CARD_IMAGES, f"{FOLDER}/{DETECTOR_FILE}"]
+        else:
+            copied.append(PREDICTOR_FILE)
+        kept = [CONFIG_FILE, STYLES_FILE, LICENCE_FILE, *CARD_IMAGES]
+        kept += [f"{FOLDER}/{name}" for name in copied]
         kept += [str(p.relative_to(source)) for p in (source / THUMBNAILS).glob("*.jpg")]
         for name in kept:
             if (source / name).is_file():
                 (out / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(source / name, out / name)
         pictured = read_thumbnails(source, config.styles)
-        write_card(out, config, in_half_precision(read_card(source)), pictured)
+        write_card(out, config, in_half_precision(read_card(source), pack), pictured)
         write_listing(out)
     return target
 

@@ -8,17 +8,17 @@ and output goes to a temporary folder that is removed.
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstylegan.errors import CheckpointError, OutputError
 from dualstylegan.io.files import scratch_folder, sha256_file
-from dualstylegan.io.processes import guarded
+from dualstylegan.io.processes import KILL, guarded
 from dualstylegan.published.pickles import Namespace
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ def read_published(path: Path | str, *, max_bytes: int = MAX_FILE_BYTES) -> Publ
 
 def _run_child(path: Path, folder: Path, size: int) -> None:
     """Start the reader process and wait for it."""
+    if find_spec("resource") is None:
+        raise CheckpointError(
+            "checkpoints cannot be read safely on this system, which limits no process", file=path,
+            limit="Linux or macOS", fix="import it there, and copy the model folder",
+        )  # fmt: skip
     limits = {
         "memory_bytes": BASE_MEMORY_BYTES + 3 * size,
         "cpu_seconds": CPU_SECONDS,
@@ -92,7 +97,7 @@ def _run_child(path: Path, folder: Path, size: int) -> None:
     environment = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
-            guarded(command, signal.SIGKILL), env=environment, cwd=folder,
+            guarded(command, KILL), env=environment, cwd=folder,
             stdin=subprocess.DEVNULL, capture_output=True, timeout=4 * CPU_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

@@ -38,6 +38,20 @@ def test_pictures_are_the_same_to_a_level(folders: tuple[Path, Path]) -> None:
     assert np.abs(full - half).max() <= 1
 
 
+def test_the_half_form_of_a_rounded_model_is_the_same_model(tmp_path: Path) -> None:
+    whole = with_sampler(tiny_model(resolution=64))
+    whole.save_pretrained(tmp_path / "whole")
+    rounded = PortraitModel.from_pretrained(
+        write_half(tmp_path / "whole", tmp_path / "rounded", pack=False)
+    )
+    assert rounded.digest != whole.digest
+    rounded.save_pretrained(tmp_path / "again")
+    for source in ("rounded", "again"):
+        half = PortraitModel.from_pretrained(write_half(tmp_path / source, tmp_path / "half"))
+        assert half.digest == rounded.digest
+        assert torch.equal(half.sample_style(1), rounded.sample_style(1))
+
+
 def test_networks_compute_in_float32(folders: tuple[Path, Path]) -> None:
     full, half = map(PortraitModel.from_pretrained, folders)
     for network in (half.network, half.encoder):
