@@ -132,8 +132,12 @@ def try_lock(handle: IO[bytes] | int, shared: bool = False) -> bool | None:
         if sys.platform == "win32":
             import msvcrt
 
+            position = os.lseek(descriptor, 0, os.SEEK_CUR)
             os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            finally:  # what is written next goes where it would have gone
+                os.lseek(descriptor, position, os.SEEK_SET)
         else:
             import fcntl
 
