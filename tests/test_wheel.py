@@ -47,8 +47,9 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
         text = archive.read(metadata).decode()
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"dualstylegan"}
     assert "dualstylegan/py.typed" in names
-    static = (ROOT / "dualstylegan" / "studio" / "static").iterdir()
-    assert {str(p.relative_to(ROOT)) for p in static} <= set(names)
+    for folder in ("studio/static", "web/site"):
+        files = [p for p in (ROOT / "dualstylegan" / folder).rglob("*") if p.is_file()]
+        assert {str(p.relative_to(ROOT)) for p in files} <= set(names)
     modules = {str(p.relative_to(ROOT)) for p in (ROOT / "dualstylegan").rglob("*.py")}
     assert {n for n in names if n.endswith(".py")} == modules
     assert "License-Expression: Apache-2.0" in text

@@ -23,6 +23,7 @@ NAVIGATION = {
         "docs/howto/serve",
         "docs/howto/export",
         "docs/onnx",
+        "docs/web",
         "docs/hub",
         "docs/howto/registry",
         "docs/howto/schedule",

@@ -14,7 +14,17 @@ from typing import Annotated, cast
 import typer
 
 from dualstylegan import __version__
-from dualstylegan.cli import add_style, export_onnx, film, push, styles, transfer, verify, video
+from dualstylegan.cli import (
+    add_style,
+    export_onnx,
+    export_web,
+    film,
+    push,
+    styles,
+    transfer,
+    verify,
+    video,
+)
 from dualstylegan.cli.parameters import Quiet, Verbose
 from dualstylegan.cli.reporting import report_to_stderr, reported
 from dualstylegan.io.allocator import keep_freed_memory
@@ -54,7 +64,8 @@ def build_app() -> typer.Typer:
         report_to_stderr(verbose, quiet)
         keep_freed_memory()
 
-    for module in (transfer, film, video, styles, add_style, export_onnx, push, verify):
+    modules = (transfer, film, video, styles, add_style, export_onnx, export_web, push, verify)
+    for module in modules:
         module.add_command(app)
     add_serve_command(app, reported)
     add_commands(app, reported)

@@ -36,6 +36,7 @@ PARSED = {
     "import-published": "needs the published files; tests/dualstylegan/published makes some",
     "export-published": "needs an imported model; tests/dualstylegan/published has one",
     "export-onnx": "traces for a minute; the tests of dualstylegan/graphs export a model",
+    "export-web": "as above; the tests of dualstylegan/web export a site and visit it",
     "push": "needs a hub; tests/dualstylegan/portrait has a stand-in of one",
     "org/name": "a model on a hub, as above",
     "models:/": "needs a filled registry; tests/tasks/serving has one",
