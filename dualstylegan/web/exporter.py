@@ -20,7 +20,7 @@ from dualstylegan import studio
 from dualstylegan.errors import DataError
 from dualstylegan.graphs.manifest import is_exported, read_manifest
 from dualstylegan.io.files import atomic_directory, check_writable, write_bytes, write_text
-from dualstylegan.portrait.config import THUMBNAILS
+from dualstylegan.portrait.config import LICENCE_FILE, THUMBNAILS
 from dualstylegan.web.description import MODEL, PACKED, model_contents, model_record
 from dualstylegan.web.page import SitePart, page_text, readme_text, shell_text
 from dualstylegan.web.runtime import BUILDS, licence_files, runtime_files
@@ -115,6 +115,8 @@ def _write_page(out: Path, exported: Path, builds: dict[str, bytes]) -> None:
     page.unlink()
     if (exported / THUMBNAILS).is_dir():
         shutil.copytree(exported / THUMBNAILS, out / MODEL / THUMBNAILS)
+    if (exported / LICENCE_FILE).is_file():
+        write_text(out / MODEL / LICENCE_FILE, (exported / LICENCE_FILE).read_text())
     for build in BUILDS.values():
         write_bytes(out / RUNTIME / build.module, builds[build.module])
     for name, content in licence_files().items():
@@ -156,7 +158,7 @@ def _shell(out: Path) -> list[str]:
     """Return the files of a site that its service worker keeps: all but large ones and its own."""
     paths = sorted(path for path in out.rglob("*") if path.is_file() and path.suffix != PACKED)
     names = [path.relative_to(out).as_posix() for path in paths]
-    return [name for name in names if name != WORKER_FILE and not name.endswith(".txt")]
+    return [name for name in names if name != WORKER_FILE and not name.endswith((".txt", ".md"))]
 
 
 def _parts(out: Path, shell: list[str]) -> list[SitePart]:

@@ -52,9 +52,9 @@ neither works, one thread computes.
 
 Where a browser offers WebGPU, another runtime, 3 MB larger, takes the place of this one.
 
-Licences: the model, {licence} in the folder that it was exported from; the landmark model, trained
-on iBUG 300-W, **no commercial use**; onnxruntime-web, MIT, `runtime/LICENSE.txt`; the page,
-Apache-2.0.
+Licences: the model, {licence} in `model/` or in the folder that it was exported from; the landmark
+model, trained on iBUG 300-W, **no commercial use**; onnxruntime-web, MIT, `runtime/LICENSE.txt`;
+the page, Apache-2.0.
 """
 
 
