@@ -9,7 +9,15 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, cast
+
+from dualstylegan.io.stopping import INTERRUPTED, end_on_signals
+
+STOPPED = "stopped"
+# Before everything else is imported: Ctrl-C is one line from here on.
+if Path(sys.argv[0]).stem == "dualstylegan":
+    end_on_signals(STOPPED)
 
 import typer
 
@@ -29,14 +37,12 @@ from dualstylegan.cli.parameters import Quiet, Verbose
 from dualstylegan.cli.reporting import report_to_stderr, reported
 from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.io.files import output_error
-from dualstylegan.io.stopping import INTERRUPTED, end_on_signals
 from dualstylegan.published.commands import add_commands
 from dualstylegan.studio.command import add_serve_command
 
 # Typer has a click of its own, whose base of usage errors is public as this base alone.
 USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__base__)
 PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells have it
-STOPPED = "stopped"
 
 
 def _show_version(asked: bool) -> None:

@@ -23,7 +23,7 @@ WRITE_ALL = (
     "for write in WRITERS.values(): write(pathlib.Path(sys.argv[1]))\n"
 )
 USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"]
-SIZE = "24m"
+SIZE = "200m"
 
 
 @contextmanager
@@ -111,12 +111,12 @@ def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> list[st
         run(WRITE_ALL, place / "folder", root)
         fill(place)
         lines.append(f"full: {outcome(place / 'folder', root)}")
-    with mounted(folder / "inodes", "size=64m,nr_inodes=150") as place:
+    with mounted(folder / "inodes", "size=200m,nr_inodes=150") as place:
         (place / "folder").mkdir()
         run(WRITE_ALL, place / "folder", root)
         use_up_inodes(place)
         lines.append(f"no inodes: {outcome(place / 'folder', root)}")
-    with mounted(folder / "fixed", "size=64m") as place:
+    with mounted(folder / "fixed", "size=200m") as place:
         (place / "folder").mkdir()
         run(WRITE_ALL, place / "folder", root)
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
