@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from tests.conftest import ROOT
 from tests.reliability.projects import sampler_project, with_dvc
 from tests.reliability.running import COMMAND, Ended, Run, running
 from tests.reliability.writers import content
@@ -74,7 +75,8 @@ def add_style(folder: Path, root: Path) -> Iterator[Run]:
         "-o",
         "out",
     ]
-    with running(["-c", COMMAND, *arguments], folder, root=root) as run:
+    environment = {"DUALSTYLEGAN_WEIGHTS": str(ROOT / "data/weights")}
+    with running(["-c", COMMAND, *arguments], folder, environment, root) as run:
         yield run
 
 
