@@ -65,6 +65,8 @@ NAVIGATION = {
     ],
 }
 PAGES = [ROOT_PAGE, *(page for section in NAVIGATION.values() for page in section)]
+# Titles in the navigation, of pages whose own say something else to readers of the file.
+TITLES = {"README": "Overview", "docs/tutorial": "A model of your own portraits"}
 REDIRECT = """<!doctype html>
 <meta charset="utf-8">
 <title>DualStyleGAN</title>
@@ -78,9 +80,14 @@ def toctrees() -> str:
     blocks = (
         "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```"])
         for caption, pages in NAVIGATION.items()
-        for entries in [[f"/{page}" for page in pages]]
+        for entries in [[_entry(page) for page in pages]]
     )
     return "\n\n".join(blocks)
+
+
+def _entry(page: str) -> str:
+    """Return a page's line in the navigation; it goes by its title where it has no other."""
+    return f"{TITLES[page]} </{page}>" if page in TITLES else f"/{page}"
 
 
 def _add_navigation(app: Sphinx, page: str, source: list[str]) -> None:
