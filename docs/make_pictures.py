@@ -70,14 +70,13 @@ def main() -> None:
     """Draw all pictures."""
     parser = argparse.ArgumentParser(description="Draw the pictures of docs/method.md.")
     parser.add_argument("--data", type=Path, default=Path("data"), help="of the demo")
-    parser.add_argument("--face", default="face02", help="content face")
-    parser.add_argument("--style", help="exemplar; default: the first")
+    parser.add_argument("--face", default="face07", help="content face")
+    parser.add_argument("--style", default="lagoon_sprite_gouache", help="exemplar")
     given = parser.parse_args()
     model = PortraitModel.from_pretrained(given.data / "models" / "portrait")
     photo = read_image(given.data / "portraits" / "content" / f"{given.face}.png")
-    style = given.style or model.styles.names[0]
-    draw_codes(model, photo, style)
-    draw_weights(model, photo, style)
+    draw_codes(model, photo, given.style)
+    draw_weights(model, photo, given.style)
     draw_destylization(model, given.data / "aligned" / "style")
 
 
