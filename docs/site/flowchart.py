@@ -1,4 +1,4 @@
-"""Mermaid flowcharts as SVG, drawn at build time in layers from left to right.
+"""Mermaid flowcharts as SVG, drawn at build time in layers.
 
 It knows what the project's charts have: lines `A --> B` and `A["label"] --> B`, without cycles.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from docutils import nodes
@@ -18,8 +19,11 @@ from sphinx.util.typing import ExtensionMetadata
 NODE = r'(\w+)(?:\["([^"]*)"\])?'
 ARROW = re.compile(rf"\s*{NODE}\s*-->\s*{NODE}\s*")
 CHARACTER, PADDING, HEIGHT = 7.6, 12, 28
-COLUMN_GAP, ROW_GAP = 46, 16
+LAYER_GAP, ITEM_GAP = 30, 16
+PAGE_PX = 760
 SWEEPS = 8
+# A node by its name, or an arrow that passes a layer by the names of its ends.
+Item = str | tuple[str, str]
 
 
 def read_chart(text: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
@@ -54,15 +58,13 @@ def layers(arrows: Sequence[tuple[str, str]]) -> dict[str, int]:
     return column
 
 
-def order(
-    column: Mapping[str, int], arrows: Sequence[tuple[str, str]]
-) -> dict[int, list[str | tuple[str, str]]]:
+def order(column: Mapping[str, int], arrows: Sequence[tuple[str, str]]) -> dict[int, list[Item]]:
     """Return the nodes of each column from top to bottom, near their neighbours.
 
     An arrow that passes a column holds a place there, as a pair of names, so that it meets no node.
     """
-    rows: dict[int, list[str | tuple[str, str]]] = {}
-    chains: list[list[str | tuple[str, str]]] = []
+    rows: dict[int, list[Item]] = {}
+    chains: list[list[Item]] = []
     for name in column:
         rows.setdefault(column[name], []).append(name)
     for start, end in arrows:
@@ -80,9 +82,9 @@ def order(
 
 
 def _sort_by_neighbours(
-    row: list[str | tuple[str, str]],
-    beside: list[str | tuple[str, str]],
-    chains: Sequence[Sequence[str | tuple[str, str]]],
+    row: list[Item],
+    beside: list[Item],
+    chains: Sequence[Sequence[Item]],
     forward: bool,
 ) -> None:
     """Sort a column by the mean position of each one's neighbours in the column beside it."""
@@ -97,64 +99,91 @@ def _sort_by_neighbours(
     row.sort(key=lambda item: sum(near.get(item, [own[item]])) / len(near.get(item, [0.0])))
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Places of a chart's nodes, and of the arrows that pass a layer.
+
+    Attributes:
+        downwards: layers lie below one another; else side by side.
+        middle: centre x and y by layer and item.
+        width: of the boxes in a layer.
+        size: width and height of the chart.
+    """
+
+    downwards: bool
+    middle: Mapping[tuple[int, Item], tuple[float, float]]
+    width: Mapping[int, float]
+    size: tuple[float, float]
+
+    def ends(self, place: int, item: Item) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Return the points at which arrows reach an item and leave it."""
+        x, y = self.middle[place, item]
+        across, along = (0.0, HEIGHT / 2) if self.downwards else (self.width[place] / 2, 0.0)
+        return (x - across, y - along), (x + across, y + along)
+
+
+def lay_out(rows: Mapping[int, Sequence[Item]], labels: Mapping[str, str]) -> Layout:
+    """Place a chart's layers side by side, or below one another if that is too wide for a page."""
+    width = {
+        place: max(len(labels[i]) for i in row if isinstance(i, str)) * CHARACTER + 2 * PADDING
+        for place, row in rows.items()
+    }
+    most, widest = max(map(len, rows.values())), max(width.values())
+    total = sum(width.values()) + (len(rows) - 1) * LAYER_GAP + 2
+    downwards = total > PAGE_PX
+    pitch = widest if downwards else HEIGHT
+    middle: dict[tuple[int, Item], tuple[float, float]] = {}
+    start = 1.0
+    for place in sorted(rows):
+        thick = HEIGHT if downwards else width[place]
+        along = start + thick / 2
+        for index, item in enumerate(rows[place]):
+            shift = index + (most - len(rows[place])) / 2
+            across = shift * (pitch + ITEM_GAP) + pitch / 2 + 1
+            middle[place, item] = (across, along) if downwards else (along, across)
+        start += thick + LAYER_GAP
+    if downwards:
+        width = dict.fromkeys(rows, widest)
+    across, along = most * (pitch + ITEM_GAP) - ITEM_GAP + 2, start - LAYER_GAP + 1
+    return Layout(downwards, middle, width, (across, along) if downwards else (along, across))
+
+
 def draw(text: str) -> str:
     """Return a chart as SVG; lines and letters take the colours of the text around."""
     arrows, labels = read_chart(text)
     column = layers(arrows)
-    rows = order(column, arrows)
-    tallest = max(map(len, rows.values()))
-    width = {
-        place: max(len(labels[item]) for item in row if isinstance(item, str)) * CHARACTER
-        + 2 * PADDING
-        for place, row in rows.items()
-    }
-    left: dict[int, float] = {}
-    x = 1.0
-    for place in sorted(rows):
-        left[place] = x
-        x += width[place] + COLUMN_GAP
-    middle = {
-        (place, item): (index + (tallest - len(row)) / 2) * (HEIGHT + ROW_GAP) + HEIGHT / 2 + 1
-        for place, row in rows.items()
-        for index, item in enumerate(row)
-    }
-    paths = [_path(start, end, column, left, width, middle) for start, end in arrows]
-    boxes = [
-        f'<rect x="{left[p]:.1f}" y="{middle[p, n] - HEIGHT / 2:.1f}" width="{width[p]:.1f}" '
-        f'height="{HEIGHT}" rx="6"/><text x="{left[p] + width[p] / 2:.1f}" '
-        f'y="{middle[p, n] + 4.5:.1f}">{escape(labels[n])}</text>'
-        for n, p in column.items()
-    ]
-    total = x - COLUMN_GAP + 1, tallest * (HEIGHT + ROW_GAP) - ROW_GAP + 2
-    label = escape("; ".join(f"{labels[start]} leads to {labels[end]}" for start, end in arrows))
+    layout = lay_out(order(column, arrows), labels)
+    paths = [_path(start, end, column, layout) for start, end in arrows]
+    boxes = []
+    for name, place in column.items():
+        (x, y), width = layout.middle[place, name], layout.width[place]
+        boxes.append(
+            f'<rect x="{x - width / 2:.1f}" y="{y - HEIGHT / 2:.1f}" width="{width:.1f}" '
+            f'height="{HEIGHT}" rx="6"/>'
+            f'<text x="{x:.1f}" y="{y + 4.5:.1f}">{escape(labels[name])}</text>'
+        )
+    told = "; ".join(f"{labels[start]} leads to {labels[end]}" for start, end in arrows)
     return (
-        f'<div class="flowchart"><svg viewBox="0 0 {total[0]:.0f} {total[1]:.0f}" '
-        f'width="{total[0]:.0f}" role="img" aria-label="{label}">'
+        f'<div class="flowchart"><svg viewBox="0 0 {layout.size[0]:.0f} {layout.size[1]:.0f}" '
+        f'width="{layout.size[0]:.0f}" role="img" aria-label="{escape(told)}">'
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
         f"{''.join(paths)}{''.join(boxes)}</svg></div>"
     )
 
 
-def _path(
-    start: str,
-    end: str,
-    column: Mapping[str, int],
-    left: Mapping[int, float],
-    width: Mapping[int, float],
-    middle: Mapping[tuple[int, str | tuple[str, str]], float],
-) -> str:
+def _path(start: str, end: str, column: Mapping[str, int], layout: Layout) -> str:
     """Return the curve of an arrow through the places that it holds."""
     first, last = column[start], column[end]
-    points = [(left[first] + width[first], middle[first, start])]
+    points = [layout.ends(first, start)[1]]
     for place in range(first + 1, last):
-        y = middle[place, (start, end)]
-        points += [(left[place], y), (left[place] + width[place], y)]
-    points.append((left[last], middle[last, end]))
+        points += layout.ends(place, (start, end))
+    points.append(layout.ends(last, end)[0])
     parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for (x0, y0), (x1, y1) in itertools.pairwise(points):
-        half = (x0 + x1) / 2
-        parts.append(f"C{half:.1f} {y0:.1f} {half:.1f} {y1:.1f} {x1:.1f} {y1:.1f}")
+        middle = (y0 + y1) / 2 if layout.downwards else (x0 + x1) / 2
+        turns = (x0, middle, x1, middle) if layout.downwards else (middle, y0, middle, y1)
+        parts.append("C" + " ".join(f"{value:.1f}" for value in (*turns, x1, y1)))
     return f'<path class="arrow" d="{"".join(parts)}" marker-end="url(#head)"/>'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import typer
 import yaml
 
-from docs.site.flowchart import draw, layers, order, read_chart
+from docs.site.flowchart import draw, lay_out, layers, order, read_chart
 from docs.site.navigation import NAVIGATION, PAGES
 from dualstylegan import PortraitModel
 from dualstylegan.cli import build_app
@@ -157,6 +158,23 @@ def test_a_chart_is_drawn_in_layers() -> None:
     # the arrow from a to c passes the column of b beside it
     assert {*order(layers(arrows), arrows)[1]} == {"b", ("a", "c")}
     assert "start leads to c" in draw(text)
+    assert not lay_out(order(layers(arrows), arrows), labels).downwards
+
+
+def test_a_long_chart_goes_downwards() -> None:
+    names = [f"a_stage_of_a_long_name_{i}" for i in range(9)]
+    arrows, labels = read_chart(
+        "flowchart LR\n" + "\n".join(f"{a} --> {b}" for a, b in itertools.pairwise(names))
+    )
+    layout = lay_out(order(layers(arrows), arrows), labels)
+    assert layout.downwards
+    assert layout.size[0] < 760
+    heights = [layout.middle[i, name][1] for i, name in enumerate(names)]
+    assert heights == sorted(heights)
+    assert len({layout.middle[i, name][0] for i, name in enumerate(names)}) == 1
+
+
+def test_a_chart_without_an_order_is_refused() -> None:
     with pytest.raises(ValueError, match="cycle"):
         layers([("a", "b"), ("b", "a")])
 
