@@ -32,6 +32,8 @@ STATIC, RUNTIME = "static", "runtime"
 PAGE_FILE, SITE_FILE, SHELL_FILE, README_FILE = "index.html", "site.json", "shell.js", "README.md"
 WORKER_FILE = "sw.js"
 GZIP_LEVEL = 9
+# Endings of the files that hold weights in half precision.
+HALVES = (f".onnx{PACKED}", f".bin{PACKED}")
 # Sides in pixels of pictures at rest, and of moving ones, where the model renders them.
 REST_PX, MOVING_PX = 256, 128
 NEED_BYTES = 400 << 20
@@ -137,9 +139,11 @@ def _write_model(
     files = {}
     for index, (name, content) in enumerate(contents.items()):
         progress(f"packing {name}", 0.8 + 0.2 * index / len(contents))
-        packed = gzip.compress(content, GZIP_LEVEL, mtime=0)
+        halves = name.endswith(HALVES)
+        packed = gzip.compress(_apart(content) if halves else content, GZIP_LEVEL, mtime=0)
         write_bytes(out / name, packed)
-        files[name] = {"length": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
+        digest = hashlib.sha256(packed).hexdigest()
+        files[name] = {"length": len(packed), "sha256": digest, "halves": halves}
     runtimes = {
         name: {"module": f"{RUNTIME}/{build.module}", "wasm": f"{RUNTIME}/{build.wasm}{PACKED}"}
         for name, build in BUILDS.items()
@@ -152,6 +156,14 @@ def _write_model(
     parts = _parts(out, shell)
     write_text(out / README_FILE, readme_text(model["name"], manifest.licence, parts))
     return parts
+
+
+def _apart(content: bytes) -> bytes:
+    """Return the bytes of even places, then those of odd ones.
+
+    Of weights in half precision, one half holds signs and exponents, which repeat.
+    """
+    return content[0::2] + content[1::2]
 
 
 def _shell(out: Path) -> list[str]:

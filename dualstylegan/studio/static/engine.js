@@ -4,8 +4,8 @@
 import { grab } from "./camera.js";
 import { Refusal } from "./talk.js";
 
-// Sides in pixels: of a picture while a dial moves, of a live one.
-export const DRAG_PX = 64, LIVE_PX = 256;
+// Sides in pixels: of a picture while a dial moves, of a first one at rest, of a live one.
+export const DRAG_PX = 64, SOON_PX = 256, LIVE_PX = 256;
 // Whole photos with their faces in place can be shown.
 export const CAN_SHOW_WHOLE = true;
 const SENT_PX = 480, SENT_QUALITY = 0.85;

@@ -1,10 +1,10 @@
 // Pictures of a photo: the newest wish wins.
 
-import { DRAG_PX, picture } from "./engine.js";
+import { DRAG_PX, SOON_PX, picture } from "./engine.js";
 import { chosen, labelOf, look, state } from "./state.js";
 import { $, complain, tell } from "./talk.js";
 
-const SOON_PX = 256, WHOLE_PX = 512, REST_MS = 160;
+const WHOLE_PX = 512, REST_MS = 160;
 const lane = { wish: null, running: false, abort: null, moving: false, timer: 0, shown: null };
 // Called with a question about the sitter, whom the engine may have forgotten.
 let withSitter = null;

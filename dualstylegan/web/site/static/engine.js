@@ -5,7 +5,7 @@ import { isolated } from "./web/isolation.js";
 import { Refusal } from "./talk.js";
 
 export const CAN_SHOW_WHOLE = false;
-export const DRAG_PX = 128, LIVE_PX = 256;
+export const DRAG_PX = 128, SOON_PX = 128, LIVE_PX = 256;
 // The site adds no styles.
 export const addStyle = null, style = null, leaveStyle = null, thumbnailOf = null, modelWith = null;
 

@@ -27,8 +27,17 @@ async function download(address, length, advance) {
   return bytes;
 }
 
-const unpacked = (bytes) =>
-  new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+// Unpack a file; halves: its bytes of even places stand before those of odd ones.
+async function unpacked(bytes, halves) {
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const buffer = await new Response(stream).arrayBuffer();
+  if (!halves) return buffer;
+  const apart = new Uint8Array(buffer), joined = new Uint8Array(apart.length);
+  const middle = Math.ceil(apart.length / 2);
+  for (let at = 0; at < middle; at++) joined[2 * at] = apart[at];
+  for (let at = middle; at < apart.length; at++) joined[2 * (at - middle) + 1] = apart[at];
+  return joined.buffer;
+}
 
 export class Files {
   // base: address of the site; described: length and digest of each file by its path.
@@ -47,7 +56,10 @@ export class Files {
     const total = paths.reduce((sum, path) => sum + this.described[path].length, 0);
     let done = 0;
     const advance = (count) => progress(done += count, total), buffers = [];
-    for (const path of paths) buffers.push(await unpacked(await this._bytes(path, advance)));
+    for (const path of paths) {
+      const bytes = await this._bytes(path, advance);
+      buffers.push(await unpacked(bytes, this.described[path].halves));
+    }
     return buffers;
   }
 
