@@ -62,7 +62,7 @@ def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> list[st
     lines = []
     told = whole = traces = 0
     for index in range(count):
-        project = sampler_project(folder / f"stage-{index}", epochs=400)
+        project = sampler_project(folder / f"stage-{index}", epochs=100)
         ends = both([["-m", "tasks.sampler"]] * 2, project, root, rng.uniform(0, 1))
         told += sum("in use by process" in errors for _, errors in ends)
         traces += sum("Traceback" in errors for _, errors in ends)

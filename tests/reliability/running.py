@@ -65,7 +65,7 @@ class Run:
                     found.append(process)
         return found
 
-    def wait_until(self, reached: Callable[[], object], seconds: float = 120) -> None:
+    def wait_until(self, reached: Callable[[], object], seconds: float = 240) -> None:
         """Wait until something holds while the process runs."""
         end = time.monotonic() + seconds
         while not reached():
