@@ -2,6 +2,7 @@
 
 The method of Yang et al., "Pastiche Master" (CVPR 2022). This package holds the method alone: it
 knows no orchestrator, no data versioning and no registry, and importing it loads no framework.
+Without torch it restyles photos by models in ONNX form.
 
     from dualstylegan import PortraitModel
 
@@ -39,6 +40,10 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "add_style":
+        from dualstylegan.portrait.runtimes import require_torch
+
+        require_torch("add_style")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+TORCH_FIX = "pip install 'dualstylegan[torch]'"
+
 
 class DualStyleGANError(ValueError):
     """Base of every error raised for bad input.

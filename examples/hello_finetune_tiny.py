@@ -22,7 +22,7 @@ def main(folder: str, portrait: str, output: str) -> None:
     g, face = model.generator, model.align(read_image(portrait))
     size = max(px for px in g.output_sizes if px <= 128)
     target = image_to_tensor(face.image, size)[None]
-    w_NLD = g.map(model.fit(face.image, frame=face.frame).code_LD[None])
+    w_NLD = g.map(torch.from_numpy(model.fit(face.image, frame=face.frame).code_LD)[None])
     before = g.synthesise(w_NLD, size=size)
     optimiser = relative_adam(synthesis_parameters(g), rate=0.002)
     for _ in range(STEPS):

@@ -62,7 +62,7 @@ classifiers = [
     "Topic :: Scientific/Engineering :: Image Processing",
     "Typing :: Typed",
 ]
-dependencies = ["dualstylegan>={version}"]
+dependencies = ["dualstylegan[torch]>={version}"]
 
 [project.entry-points."{group}"]
 {ready} = "{package}:model_folder"

@@ -68,11 +68,13 @@ def _checked(portrait: Path, name: str, output: Path, model: str | None) -> Path
     """Check a request; return the folder of the model."""
     from dualstylegan.io.files import check_writable
     from dualstylegan.portrait.config import check_new_name, read_config
+    from dualstylegan.portrait.runtimes import chosen_runtime
     from dualstylegan.portrait.stores import find_model
 
     _check_new(output)
     check_image(portrait)
     folder = find_model(model)
+    chosen_runtime(folder, "torch")
     check_new_name(read_config(folder), name)
     check_writable(output, sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()))
     return folder

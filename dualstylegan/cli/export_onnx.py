@@ -34,6 +34,7 @@ def add_command(app: typer.Typer) -> None:
         with reported():
             from dualstylegan.io.files import check_writable
             from dualstylegan.portrait.config import read_config
+            from dualstylegan.portrait.runtimes import chosen_runtime
             from dualstylegan.portrait.stores import find_model
 
             if os.path.lexists(output):
@@ -41,6 +42,7 @@ def add_command(app: typer.Typer) -> None:
             check_writable(output)
             folder = find_model(model)
             read_config(folder)
+            chosen_runtime(folder, "torch")
             from dualstylegan.portrait.onnx_folder import ExportPlan, export_onnx
 
             with progress("exporting") as advance:

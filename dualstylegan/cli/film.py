@@ -92,7 +92,7 @@ def _checked(
     check_writable(output)
     folder = find_model(model)
     config = read_config(folder)
-    check_size(config, options.size)
+    check_size(folder, config, options.size)
     options.check(config)
     return folder, [one for text in style for one in asked_styles(config, [text], None)]
 

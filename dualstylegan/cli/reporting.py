@@ -15,7 +15,7 @@ from typing import TextIO
 
 import typer
 
-from dualstylegan.errors import DualStyleGANError, LikenessWarning
+from dualstylegan.errors import TORCH_FIX, DualStyleGANError, LikenessWarning
 from dualstylegan.io.files import output_error
 
 LOGGER = logging.getLogger("dualstylegan")
@@ -99,6 +99,11 @@ def reported() -> Iterator[None]:
             raise
         except OSError as error:
             LOGGER.error(output_error(error))
+            raise typer.Exit(2) from error
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            LOGGER.error(f"this command needs torch, which is not installed; fix: {TORCH_FIX}")
             raise typer.Exit(2) from error
 
 

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from dualstylegan.portrait.config import PortraitConfig
 
 
-def check_size(config: PortraitConfig, size: int) -> None:
-    """Refuse a size that is not offered, or that the model cannot render."""
+def check_size(folder: Path, config: PortraitConfig, size: int) -> None:
+    """Refuse a size that is not offered, or that the model in a folder cannot render."""
+    from dualstylegan.graphs.manifest import is_exported, read_manifest
+
     if size not in tuple(Size):
         raise SettingsError("--size", value=size, limit="256, 512 or 1024")
     resolution = config.network.generator.resolution
+    if is_exported(folder):
+        resolution = max(read_manifest(folder).dualstylegan)
     if size > resolution:
         raise SettingsError(
             "the size exceeds the model's resolution", value=f"{size} px", limit=f"{resolution} px"

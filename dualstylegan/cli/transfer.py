@@ -145,7 +145,7 @@ def _checked(
     folder = find_model(model)
     config = read_config(folder)
     styles = asked_styles(config, style, seed)
-    check_size(config, options.size)
+    check_size(folder, config, options.size)
     options.check(config)
     if len(styles) > 1 and not into_folder:
         raise SettingsError("several styles need a folder", value=output, fix="give -o FOLDER")

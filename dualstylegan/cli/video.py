@@ -95,12 +95,14 @@ def _checked(
     """
     from dualstylegan.io.files import check_writable
     from dualstylegan.portrait.config import read_config
+    from dualstylegan.portrait.runtimes import chosen_runtime
 
     _check_files(source, output)
     check_writable(output)
     folder = find_model(model)
+    chosen_runtime(folder, "torch")
     config = read_config(folder)
-    check_size(config, options.size)
+    check_size(folder, config, options.size)
     options.check(config)
     asked = asked_styles(config, style, seed)
     if len(asked) > 1:

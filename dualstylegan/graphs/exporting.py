@@ -27,7 +27,7 @@ SHARED_VALUES, HALVED_VALUES = 512, 4096
 ALIGNMENT = 64
 # Largest difference from torch by which an export passes, of values about 1.
 TOLERANCE, HALF_TOLERANCE = 2e-3, 0.25
-FIX = "pip install 'dualstylegan[onnx,torch]'"
+FIX = "pip install 'dualstylegan[onnx]'"
 
 
 def check_exporter() -> None:

@@ -60,6 +60,8 @@ class Manifest(ClosedSchema):
         pass_px: side in pixels of g's renderings that further passes of the encoder compare; None
             for an encoder of one pass.
         likeness_px: side in pixels of g's rendering whose likeness to the face is measured.
+        person_distance: of two embeddings, below which they are one person's; the likeness is
+            1 - distance / (2 person_distance).
         structure_rows: number of leading rows of a code that control structure.
         encoder, mapping: E, and the mapping network.
         generator: g by the side of its image in pixels.
@@ -77,6 +79,7 @@ class Manifest(ClosedSchema):
     face_px: Side
     pass_px: Side | None
     likeness_px: Side
+    person_distance: float
     structure_rows: Side
     encoder: GraphRecord
     mapping: GraphRecord

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.graphs.manifest import GraphRecord
-
-Floats = NDArray[np.float32]
+from dualstylegan.io.arrays import Floats
 
 
 class Graph:
@@ -36,7 +34,7 @@ class Graph:
         if self._session is None:
             self._session = open_session(self._path, self._threads)
         feed = {
-            name: np.asarray(inputs.get(name, 0), np.float32)
+            name: np.ascontiguousarray(inputs[name], np.float32).reshape(tensor.shape)
             if name in inputs
             else np.zeros(tensor.shape, np.float32)
             for name, tensor in self._record.inputs.items()
@@ -59,6 +57,8 @@ def open_session(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # threads that wait for work by spinning take more CPU time than the work itself
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no common base class

@@ -1,4 +1,4 @@
-"""Weights and training states on disk: safetensors and JSON, checked on the way in.
+"""Weights, arrays and training states on disk: safetensors and JSON, checked on the way in.
 
 A tensor file is written whole or not at all, sealed, and read only when it agrees with its seal and
 its keys and shapes are those expected. No pickle is read or written anywhere.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import safetensors
-import torch
-from safetensors.torch import save
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.io.files import READ_FIX, atomic_write
 from dualstylegan.io.seals import BLANK, is_whole, sealed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 LISTED_KEYS = 8
 DAMAGED_FIX = "delete it and run the stage that makes it"
@@ -29,8 +31,24 @@ def save_tensors(
     path: Path | str, tensors: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None
 ) -> None:
     """Write tensors and a JSON value beside them, atomically: same content, same bytes."""
-    contiguous = {k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}
-    data = memoryview(save(contiguous))
+    from safetensors.torch import save
+
+    _write(path, save({k: tensors[k].detach().cpu().contiguous() for k in sorted(tensors)}), meta)
+
+
+def save_arrays(
+    path: Path | str, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any] | None = None
+) -> None:
+    """Write numpy arrays as `save_tensors` writes tensors: the same bytes."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    _write(path, save({k: np.ascontiguousarray(arrays[k]) for k in sorted(arrays)}), meta)
+
+
+def _write(path: Path | str, content: bytes, meta: Mapping[str, Any] | None) -> None:
+    """Write the bytes of a safetensors file with a head of our own."""
+    data = memoryview(content)
     start = 8 + int.from_bytes(data[:8], "little")
     header = _header(json.loads(bytes(data[8:start])), meta)
     with atomic_write(path) as handle:
@@ -70,6 +88,23 @@ def read_tensors(
         dtype: see `load_tensors`.
         foreign: take a file without a seal too, as other programs write it.
     """
+    tensors, meta = _read(path, "pt", foreign)
+    if dtype is not None:
+        tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+    return tensors, meta
+
+
+def read_arrays(
+    path: Path | str, *, foreign: bool = True
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read a file as `read_tensors` does, its tensors as numpy arrays, without torch."""
+    return _read(path, "numpy", foreign)
+
+
+def _read(
+    path: Path | str, framework: Literal["pt", "numpy"], foreign: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the tensors of a file as those of a framework, and the JSON value beside them."""
     if not Path(path).is_file():
         raise CheckpointError("no such file", file=path, fix="run the stage that makes it")
     try:
@@ -79,7 +114,7 @@ def read_tensors(
             raise CheckpointError(
                 "a damaged safetensors file", file=path, value=found, fix=DAMAGED_FIX
             )
-        with safetensors.safe_open(str(path), "pt") as file:
+        with safetensors.safe_open(str(path), framework) as file:
             names = list(file.keys())
             tensors = {name: file.get_tensor(name) for name in names}
             meta = json.loads((file.metadata() or {}).get(META_KEY, "{}"))
@@ -94,8 +129,6 @@ def read_tensors(
             value=error,
             fix=DAMAGED_FIX,
         ) from error
-    if dtype is not None:
-        tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
     return tensors, meta
 
 
@@ -145,6 +178,8 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], source: Path | str) 
 
 def _flatten(prefix: str, value: Any, tensors: dict[str, Tensor]) -> Any:
     """Move the tensors of a nested state into `tensors`; what stays is JSON."""
+    from torch import Tensor
+
     if isinstance(value, Tensor):
         tensors[prefix] = value
         return {"tensor": prefix}

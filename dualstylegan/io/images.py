@@ -1,6 +1,7 @@
 """Pictures in and out: read safely whatever people have, written so that same means same bytes.
 
-Images in memory are PIL RGB; tensors are float32 CHW RGB in [-1, 1].
+Images in memory are PIL RGB; tensors are float32 CHW RGB in [-1, 1]. torch is imported where one is
+asked for.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms, ImageDraw, UnidentifiedImageError
-from torch import Tensor
 
 from dualstylegan.errors import DataError, ImageError
+from dualstylegan.io.arrays import HALF_LEVELS, image_to_array
 from dualstylegan.io.files import write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 THUMBNAIL_QUALITY = 88
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM")
@@ -42,7 +47,6 @@ LABEL_PX = 18
 STRIP_ROWS = 256
 # Versions of sRGB differ by so many levels of 255.
 IDENTITY_LEVELS = 2
-HALF_LEVELS = 127.5
 # Weights of red, green and blue in luma (ITU-R BT.601), as in JPEG.
 LUMA = (0.299, 0.587, 0.114)
 # Files that systems leave in folders, of which nobody needs to be told.
@@ -232,7 +236,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def quantize(x: Tensor) -> Tensor:
     """Return values in [-1, 1] (any shape; clamped) as uint8 levels, rounded to the nearest."""
-    return ((x.detach().float().clamp(-1, 1) + 1) * HALF_LEVELS).round().to(torch.uint8)
+    return ((x.detach().float().clamp(-1, 1) + 1) * HALF_LEVELS).round().byte()
 
 
 def dequantize(levels: Tensor) -> Tensor:
@@ -247,10 +251,9 @@ def luma(image: Tensor) -> Tensor:
 
 def image_to_tensor(image: Image.Image, size: int | None = None) -> Tensor:
     """Return a PIL image as a tensor (3, H, W) in [-1, 1], resized to `size` squared if given."""
-    if size is not None and image.size != (size, size):
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    array_HWC = np.array(image.convert("RGB"))
-    return dequantize(torch.from_numpy(array_HWC).permute(2, 0, 1)).contiguous()
+    import torch
+
+    return torch.from_numpy(image_to_array(image, size))
 
 
 def tensor_to_image(x_CHW: Tensor) -> Image.Image:

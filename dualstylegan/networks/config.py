@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 CARD_FILE = "README.md"
 MODEL_FILE = "model.safetensors"
+# LPIPS and dlib's face recognition, in a folder of weights.
+PERCEPTUAL_FILE = "lpips_vgg16.safetensors"
+IDENTITY_FILE = "identity.safetensors"
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -162,5 +165,5 @@ def read_validated(schema: type[Config], path: Path) -> Config:
             "the model's config does not fit its schema",
             file=path,
             value=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            fix="restore config.json from the source of the model",
+            fix=f"restore {path.name} from the source of the model",
         ) from error

@@ -16,7 +16,9 @@ from torch import nn
 from dualstylegan.io.checkpoints import fill, load_tensors
 from dualstylegan.networks.config import (
     CONFIG_FILE,
+    IDENTITY_FILE,
     MODEL_FILE,
+    PERCEPTUAL_FILE,
     NetworkConfig,
     read_generator_config,
     read_network_config,
@@ -31,8 +33,6 @@ from dualstylegan.networks.mobilestylegan import CHANNELS, MobileStyleGAN
 from dualstylegan.networks.vgg import LPIPS, PerceptualNetwork
 
 GENERATOR_FILE = "generator.safetensors"
-PERCEPTUAL_FILE = "lpips_vgg16.safetensors"
-IDENTITY_FILE = "identity.safetensors"
 FACENET_FILE = "facenet.safetensors"
 HEADS_FILE = "heads.safetensors"
 ENCODER_FILE = "encoder.safetensors"

@@ -11,12 +11,9 @@ from PIL import Image
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit, likeness
 from dualstylegan.codes.tables import digest_codes
-from dualstylegan.networks.loading import (
-    IDENTITY_FILE,
-    PERCEPTUAL_FILE,
-    load_identity,
-    load_perceptual,
-)
+from dualstylegan.io.arrays import as_array
+from dualstylegan.networks.config import IDENTITY_FILE, PERCEPTUAL_FILE
+from dualstylegan.networks.loading import load_identity, load_perceptual
 from dualstylegan.networks.masks import framed_image
 from dualstylegan.portrait.face_weights import has_weights, require_weights
 from dualstylegan.portrait.sitter import FaceFit
@@ -95,7 +92,9 @@ def fit_face(
     if identity is not None:
         (similarity,) = likeness(model.generator, identity, code_NLD, image, settings.size, mask)
         similar = float(similarity)
-    return FaceFit(code_NLD[0], settings.steps, similar, model.config.defaults.fit_likeness_line)
+    return FaceFit(
+        as_array(code_NLD[0]), settings.steps, similar, model.config.defaults.fit_likeness_line
+    )
 
 
 def digest_model(model: PortraitModel, networks: tuple[str, str]) -> str:

@@ -14,8 +14,8 @@ from dualstylegan.errors import OutputError, WeightsError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_write, sha256_file, short_digest, write_bytes
+from dualstylegan.networks.config import IDENTITY_FILE, PERCEPTUAL_FILE
 from dualstylegan.networks.listing import check_files
-from dualstylegan.networks.loading import IDENTITY_FILE, PERCEPTUAL_FILE
 from dualstylegan.portrait.packed_landmarks import unpack_predictor, unpacked_digest
 
 ENVIRONMENT = "DUALSTYLEGAN_WEIGHTS"

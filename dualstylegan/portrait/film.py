@@ -13,13 +13,12 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.io.arrays import Floats, array_to_image
 from dualstylegan.io.files import short_digest, write_bytes
-from dualstylegan.io.images import tensor_to_image
 from dualstylegan.portrait.config import FILM_SUFFIX
 from dualstylegan.portrait.restyling import face_code, restyle_code
 from dualstylegan.portrait.result import exif_text, model_facts, prefixed
@@ -38,7 +37,7 @@ MAX_FRAMES_BYTES = 1 << 30
 class KeyFrame:
     """Face and style that a film shows at a moment; both codes in W+."""
 
-    face_LD: Tensor
+    face_LD: Floats
     style: ChosenStyle
 
 
@@ -128,10 +127,14 @@ def film_frames(
 def _between(
     model: PortraitModel, start: KeyFrame, end: KeyFrame, share: float, options: RestyleOptions
 ) -> Image.Image:
-    face_LD = torch.lerp(start.face_LD, end.face_LD, share)
-    style_LD = torch.lerp(start.style.code_LD, end.style.code_LD, share)
+    face_LD = _mix(start.face_LD, end.face_LD, share)
+    style_LD = _mix(start.style.code_LD, end.style.code_LD, share)
     style = replace(start.style, code_LD=style_LD)
-    return tensor_to_image(restyle_code(model, face_LD, style, options))
+    return array_to_image(restyle_code(model, face_LD, style, options))
+
+
+def _mix(start_LD: Floats, end_LD: Floats, share: float) -> Floats:
+    return start_LD + np.float32(share) * (end_LD - start_LD)
 
 
 def film_facts(

@@ -19,9 +19,8 @@ from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.checkpoints import read_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory
-from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
+from dualstylegan.networks.config import CONFIG_FILE, IDENTITY_FILE, MODEL_FILE, PERCEPTUAL_FILE
 from dualstylegan.networks.listing import write_listing
-from dualstylegan.networks.loading import IDENTITY_FILE, PERCEPTUAL_FILE
 from dualstylegan.networks.precision import dtype_of
 from dualstylegan.portrait.card import in_half_precision
 from dualstylegan.portrait.card_file import read_card, write_card

@@ -45,10 +45,10 @@ from dualstylegan.io.files import (
     check_writable,
     write_json,
 )
-from dualstylegan.networks.config import CARD_FILE, CONFIG_FILE
+from dualstylegan.networks.config import CARD_FILE, CONFIG_FILE, IDENTITY_FILE
 from dualstylegan.networks.encoder import PortraitEncoder
+from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
 from dualstylegan.networks.listing import records_of
-from dualstylegan.networks.loading import IDENTITY_FILE
 from dualstylegan.portrait.card import in_onnx_form
 from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
@@ -138,7 +138,7 @@ def export_onnx(
         raise DataError("the folder exists already", file=target, fix="name another")
     config = read_config(source)
     check_writable(target, sum(p.stat().st_size for p in source.rglob("*") if p.is_file()))
-    stated = PortraitModel.from_pretrained(source)
+    stated = PortraitModel.from_pretrained(source, runtime="torch")
     digest = stated.digest
     # the graphs compute in float32
     model = PortraitModel(
@@ -161,6 +161,7 @@ def export_onnx(
             face_px=sides.face,
             pass_px=sides.rendering,
             likeness_px=sides.likeness,
+            person_distance=SAME_PERSON_DISTANCE,
             structure_rows=model.generator.structure_rows,
             encoder=graphs["encoder"],
             mapping=graphs["mapping"],
@@ -275,13 +276,13 @@ def _copy_rest(source: Path, out: Path, model: PortraitModel, plan: ExportPlan) 
 
 def _copy_faces(faces: Path, out: Path, half: bool) -> None:
     """Copy the models that find faces; pack the landmark model for a folder in half precision."""
-    out.mkdir()
     packed, predictor = faces / PACKED_FILE, faces / PREDICTOR_FILE
     if half and predictor.is_file() and not packed.is_file():
         pack_predictor(predictor, out / PACKED_FILE)
     kept = packed if packed.is_file() else predictor
     for path in (faces / DETECTOR_FILE, *([] if (out / PACKED_FILE).is_file() else [kept])):
         if path.is_file():
+            out.mkdir(exist_ok=True)
             shutil.copyfile(path, out / path.name)
 
 

@@ -14,7 +14,7 @@ from dualstylegan.faces.backgrounds import BACKGROUNDS, Background
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults, check_options
 
 if TYPE_CHECKING:
-    from dualstylegan.networks.dualstylegan import DualStyleGAN
+    from dualstylegan.portrait.networks import PortraitNetworks
 
 # Faces of a photo to read: the largest, all, or at most so many of the largest.
 Faces = Literal["largest", "all"] | int
@@ -134,14 +134,16 @@ class RestyleOptions:
         if outside:
             raise SettingsError("weights are out of bounds", value=outside[0], limit="0 to 1")
 
-    def row_weights(self, network: DualStyleGAN, defaults: TransferDefaults) -> tuple[float, ...]:
-        """Return the weight vector w of a network, one weight per row."""
+    def row_weights(
+        self, networks: PortraitNetworks, defaults: TransferDefaults
+    ) -> tuple[float, ...]:
+        """Return the weight vector w of a model's networks, one weight per row."""
         if self.weights is not None:
             return tuple(self.weights)
-        return network.weights(
-            defaults.structure if self.structure is None else self.structure,
-            defaults.color if self.color is None else self.color,
-        )
+        structure = defaults.structure if self.structure is None else self.structure
+        color = defaults.color if self.color is None else self.color
+        rows = networks.structure_rows
+        return (structure,) * rows + (color,) * (networks.rows - rows)
 
     def psi(self, defaults: TransferDefaults) -> float:
         """Return the truncation of the face's code."""

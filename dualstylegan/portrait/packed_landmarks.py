@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dualstylegan.errors import WeightsError
-from dualstylegan.io.checkpoints import read_tensors, save_tensors
+from dualstylegan.io.checkpoints import read_arrays, save_arrays
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -186,8 +185,7 @@ def pack_predictor(source: Path, target: Path) -> None:
     }
     grid = 8 * LEAF_BYTES - math.ceil(math.log2(2 * float(np.abs(given.leaves_CTVK).max())))
     digest = hashlib.sha256(predictor_bytes(_decode(arrays, grid), grid)).hexdigest()
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    save_tensors(target, tensors, {"grid": grid, "sha256": digest})
+    save_arrays(target, arrays, {"grid": grid, "sha256": digest})
 
 
 def unpack_predictor(path: Path) -> bytes:
@@ -196,9 +194,8 @@ def unpack_predictor(path: Path) -> bytes:
     Raises:
         CheckpointError: the packed file is missing, truncated or of another content.
     """
-    tensors, meta = read_tensors(path)
+    arrays, meta = read_arrays(path)
     try:
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         grid = int(meta["grid"])
         data = predictor_bytes(_decode(arrays, grid), grid)
     except (KeyError, ValueError, TypeError) as error:
@@ -214,7 +211,7 @@ def unpacked_digest(path: Path) -> str:
     Raises:
         CheckpointError: the packed file is missing, truncated or of another content.
     """
-    digest = read_tensors(path)[1].get("sha256")
+    digest = read_arrays(path)[1].get("sha256")
     if not isinstance(digest, str):
         raise _damaged(path, "no digest")
     return digest

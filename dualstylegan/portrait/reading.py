@@ -15,7 +15,7 @@ from dualstylegan.portrait.sizes import centre_square
 
 if TYPE_CHECKING:
     from dualstylegan.faces.align import AlignedFace, LeftOut
-    from dualstylegan.portrait.model import PortraitModel
+    from dualstylegan.portrait.restyler import Restyler
 
 LOGGER = logging.getLogger(__name__)
 
@@ -24,17 +24,17 @@ ReadProgress = Callable[[int, int], None]
 
 
 def read_sitter(
-    model: PortraitModel, image: Image.Image, options: ReadOptions, progress: ReadProgress | None
+    model: Restyler, image: Image.Image, options: ReadOptions, progress: ReadProgress | None
 ) -> Sitter:
     """Read the faces of a photo, see `PortraitModel.read`."""
     options.check()
+    steps = model.networks.fit_steps(options.fit_steps)
     photo = image.convert("RGB")
     crops: tuple[AlignedFace | None, ...] = (None,)
     left_out: tuple[LeftOut, ...] = ()
     if options.align:
         found = model.align_all(photo, face_count(options.faces))
         crops, left_out = found.faces, found.left_out
-    steps = model.fit_settings(options.fit_steps).steps
     read: list[SitterFace] = []
     for crop in crops:
         ticks = None if progress is None else _ticks(progress, len(read), len(crops), steps)
@@ -46,7 +46,7 @@ def read_sitter(
 
 
 def _read_face(
-    model: PortraitModel,
+    model: Restyler,
     photo: Image.Image,
     crop: AlignedFace | None,
     steps: int,

@@ -6,7 +6,7 @@ Legend of shape suffixes: N image, L row, D style width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,12 @@ def render_codes(
 
 
 @torch.no_grad()
-def map_codes(network: DualStyleGAN, code_NLD: Tensor) -> Tensor:
-    """Map codes in Z+, of faces or of styles, to W+, one at a time: the same bits in any batch."""
-    return torch.cat([network.generator.map(code_LD[None]) for code_LD in code_NLD])
+def map_codes(network: DualStyleGAN, code_NLD: Any) -> Tensor:
+    """Map codes in Z+, of faces or of styles, to W+, one at a time: the same bits in any batch.
+
+    Args:
+        network: G.
+        code_NLD: codes as a tensor or an array.
+    """
+    given_NLD = torch.as_tensor(code_NLD).to(network.generator.mean_w.device)
+    return torch.cat([network.generator.map(code_LD[None]) for code_LD in given_NLD])

@@ -7,26 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from dualstylegan.errors import SettingsError
-from dualstylegan.io.images import picture_digest, tensor_to_image
+from dualstylegan.io.arrays import Floats, array_to_image
+from dualstylegan.io.images import picture_digest
 from dualstylegan.portrait.options import ReadOptions
-from dualstylegan.portrait.rendering import map_codes, render_codes
 from dualstylegan.portrait.result import Recipe, outcome_facts
 
 if TYPE_CHECKING:
     from dualstylegan.faces.backgrounds import Background
-    from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.options import RestyleOptions
+    from dualstylegan.portrait.restyler import Restyler
     from dualstylegan.portrait.sitter import Sitter
     from dualstylegan.portrait.style_choice import ChosenStyle
 
 
 def restyle_sitter(
-    model: PortraitModel,
+    model: Restyler,
     sitter: Sitter,
     style: ChosenStyle,
     options: RestyleOptions,
@@ -46,7 +45,7 @@ def restyle_sitter(
     sitter.check_model(model.digest)
     shown = [face] if photo is None else list(range(len(sitter.faces)))
     results = [
-        tensor_to_image(restyle_code(model, face_code(model, sitter, index), style, options))
+        array_to_image(restyle_code(model, face_code(model, sitter, index), style, options))
         for index in shown
     ]
     result = results[0] if photo is None else _pasted(sitter, results, photo, options.background)
@@ -64,28 +63,26 @@ def restyle_sitter(
     return result
 
 
-def face_code(model: PortraitModel, sitter: Sitter, face: int) -> Tensor:
-    """Return the code (L, D) of a face in W+, on the model's device."""
-    return map_codes(model.network, sitter.face(face).fit.code_LD[None].to(model.device))[0]
+def face_code(model: Restyler, sitter: Sitter, face: int) -> Floats:
+    """Return the code (L, D) of a face in W+."""
+    return model.networks.map(sitter.face(face).fit.code_LD)
 
 
 def restyle_code(
-    model: PortraitModel, face_LD: Tensor, style: ChosenStyle, options: RestyleOptions
-) -> Tensor:
+    model: Restyler, face_LD: Floats, style: ChosenStyle, options: RestyleOptions
+) -> Floats:
     """Render a face's code in W+ in a style, as (3, size, size) in [-1, 1]."""
-    style_LD = style.code_LD
+    networks, style_LD = model.networks, style.code_LD
     if options.preserve_color:
-        rows = model.generator.structure_rows
-        style_LD = torch.cat((style_LD[:rows], face_LD[rows:]))
-    picture_NCHW = render_codes(
-        model.network,
-        face_LD[None],
-        style_LD[None],
-        options.row_weights(model.network, model.config.defaults),
+        rows = networks.structure_rows
+        style_LD = np.concatenate((style_LD[:rows], face_LD[rows:]))
+    return networks.render(
+        face_LD,
+        style_LD,
+        options.row_weights(networks, model.config.defaults),
         truncation=options.psi(model.config.defaults),
         size=options.size,
     )
-    return picture_NCHW[0]
 
 
 def _pasted(

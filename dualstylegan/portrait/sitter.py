@@ -8,19 +8,19 @@ A sitter's file is safetensors: the codes, and the rest as JSON beside them, che
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, FiniteFloat, ValidationError
-from torch import Tensor
 
 from dualstylegan.errors import CheckpointError, LikenessWarning, SettingsError
 from dualstylegan.faces.align import LeftOut
 from dualstylegan.faces.frame import Array
-from dualstylegan.io.checkpoints import read_tensors, save_tensors
+from dualstylegan.io.arrays import Floats
+from dualstylegan.io.checkpoints import read_arrays, save_arrays
 from dualstylegan.io.files import short_digest
 from dualstylegan.networks.config import ClosedSchema, Sha256
 from dualstylegan.portrait.config import FitSteps
@@ -47,7 +47,7 @@ class FaceFit:
         line: least similarity at which the fit counts as the same person; 0: any.
     """
 
-    code_LD: Tensor
+    code_LD: Floats
     steps: int
     likeness: float | None
     line: float
@@ -139,8 +139,8 @@ class Sitter:
             asked=self.asked,
             left_out=tuple(_LeftRecord(box=o.box, reason=o.reason) for o in self.left_out),
         )
-        codes_FLD = torch.stack([face.fit.code_LD for face in self.faces])
-        save_tensors(path, {CODES: codes_FLD}, about.model_dump(mode="json"))
+        codes_FLD = np.stack([face.fit.code_LD for face in self.faces])
+        save_arrays(path, {CODES: codes_FLD}, about.model_dump(mode="json"))
 
     @classmethod
     def load(cls, path: Path | str) -> Sitter:
@@ -150,7 +150,7 @@ class Sitter:
             CheckpointError: the file is missing, truncated, or not a sitter.
         """
         try:
-            tensors, about = read_tensors(path, foreign=False)
+            tensors, about = read_arrays(path, foreign=False)
             record = _Record.model_validate(about)
         except CheckpointError as error:
             raise CheckpointError(
@@ -184,9 +184,16 @@ class Sitter:
         )
 
 
-def _are_codes(codes_FLD: Tensor, count: int) -> bool:
-    shaped = codes_FLD.dtype == torch.float32 and codes_FLD.ndim == 3 and len(codes_FLD) == count
-    return shaped and bool(codes_FLD.isfinite().all())
+def warn_of(sitter: Sitter) -> None:
+    """Warn the caller's caller about each face that may not be recognised."""
+    for face in sitter.faces:
+        if face.fit.warning is not None:
+            warnings.warn(face.fit.warning, stacklevel=3)
+
+
+def _are_codes(codes_FLD: Floats, count: int) -> bool:
+    shaped = codes_FLD.dtype == np.float32 and codes_FLD.ndim == 3 and len(codes_FLD) == count
+    return shaped and bool(np.isfinite(codes_FLD).all())
 
 
 class _FaceRecord(ClosedSchema):
@@ -210,7 +217,7 @@ class _FaceRecord(ClosedSchema):
             | {name: None if x is None else x.tolist() for name, x in points.items()}
         )
 
-    def face(self, code_LD: Tensor) -> SitterFace:
+    def face(self, code_LD: Floats) -> SitterFace:
         """Return the face of a record."""
         quad, landmarks, frame = (
             None if x is None else np.array(x) for x in (self.quad, self.landmarks, self.frame)

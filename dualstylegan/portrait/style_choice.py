@@ -5,26 +5,27 @@ Legend of shape suffixes: L row, D style width.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Union
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from dualstylegan.codes.tables import digest_codes
 from dualstylegan.errors import SettingsError
+from dualstylegan.io.arrays import Floats, as_array
 from dualstylegan.io.files import short_digest
 from dualstylegan.portrait.config import check_options
-from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.styles import mix_name, mix_shares
 
 if TYPE_CHECKING:
-    from dualstylegan.portrait.model import PortraitModel
+    from torch import Tensor
+
     from dualstylegan.portrait.options import RestyleOptions
+    from dualstylegan.portrait.restyler import Restyler
 
 # Name or label of a style, code (L, D) in Z+, or weights of several styles by name or label.
-Style = str | Tensor | Mapping[str, float]
+Style = Union[str, "Tensor", Floats, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class ChosenStyle:
         seed: of a style that the sampler drew.
     """
 
-    code_LD: Tensor
+    code_LD: Floats
     name: str | None = None
     seed: int | None = None
 
@@ -47,12 +48,12 @@ class ChosenStyle:
         return {
             "style": self.name,
             "seed": None if self.seed is None else str(self.seed),
-            "style_digest": short_digest(digest_codes(self.code_LD)),
+            "style_digest": short_digest(hashlib.sha256(self.code_LD.tobytes()).hexdigest()),
         }
 
 
 def choose_style(
-    model: PortraitModel, style: Style | None, seed: int | None, options: RestyleOptions
+    model: Restyler, style: Style | None, seed: int | None, options: RestyleOptions
 ) -> ChosenStyle:
     """Check a request and return its style: a name, a code, a mix, or a seed in place of them.
 
@@ -75,13 +76,13 @@ def choose_style(
         shares = mix_shares(model.styles.names, model.styles.labels, style)
         codes = [_mapped(model, model.styles.extrinsic_of([name])[0]) for name in shares]
         mixed_LD = sum(
-            (share * code for share, code in zip(shares.values(), codes, strict=True)),
-            torch.zeros_like(codes[0]),
+            (np.float32(share) * code for share, code in zip(shares.values(), codes, strict=True)),
+            np.zeros_like(codes[0]),
         )
         return ChosenStyle(mixed_LD if len(codes) > 1 else codes[0], mix_name(shares))
     assert style is not None
-    return ChosenStyle(_mapped(model, style.to(model.device)))
+    return ChosenStyle(_mapped(model, style))
 
 
-def _mapped(model: PortraitModel, extrinsic_LD: Tensor) -> Tensor:
-    return map_codes(model.network, extrinsic_LD[None])[0]
+def _mapped(model: Restyler, extrinsic_LD: Any) -> Floats:
+    return model.networks.map(as_array(extrinsic_LD))

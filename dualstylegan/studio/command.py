@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.portrait.runtimes import chosen_runtime
 from dualstylegan.portrait.stores import find_model
 
 PORT = 7860
@@ -36,12 +37,13 @@ def add_serve_command(
         """Open the studio: a page to restyle photos, and a REST interface. Ctrl-C ends it."""
         with reported():
             require_server()
+            folder = find_model(model)
+            chosen_runtime(folder, "torch")
             from dualstylegan.io.stopping import end_on_signals
             from dualstylegan.studio.server import address, application, listen
             from dualstylegan.studio.server import serve as run
 
             end_on_signals("studio closed")
-            folder = find_model(model)
             with listen(host, port) as listening:
                 from dualstylegan.portrait.model import PortraitModel
 

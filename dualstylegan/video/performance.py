@@ -59,7 +59,7 @@ class Performance:
         moved_LD = torch.from_numpy(self._filter(moved_LD.cpu().double().numpy(), seconds))
         moved_LD = moved_LD.to(self._first_LD)
         rows = self.model.generator.structure_rows
-        code_LD = self.fit.code_LD.clone()
+        code_LD = torch.tensor(self.fit.code_LD).to(self._first_LD)
         code_LD[:rows] += (moved_LD - self._first_LD)[:rows]
         return pixel_norm(code_LD)
 

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from dualstylegan.faces.frame import Array, picture_frame
 from dualstylegan.faces.geometry import crop_quad
-from dualstylegan.io.images import tensor_to_image
+from dualstylegan.io.arrays import array_to_image, as_array
 from dualstylegan.portrait.face_weights import FACE_FILES, require_weights
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.options import RestyleOptions
-from dualstylegan.portrait.rendering import map_codes
 from dualstylegan.portrait.restyling import restyle_code
 from dualstylegan.portrait.result import model_facts, prefixed
 from dualstylegan.portrait.style_choice import ChosenStyle
@@ -81,8 +80,8 @@ def restyle_performed(
     model: PortraitModel, face: PerformedFace, style: ChosenStyle, options: RestyleOptions
 ) -> Image.Image:
     """Render the crop of a face in a style, `options.size` pixels wide and high."""
-    face_LD = map_codes(model.network, face.code_LD[None])[0]
-    return tensor_to_image(restyle_code(model, face_LD, style, options))
+    face_LD = model.networks.map(as_array(face.code_LD))
+    return array_to_image(restyle_code(model, face_LD, style, options))
 
 
 def crop_facts(model: PortraitModel, style: ChosenStyle, options: RestyleOptions) -> dict[str, str]:

@@ -14,7 +14,8 @@ from safetensors.numpy import load_file, save
 from dualstylegan.errors import CheckpointError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.graphs.manifest import WEIGHTS_FILE, GraphRecord, Manifest
-from dualstylegan.graphs.sessions import Floats, Graph
+from dualstylegan.graphs.sessions import Graph
+from dualstylegan.io.arrays import Floats
 from dualstylegan.portrait.config import (
     STYLES_FILE,
     THUMBNAILS,

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -51,7 +52,7 @@ def fit_faces(model: PortraitModel) -> CodeTable:
         fits = [model.fit(images[index], frame=frames[index]) for index in indices]
         likeness = [float("nan") if fit.likeness is None else fit.likeness for fit in fits]
         return {
-            "code": torch.stack([fit.code_LD for fit in fits]),
+            "code": torch.from_numpy(np.stack([fit.code_LD for fit in fits])),
             "likeness": torch.tensor(likeness),
         }
 

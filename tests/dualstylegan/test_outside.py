@@ -77,7 +77,7 @@ def test_no_fill_changes_a_code(weights: Path, portrait: Image.Image) -> None:
         fitted = model.fit(image, 1, frame)
         added = add_style(model, "new", image, align=False, frame=frame, settings=budget)
         style = [added.model.styles.extrinsic_of(["new"]), torch.tensor(added.loss_after)]
-        return [fitted.code_LD, torch.tensor(fitted.likeness), *style]
+        return [torch.from_numpy(fitted.code_LD), torch.tensor(fitted.likeness), *style]
 
     wanted = codes(portrait, FRAME)
     for fill in FILLS:

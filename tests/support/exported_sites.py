@@ -13,7 +13,7 @@ import torch
 from dualstylegan.errors import DownloadError
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
-from dualstylegan.networks.loading import IDENTITY_FILE
+from dualstylegan.networks.config import IDENTITY_FILE
 from dualstylegan.portrait.face_weights import PACKED_FILE
 from dualstylegan.portrait.half import LEAST_VALUES
 from dualstylegan.portrait.model import PortraitModel

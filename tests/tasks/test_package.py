@@ -16,6 +16,7 @@ from torch import Tensor
 from dualstylegan.codes.tables import CodeTable
 from dualstylegan.errors import DataError
 from dualstylegan.faces.align import align_face
+from dualstylegan.io.arrays import Floats
 from dualstylegan.io.images import image_to_tensor, read_image, tensor_to_image, write_png
 from dualstylegan.portrait.add_style import with_style
 from dualstylegan.portrait.card import Loss, Losses, model_card
@@ -133,7 +134,12 @@ class Echo(PortraitModel):
     photos: Sequence[Image.Image] = ()
 
     def render(
-        self, intrinsic_NLD: Tensor, extrinsic_NLD: Tensor | None, *, size: int = 256, **_: object
+        self,
+        intrinsic_NLD: Tensor | Floats,
+        extrinsic_NLD: Tensor | Floats | None,
+        *,
+        size: int = 256,
+        **_: object,
     ) -> Tensor:
         shown = [image_to_tensor(self.photos[int(code[0, 0])], size) for code in intrinsic_NLD]
         return torch.stack(shown) * (1 if extrinsic_NLD is None else 0.6)

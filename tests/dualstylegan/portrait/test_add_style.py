@@ -68,7 +68,7 @@ def test_a_saved_model_takes_its_weights_with_it(model: PortraitModel, tmp_path:
     assert sorted(p.name for p in faces.iterdir()) == sorted(FILES)
     add_style(second, "new", painting(), align=False, settings=SETTINGS)
     with pytest.raises(FaceError, match="no face"):
-        second.transfer(painting(), "stone")
+        second.transfer(painting(), "stone", size=64)
 
 
 @pytest.mark.parametrize("name", ["stone", "", "  "])
@@ -112,5 +112,5 @@ def test_a_photo_keeps_its_code_when_a_style_is_added(model: PortraitModel) -> N
     again = with_style(added, "newer", code, code, face)
     assert added.config.fit_styles == again.config.fit_styles == STYLE_NAMES
     before = model.fit(face).code_LD
-    assert torch.equal(before, added.fit(face).code_LD)
-    assert torch.equal(before, again.fit(face).code_LD)
+    assert np.array_equal(before, added.fit(face).code_LD)
+    assert np.array_equal(before, again.fit(face).code_LD)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from dualstylegan.errors import BusyError, SupersededError, UnknownItemError
@@ -149,7 +149,7 @@ def test_a_stopped_worker_leaves_long_work_at_its_next_step() -> None:
 
 
 def sitting(data: bytes = b"") -> Sitting:
-    face = SitterFace(FaceFit(torch.zeros(1, 1), 0, None, 0.0))
+    face = SitterFace(FaceFit(np.zeros((1, 1), np.float32), 0, None, 0.0))
     return Sitting(data, Image.new("RGB", (8, 8)), Sitter((8, 8), "0" * 64, "0" * 64, (face,)))
 
 

@@ -120,7 +120,7 @@ def test_a_still_face_has_the_code_of_the_fit(
     face = frames[0].crop((90, 20, 250, 180))
     performance = Performance(model, face, None)
     codes = [performance.code(face, None, i / 25) for i in range(3)]
-    assert all(torch.allclose(code, performance.fit.code_LD, atol=1e-5) for code in codes)
+    assert all(np.allclose(code, performance.fit.code_LD, atol=1e-5) for code in codes)
     moved = performance.code(face.point(lambda level: level // 3), None, 0.2)
     rows = model.generator.structure_rows
     assert not torch.allclose(moved[:rows], codes[0][:rows], atol=1e-2)

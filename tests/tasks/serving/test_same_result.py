@@ -173,7 +173,8 @@ def test_the_evaluation_renders_what_transfer_returns(
     write_dataframe(Paths.manifest, pd.DataFrame([row]))
 
     table = fit_faces(model)
-    assert torch.equal(model.fit(face.image, frame=face.frame).code_LD, table.codes_NLD[0])
+    fitted = torch.from_numpy(model.fit(face.image, frame=face.frame).code_LD)
+    assert torch.equal(fitted, table.codes_NLD[0])
     assert set(table.losses) == {"likeness"}
 
     plan = plan_of(settings)
