@@ -18,9 +18,7 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 RUN python -m venv /opt/dualstylegan \
     && library=(dualstylegan-*.whl) model=(dualstylegan_portraits-*.whl) \
     && /opt/dualstylegan/bin/pip install --no-cache-dir --disable-pip-version-check \
-        -c constraints.txt "./${library[0]}[serve,video,heif,hub]" "./${model[0]}" \
-    && find /opt/dualstylegan -name __pycache__ -prune -exec rm -rf {} + \
-    && /opt/dualstylegan/bin/python -m compileall -q -j 0 /opt/dualstylegan/lib
+        -c constraints.txt "./${library[0]}[serve,video,heif,hub]" "./${model[0]}"
 
 FROM python:${PYTHON}-slim-bookworm
 LABEL org.opencontainers.image.title="dualstylegan" \

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ import torch
 from dualstylegan.codes.sampling import SAMPLER_FILE
 from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
 from dualstylegan.errors import DataError
-from dualstylegan.io.files import read_json
+from dualstylegan.io.files import read_json, scratch_folder
 from dualstylegan.io.images import read_image, thumbnail
 from dualstylegan.networks.loading import load_trained_dualstylegan
 from dualstylegan.portrait.card import model_card
@@ -146,8 +145,8 @@ def package(settings: Settings) -> PortraitModel:
         weights_dir=Paths.weights,
     )
     device = prepare(settings.runtime)
-    with tempfile.TemporaryDirectory(prefix="package-") as scratch:
-        model = in_halves(model, Path(scratch) / "rounded")
+    with scratch_folder() as scratch:
+        model = in_halves(model, scratch / "rounded")
         table = fit_faces(model.to(device))
         model.card, model.card_images = card(model, table, settings.package.card_faces)
         in_halves(model.to("cpu"), Paths.portrait)
@@ -160,8 +159,8 @@ def in_halves(model: PortraitModel, folder: Path) -> PortraitModel:
 
     All that measures the packaged model, and all of its other forms, then have the same weights.
     """
-    with tempfile.TemporaryDirectory(prefix="package-") as scratch:
-        model.save_pretrained(whole := Path(scratch) / "whole")
+    with scratch_folder() as scratch:
+        model.save_pretrained(whole := scratch / "whole")
         return PortraitModel.from_pretrained(write_half(whole, folder, pack=False))
 
 

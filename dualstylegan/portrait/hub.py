@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dualstylegan import __version__
 from dualstylegan.errors import DataError, DualStyleGANError, HubError
+from dualstylegan.io.files import scratch_folder
 from dualstylegan.networks.config import CARD_FILE
 from dualstylegan.portrait.card_file import front_matter, read_card
 from dualstylegan.portrait.config import (
@@ -109,7 +109,7 @@ def push(
             file=folder / LICENCE_FILE,
             fix="package the model anew, or write its licence into this file",
         )
-    with _typed(repository, revision), tempfile.TemporaryDirectory() as scratch:
+    with _typed(repository, revision), scratch_folder() as scratch:
         from huggingface_hub import get_token
 
         if (token or get_token()) is None:
@@ -124,7 +124,7 @@ def push(
         if half:
             from dualstylegan.portrait.half import write_half
 
-            folder = write_half(folder, Path(scratch) / "half")
+            folder = write_half(folder, scratch / "half")
         message = message or f"Portrait model {config.name}"
         return _interruptible(lambda: _commit(api, folder, repository, revision, message))
 

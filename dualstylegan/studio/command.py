@@ -26,7 +26,11 @@ def add_serve_command(
     def serve(
         model: Annotated[
             str | None,
-            typer.Option("--model", "-m", help="Folder, name (demo), or models:/NAME@champion."),
+            typer.Option(
+                "--model",
+                "-m",
+                help="Folder, name (demo), org/name of a hub, or models:/NAME@champion.",
+            ),
         ] = None,
         port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = PORT,
         host: Annotated[

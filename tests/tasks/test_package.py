@@ -21,8 +21,10 @@ from dualstylegan.io.images import image_to_tensor, read_image, tensor_to_image,
 from dualstylegan.portrait.add_style import with_style
 from dualstylegan.portrait.card import Loss, Losses, model_card
 from dualstylegan.portrait.config import FITS_IMAGE, PortraitConfig, TransferDefaults
+from dualstylegan.portrait.half import write_half
 from dualstylegan.portrait.model import PortraitModel
 from tasks.package import (
+    in_halves,
     portrait_origins,
     style_labels,
     style_library,
@@ -217,6 +219,16 @@ def test_the_worst_fitted_faces_are_measured_and_shown(
     again = PortraitModel.from_pretrained(tmp_path / "model")
     with_one_more = with_style(again, "new", codes[:1], codes[:1], photo)
     assert with_one_more.card_images == {FITS_IMAGE: strip}
+
+
+def test_the_packaged_model_and_its_half_form_are_one_model(tmp_path: Path) -> None:
+    tiny = tiny_model(resolution=64)
+    packaged = in_halves(tiny, tmp_path / "model")
+    half = PortraitModel.from_pretrained(write_half(tmp_path / "model", tmp_path / "half"))
+    assert packaged.digest == half.digest != tiny.digest
+    face = Image.radial_gradient("L").convert("RGB")
+    pictures = [m.transfer(face, "stone", align=False, size=64) for m in (packaged, half)]
+    assert pictures[0].tobytes() == pictures[1].tobytes()
 
 
 def test_origins_are_counted(tmp_path: Path) -> None:
