@@ -25,6 +25,7 @@ NAVIGATION = {
         "docs/onnx",
         "docs/web",
         "docs/hub",
+        "docs/machines",
         "docs/howto/registry",
         "docs/howto/schedule",
         "docs/howto/machines",

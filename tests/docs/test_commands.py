@@ -54,6 +54,7 @@ UNRUN = {
     "git": "changes the reader's repository",
     "cd": "moves the reader's shell",
     ".": "reads the environment's script into the reader's shell",
+    "docker": "needs Docker, and the wheels of a trained model",
     "pre-commit": "optional, and not installed with the project",
 }
 REAL = ("cmp", "cp", "ls", "mkdir")
