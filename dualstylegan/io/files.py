@@ -249,6 +249,11 @@ def read_generation(folder: Path, read: Callable[[Path], T]) -> T:
             except DualStyleGANError as error:
                 error.name_instead(str(fixed), str(folder))
                 raise
+            except OSError as error:
+                file = str(error.filename or folder).replace(str(fixed), str(folder))
+                raise DataError(
+                    "cannot be read", file=file, value=error.strerror or error, fix=READ_FIX
+                ) from error
         finally:
             os.close(descriptor)
     raise DataError("replaced again and again", file=folder, fix="wait until it is written")
