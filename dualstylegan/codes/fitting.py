@@ -46,7 +46,7 @@ class FitSettings:
     size: int = 128
     steps: int = 12
     passes: int = 3
-    rate: float = 0.06
+    rate: float = 0.12
     pixel_weight: float = 0.2
     identity_weight: float = 0.5
     restyled_weight: float = 0.0
