@@ -70,7 +70,9 @@ def write_half(source: Path, target: Path, pack: bool = True) -> Path:
             pack_predictor(faces / PREDICTOR_FILE, out / FOLDER / PACKED_FILE)
         else:
             copied.append(PREDICTOR_FILE)
-        kept = [CONFIG_FILE, STYLES_FILE, LICENCE_FILE, *CARD_IMAGES]
+        # written anew and so sealed, which those of an older folder are not
+        save_tensors(out / STYLES_FILE, *read_tensors(source / STYLES_FILE))
+        kept = [CONFIG_FILE, LICENCE_FILE, *CARD_IMAGES]
         kept += [f"{FOLDER}/{name}" for name in copied]
         kept += [str(p.relative_to(source)) for p in (source / THUMBNAILS).glob("*.jpg")]
         for name in kept:

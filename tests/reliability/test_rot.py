@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import safetensors
 import torch
+from safetensors.torch import save_file
 
 from dualstylegan.cli.verify import verify_folder
 from dualstylegan.codes.tables import CodeTable, read_codes, write_codes
@@ -18,6 +20,7 @@ from dualstylegan.errors import DualStyleGANError
 from dualstylegan.io.checkpoints import load_state, load_tensors, save_state, save_tensors
 from dualstylegan.io.seals import BLANK, is_whole, sealed
 from dualstylegan.networks.config import CARD_FILE
+from dualstylegan.portrait.half import write_half
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.caching import Entry, read_entry, write_entry
 from tasks.shared.dataframes import read_dataframe, write_dataframe
@@ -177,3 +180,17 @@ def test_a_folder_made_before_listings_loads_and_cannot_be_verified(
     PortraitModel.from_pretrained(tmp_path / "old")
     with pytest.raises(DualStyleGANError, match="does not say what its files were"):
         verify_folder(tmp_path / "old")
+
+
+def test_an_older_folder_without_seals_has_a_half_form(model: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(model, old)
+    (old / "files.json").unlink()
+    for path in old.glob("*.safetensors"):
+        with safetensors.safe_open(str(path), "pt") as file:
+            meta = {key: text for key, text in file.metadata().items() if key != "seal"}
+        save_file(load_tensors(path), path, meta)
+        assert is_whole(path) is None
+    write_half(old, tmp_path / "half")
+    verify_folder(tmp_path / "half")
+    PortraitModel.from_pretrained(tmp_path / "half")
