@@ -1,13 +1,14 @@
-"""Check of the pipeline's files against dvc.lock, byte by byte.
+"""Check of the pipeline's files against dvc.lock, and of the base models against git, byte by byte.
 
 `dvc status` trusts a file whose time and size are those that it remembers; a bit that has flipped
-on the disk since changes neither. Here every output is read.
+on the disk since changes neither, and git likewise. Here every file is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from dualstylegan.errors import DataError
 from dualstylegan.io.files import CHUNK_BYTES
-from tasks.shared.paths import PROJECT
+from tasks.shared.paths import PROJECT, Paths
 from tasks.shared.progress import with_progress
 from tasks.shared.sections import read_yaml
 
@@ -48,7 +49,7 @@ class Fault:
     """File that is not as its stage left it.
 
     Attributes:
-        stage: that wrote it.
+        stage: that wrote it; empty for a file of the project itself.
         path: of the file, or of the folder where the file cannot be told.
         problem: missing, changed, or not the stage's.
     """
@@ -59,6 +60,8 @@ class Fault:
 
     def __str__(self) -> str:
         """Return file, problem and fix in a line."""
+        if not self.stage:
+            return f"{self.path}: {self.problem}; fix: `git checkout -- {self.path}`"
         fix = f"`dvc checkout --force {self.path}`, or `dvc repro --force {self.stage}`"
         return f"{self.path}: {self.problem}; stage: {self.stage}; fix: {fix}"
 
@@ -139,15 +142,41 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def faults_of_base(project: Path) -> list[Fault]:
+    """Return the base models that are not as git has them; none where git does not keep them."""
+    listed = _git(project, "ls-files", "-s", "-z", "--", str(Paths.base))
+    faults = []
+    for entry in filter(None, listed.split("\0")):
+        facts, _, name = entry.partition("\t")
+        path = Path(name)
+        if not (project / path).is_file():
+            faults.append(Fault("", path, "missing"))
+        elif _git(project, "hash-object", "--", name).strip() != facts.split()[1]:
+            faults.append(Fault("", path, "changed"))
+    return faults
+
+
+def _git(project: Path, *words: str) -> str:
+    """Return what git prints; nothing where there is no git, or the project is not its."""
+    try:
+        done = subprocess.run(["git", *words], cwd=project, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
 def verify(project: Path) -> list[Fault]:
-    """Read every output of a project and return the files that are not as their stages left them.
+    """Read every file of a project and return those that are not as they were left.
 
     Raises:
         DataError: nothing was made yet.
     """
     outputs = read_lock(project)
     shown = with_progress(outputs, "verify", "outputs")
-    return [fault for output in shown for fault in faults_of(project, output)]
+    return [
+        *(fault for output in shown for fault in faults_of(project, output)),
+        *faults_of_base(project),
+    ]
 
 
 def main() -> None:
@@ -160,7 +189,7 @@ def main() -> None:
         print(fault)
     if faults:
         sys.exit(DAMAGED)
-    print("verify: every output is as its stage left it")
+    print("verify: every file is as it was left")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.reliability import attack_disks, attack_pairs, attack_stops, attack_swaps
+from tests.reliability import attack_disks, attack_flips, attack_pairs, attack_stops, attack_swaps
 
 Part = Callable[[int, random.Random, Path, Path], list[str]]
 PARTS: dict[str, Part] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Part] = {
     "swaps": attack_swaps.attack,
     "disks": attack_disks.attack,
     "pairs": attack_pairs.attack,
+    "flips": attack_flips.attack,
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualstylegan.errors import DataError
-from tasks.verify import faults_of, read_lock
+from tasks.verify import faults_of, faults_of_base, read_lock
 
 PIPELINE = """stages:
   make:
@@ -80,6 +80,27 @@ def test_a_folder_counts_as_changed_where_its_listing_is_lost(project: Path) -> 
     assert _faults(project) == []
     (project / "out/z").write_text("9\n")
     assert _faults(project) == ["out: changed"]
+
+
+def test_a_changed_base_model_is_found(tmp_path: Path) -> None:
+    base = tmp_path / "data/base"
+    base.mkdir(parents=True)
+    for name in ("a.safetensors", "b.safetensors"):
+        (base / name).write_bytes(b"weights " + name.encode())
+    assert faults_of_base(tmp_path) == []
+    for words in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert faults_of_base(tmp_path) == []
+    before = (base / "a.safetensors").stat()
+    (base / "a.safetensors").write_bytes(b"Weights a.safetensors")
+    os.utime(base / "a.safetensors", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (base / "b.safetensors").unlink()
+    told = [str(fault) for fault in faults_of_base(tmp_path)]
+    assert [line.partition(";")[0] for line in told] == [
+        "data/base/a.safetensors: changed",
+        "data/base/b.safetensors: missing",
+    ]
+    assert told[0].endswith("fix: `git checkout -- data/base/a.safetensors`")
 
 
 def test_a_project_without_a_run_is_told_so(tmp_path: Path) -> None:
