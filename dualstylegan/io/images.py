@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+import re
+import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.io.arrays import HALF_LEVELS, image_to_array
+from dualstylegan.io.conversion import BACKGROUND, STRIP_ROWS, to_rgb, to_srgb, upright
 from dualstylegan.io.files import write_bytes
 
 if TYPE_CHECKING:
@@ -42,27 +46,15 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE = 20_000
 MAX_FILE_BYTES = 256 << 20
 MIN_SIDE = 8
-BACKGROUND = (255, 255, 255)
+# A picture of this size or more is decoded while no other such is: each takes up to a gigabyte.
+LARGE_PIXELS = 16_000_000
+# Bytes in which the header of a netpbm file must end: Pillow reads its comments byte by byte.
+NETPBM_HEADER_BYTES = 4096
 LABEL_PX = 18
-STRIP_ROWS = 256
-# Versions of sRGB differ by so many levels of 255.
-IDENTITY_LEVELS = 2
 # Weights of red, green and blue in luma (ITU-R BT.601), as in JPEG.
 LUMA = (0.299, 0.587, 0.114)
 # Files that systems leave in folders, of which nobody needs to be told.
 SYSTEM_FILES = frozenset({"Thumbs.db", "desktop.ini"})
-
-ORIENTATION = 0x0112
-# EXIF orientation to what makes the image upright.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def read_image(path: Path | str) -> Image.Image:
@@ -92,16 +84,22 @@ def decode_image(data: bytes) -> Image.Image:
     return _decode(io.BytesIO(data), None)
 
 
+_LARGE = threading.Lock()
+
+
 def _decode(source: Path | io.BytesIO, path: Path | None) -> Image.Image:
     """Decode an image from a file or from memory; `path` is named in errors."""
     try:
+        _check_netpbm(_head(source, NETPBM_HEADER_BYTES), path)
         with warnings.catch_warnings():
             # The limits are our own, checked below on the header; odd metadata is ignored.
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_formats()) as image:
                 _check_size(image.size, path)
-                image.load()
-                return to_rgb(to_srgb(upright(image)))
+                large = image.width * image.height >= LARGE_PIXELS
+                with _LARGE if large else nullcontext():
+                    image.load()
+                    return to_rgb(to_srgb(upright(image)))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -133,11 +131,35 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, HEIC)
 
 
+def _head(source: Path | io.BytesIO, length: int) -> bytes:
+    """Return the first bytes of a file."""
+    if isinstance(source, io.BytesIO):
+        return bytes(source.getbuffer()[:length])
+    with source.open("rb") as handle:
+        return handle.read(length)
+
+
+def _check_netpbm(head: bytes, path: Path | None) -> None:
+    """Refuse a netpbm file (PBM, PGM, PPM) whose comments are longer than any header.
+
+    Raises:
+        ImageError: the header does not end in time.
+    """
+    if len(head) < NETPBM_HEADER_BYTES or not re.match(rb"P[1-6][\s#]", head):
+        return
+    words = re.sub(rb"#[^\n\r]*", b"", head).split(None, 4)
+    if len(words) < (4 if head[1:2] in b"14" else 5):
+        raise ImageError(
+            "the header of the image is too long",
+            file=path,
+            limit=f"{NETPBM_HEADER_BYTES} bytes with its comments",
+            fix="convert it to PNG or JPEG",
+        )
+
+
 def _unidentified(source: Path | io.BytesIO, path: Path | None) -> ImageError:
     """Return the error for a file that no decoder takes."""
-    with source.open("rb") if isinstance(source, Path) else source as handle:
-        handle.seek(0)
-        head = handle.read(12)
+    head = _head(source, 12)
     if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS and HEIC not in _formats():
         return ImageError("HEIC is not read here", file=path, fix=HEIC_FIX)
     return ImageError(
@@ -146,59 +168,6 @@ def _unidentified(source: Path | io.BytesIO, path: Path | None) -> ImageError:
         limit=", ".join(_formats()),
         fix="convert it to PNG or JPEG",
     )
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Return an image turned as its EXIF orientation asks; metadata is read and never rewritten."""
-    try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    # Odd metadata, such as a text where a number belongs, says nothing about the pixels.
-    except Exception:
-        return image
-    if turn is None:
-        return image
-    return image.transpose(turn)
-
-
-def to_srgb(image: Image.Image) -> Image.Image:
-    """Return an image with its embedded ICC profile converted to sRGB.
-
-    An image in sRGB, without a profile, or with a broken one comes back untouched.
-    """
-    profile = image.info.get("icc_profile")
-    if not profile:
-        return image
-    if image.mode in ("P", "PA") or image.has_transparency_data:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    opaque = image.convert("RGB") if image.mode == "RGBA" else image
-    if opaque.mode not in ("RGB", "L", "CMYK"):
-        return image
-    try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            opaque.mode,
-            "RGB",
-            ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-        if opaque.mode == "RGB" and _is_identity(transform):
-            return image
-        converted = ImageCms.applyTransform(opaque, transform)
-    except (ImageCms.PyCMSError, ValueError, OSError, TypeError):
-        return image
-    assert converted is not None
-    if image.mode == "RGBA":
-        converted.putalpha(image.getchannel("A"))
-    return converted
-
-
-def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Return True if a transform moves no colour by more than rounding: sRGB by another name."""
-    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
-    lattice = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
-    moved = ImageCms.applyTransform(Image.fromarray(lattice), transform)
-    return bool(np.abs(np.asarray(moved).astype(int) - lattice).max() <= IDENTITY_LEVELS)
 
 
 def _check_size(size: tuple[int, int], path: Path | None) -> None:
@@ -218,20 +187,6 @@ def _check_size(size: tuple[int, int], path: Path | None) -> None:
             value=f"{width} x {height}",
             limit=f"{MIN_SIDE} pixels a side",
         )
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any PIL mode to RGB: 16-bit levels are scaled, transparency lies on white."""
-    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
-        levels = np.asarray(image).astype(np.float64)
-        full = 255 if levels.max(initial=0) <= 255 and image.mode in ("I", "F") else 65535
-        grey = np.clip(levels / full * 255, 0, 255).round().astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
-    if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(ground, layered).convert("RGB")
-    return image.convert("RGB")
 
 
 def quantize(x: Tensor) -> Tensor:
