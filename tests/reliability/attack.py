@@ -10,13 +10,13 @@ import argparse
 import random
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.reliability import attack_disks, attack_flips, attack_pairs, attack_stops, attack_swaps
 
-Part = Callable[[int, random.Random, Path, Path], list[str]]
+Part = Callable[[int, random.Random, Path, Path], Iterable[str]]
 PARTS: dict[str, Part] = {
     "stops": attack_stops.attack,
     "kills": attack_stops.attack_by_kills,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,13 +80,12 @@ def _targets(folder: Path) -> list[Target]:
     ]
 
 
-def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> list[str]:
+def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> Iterator[str]:
     """Flip bits of states, tables, kept items and model folders; `root` is not used.
 
-    Returns:
+    Yields:
         A line per kind: the flips that were not noticed, of how many.
     """
-    lines = []
     for target in _targets(folder):
         missed = 0
         for _ in range(rounds * FLIPS_PER_ROUND // 5):
@@ -98,5 +97,4 @@ def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> list[st
             path.write_bytes(damaged)
             missed += target.unnoticed()
             path.write_bytes(whole)
-        lines.append(f"{target.name}: {missed} of {rounds * FLIPS_PER_ROUND // 5} flips unnoticed")
-    return lines
+        yield f"{target.name}: {missed} of {rounds * FLIPS_PER_ROUND // 5} flips unnoticed"

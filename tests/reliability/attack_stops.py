@@ -116,9 +116,8 @@ DOORS = (stage, repro, flow, add_style, import_published, serve)
 MOMENTS = {"stage": 8.0, "add_style": 8.0, "serve": 8.0}
 
 
-def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> list[str]:
-    """Stop every door by every signal at random moments."""
-    lines = []
+def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> Iterator[str]:
+    """Stop every door by every signal at random moments; yield the figures of each."""
     for door in DOORS:
         for number in SIGNALS:
             count = rounds if door is not flow else max(1, rounds // 3)
@@ -133,8 +132,7 @@ def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> list[st
                         end = run.send(number, PATIENCE_SECONDS)
                         said = "\n".join(end.errors.splitlines()[before:])
                         ends.append(Ended(end.code, end.seconds, said, end.left))
-            lines.append(f"{door.__name__} {signal.Signals(number).name}: {summary(ends, number)}")
-    return lines
+            yield f"{door.__name__} {signal.Signals(number).name}: {summary(ends, number)}"
 
 
 def summary(ends: list[Ended], number: int) -> str:
