@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +26,7 @@ from dualstylegan.io.temporaries import locked_folder, sibling, sweep, sweep_onc
 T = TypeVar("T")
 
 CHUNK_BYTES = 1 << 20
+MAX_JSON_BYTES = 64 << 20
 MAX_GENERATIONS = 1000
 # Faults of the place that is written to; any other OSError in a block is somebody else's.
 FIXES = {
@@ -302,16 +304,38 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file.
 
     Raises:
-        DataError: the file is missing, cannot be read, or is not JSON.
+        DataError: the file is missing, too large, cannot be read, or is not JSON that can be held.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_limited(path, MAX_JSON_BYTES).decode())
+    except DualStyleGANError:
+        raise
     except FileNotFoundError as error:
         raise DataError("no such file", file=path, fix="run the stage that makes it") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    # beside wrong syntax: lists in lists without end, and integers of thousands of digits
+    except (ValueError, RecursionError) as error:
         raise DataError("not valid JSON", file=path, value=error, fix="make it anew") from error
     except OSError as error:
         raise DataError("cannot be read", file=path, value=error.strerror, fix=READ_FIX) from error
+
+
+def read_limited(path: Path | str, limit: int) -> bytes:
+    """Read a regular file of at most `limit` bytes.
+
+    Raises:
+        DataError: it is larger, or no regular file, such as a pipe or a device.
+        OSError: there is none, or it cannot be read.
+    """
+    # a pipe without a writer would be waited for
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:
+        facts = os.fstat(handle.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise DataError("not a regular file", file=path)
+        if facts.st_size > limit:
+            raise DataError(
+                "the file is too large", file=path, value=facts.st_size, limit=f"{limit} bytes"
+            )
+        return handle.read()
 
 
 def short_digest(digest: str) -> str:

@@ -53,8 +53,8 @@ class GeneratorConfig(ClosedSchema):
     style_dim: int = Field(default=512, ge=1, le=1024)
     mapping_layers: int = Field(default=8, ge=1, le=16)
     channel_multiplier: int = Field(default=2, ge=1, le=4)
-    channels: tuple[int, ...] | None = Field(
-        default=None, description="StyleGAN2: channels at each resolution from 4 px"
+    channels: tuple[Annotated[int, Field(ge=1, le=1024)], ...] | None = Field(
+        default=None, max_length=9, description="StyleGAN2: channels at each resolution from 4 px"
     )
     coarse_px: Literal[64, 128, 256] | None = Field(
         default=None,

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dualstylegan.io.files import write_text
+from dualstylegan.io.files import read_limited, write_text
 from dualstylegan.networks.config import CARD_FILE
 from dualstylegan.portrait.config import (
+    CARD_IMAGES,
     LICENCE_FILE,
+    MAX_PICTURE_BYTES,
+    MAX_TEXT_BYTES,
     OLD_CARD_FILE,
     THUMBNAILS,
     PortraitConfig,
@@ -74,6 +77,18 @@ def write_card(
     write_text(folder / CARD_FILE, f"{front_matter(config, pictured)}\n{text}")
 
 
+def read_card_images(folder: Path) -> dict[str, bytes]:
+    """Return the pictures that the card shows, by file name (DataError if one is too large)."""
+    paths = [folder / name for name in CARD_IMAGES if (folder / name).is_file()]
+    return {path.name: read_limited(path, MAX_PICTURE_BYTES) for path in paths}
+
+
+def read_licence(folder: Path) -> str:
+    """Return the text of LICENSE.md; empty where there is none (DataError if it is too large)."""
+    path = folder / LICENCE_FILE
+    return read_limited(path, MAX_TEXT_BYTES).decode("utf-8", "replace") if path.is_file() else ""
+
+
 def read_card(folder: Path, name: str = UNNAMED) -> str:
     """Return the card's text without its front matter; empty where there is no card.
 
@@ -83,6 +98,6 @@ def read_card(folder: Path, name: str = UNNAMED) -> str:
     """
     for file in (CARD_FILE, OLD_CARD_FILE):
         if (folder / file).is_file():
-            text = (folder / file).read_text(encoding="utf-8")
+            text = read_limited(folder / file, MAX_TEXT_BYTES).decode("utf-8", "replace")
             return without_front_matter(text).replace(UNNAMED, name)
     return ""

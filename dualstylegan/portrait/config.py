@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import CheckpointError, SettingsError
+from dualstylegan.io.files import read_limited
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.config import CONFIG_FILE, ClosedSchema, NetworkConfig, read_validated
 from dualstylegan.networks.listing import check_files
@@ -24,6 +25,14 @@ FitSteps = Annotated[int, Field(ge=0, le=MAX_FIT_STEPS)]
 EncoderPasses = Annotated[int, Field(ge=1, le=20)]
 LatentRate = Annotated[float, Field(gt=0, le=1)]
 LossWeight = Annotated[float, Field(ge=0, le=100)]
+
+MAX_STYLES = 10_000
+# A file's name has 255 bytes at most. Lone surrogates, which no file takes, pydantic refuses.
+StyleName = Annotated[str, Field(max_length=1000)]
+# Bytes of a thumbnail, of a picture of the card, and of the card's and the licence's text.
+MAX_THUMBNAIL_BYTES = 1 << 20
+MAX_PICTURE_BYTES = 32 << 20
+MAX_TEXT_BYTES = 4 << 20
 
 SIZE_LIMITS = (64, 1024)
 # Seeds that torch takes, of 64 bits.
@@ -99,12 +108,14 @@ class PortraitConfig(ClosedSchema):
         default=False, description="compute feature maps in bfloat16, as the evaluation did"
     )
     defaults: TransferDefaults = TransferDefaults()
-    styles: tuple[str, ...] = Field(description="names, in the order of styles.safetensors")
+    styles: tuple[StyleName, ...] = Field(
+        max_length=MAX_STYLES, description="names, in the order of styles.safetensors"
+    )
     fit_styles: tuple[str, ...] = Field(
         default=(),
         description="styles that the steps of the fit restyle after, in this order; empty: all",
     )
-    labels: dict[str, str] = Field(
+    labels: dict[str, StyleName] = Field(
         default={}, description="text that people read, by name, where it is not the name"
     )
     has_sampler: bool = False
@@ -173,15 +184,19 @@ def thumbnail_file(name: str) -> str:
 
 
 def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Read the thumbnails of a model folder by style name (CheckpointError if one is damaged).
+    """Read the thumbnails of a model folder by style name.
 
     Folders made before names were safe have them under the names as they are.
+
+    Raises:
+        CheckpointError: one is damaged; DataError: one is too large.
     """
     found = {}
     for name in names:
         for file in (thumbnail_file(name), f"{name}.jpg"):
-            if (folder / THUMBNAILS / file).is_file():
+            if "/" not in file and (folder / THUMBNAILS / file).is_file():
+                data = read_limited(folder / THUMBNAILS / file, MAX_THUMBNAIL_BYTES)
                 check_files(folder, f"{THUMBNAILS}/{file}")
-                found[name] = (folder / THUMBNAILS / file).read_bytes()
+                found[name] = data
                 break
     return found

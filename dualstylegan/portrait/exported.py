@@ -20,9 +20,8 @@ from dualstylegan.graphs.manifest import WEIGHTS_FILE, Manifest, read_manifest
 from dualstylegan.io.arrays import Floats, resize_array
 from dualstylegan.io.checkpoints import read_arrays
 from dualstylegan.io.files import sha256_file
-from dualstylegan.portrait.card_file import read_card
+from dualstylegan.portrait.card_file import read_card, read_card_images
 from dualstylegan.portrait.config import (
-    CARD_IMAGES,
     STYLES_FILE,
     PortraitConfig,
     read_config,
@@ -158,8 +157,7 @@ class ExportedModel(PortraitModel):
         )
         self.sampler = None
         self.card = read_card(folder)
-        images = [folder / name for name in CARD_IMAGES]
-        self.card_images = {path.name: path.read_bytes() for path in images if path.is_file()}
+        self.card_images = read_card_images(folder)
         self.thumbnails = read_thumbnails(folder, self.config.styles)
         self.weights_dir = find_weights(folder, weights_dir)
         self.networks = OnnxNetworks(folder, manifest, self.config)

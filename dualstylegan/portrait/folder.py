@@ -22,7 +22,7 @@ from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.listing import check_files, check_seals, write_listing
 from dualstylegan.networks.loading import load_encoder
-from dualstylegan.portrait.card_file import read_card, write_card
+from dualstylegan.portrait.card_file import read_card, read_card_images, read_licence, write_card
 from dualstylegan.portrait.config import (
     CARD_IMAGES,
     ENCODER_FILE,
@@ -115,8 +115,6 @@ def _read(folder: Path) -> FolderContent:
         raise CheckpointError(
             "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
         )
-    licence = folder / LICENCE_FILE
-    images = [folder / name for name in CARD_IMAGES]
     check_files(folder, LICENCE_FILE, *CARD_IMAGES)
     return FolderContent(
         config=config,
@@ -125,7 +123,7 @@ def _read(folder: Path) -> FolderContent:
         styles=StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
         sampler=StyleSampler.load(folder / SAMPLER_FILE) if config.has_sampler else None,
         card=read_card(folder),
-        card_images={path.name: path.read_bytes() for path in images if path.is_file()},
-        licence=licence.read_text(encoding="utf-8") if licence.is_file() else "",
+        card_images=read_card_images(folder),
+        licence=read_licence(folder),
         thumbnails=read_thumbnails(folder, config.styles),
     )

@@ -16,8 +16,9 @@ from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import EvalSet
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
 from dualstylegan.evaluation.run import stack
+from dualstylegan.io.conversion import BACKGROUND
 from dualstylegan.io.files import write_bytes
-from dualstylegan.io.images import BACKGROUND, make_grid, read_image, write_png
+from dualstylegan.io.images import make_grid, read_image, write_png
 
 GRID_PX, GRID_FACES, GRID_STYLES = 128, 8, 12
 GRID_QUALITY = 88
