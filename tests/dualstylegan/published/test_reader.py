@@ -9,6 +9,7 @@ import mmap
 import os
 import pickle
 import struct
+import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -428,7 +429,7 @@ def test_reading_leaves_no_temporary_files(
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    monkeypatch.setattr(reader.tempfile, "tempdir", str(scratch))  # type: ignore[attr-defined]
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     read_published(write(torch_bytes(SMALL)))
     refused(write(b"\x80\x02."))
     assert not list(scratch.iterdir())
