@@ -12,11 +12,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dualstylegan.errors import DataError
-from dualstylegan.io.files import CHUNK_BYTES
 from tasks.shared.paths import PROJECT, Paths
 from tasks.shared.progress import with_progress
 from tasks.shared.sections import read_yaml
@@ -135,11 +135,8 @@ def _read_listing(project: Path, md5: str) -> dict[str, str] | None:
 
 def md5_of(path: Path) -> str:
     """Compute the MD5 of a file, which is what DVC names contents by."""
-    digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as handle:
-        while chunk := handle.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
 
 
 def faults_of_base(project: Path) -> list[Fault]:

@@ -25,7 +25,6 @@ from dualstylegan.io.temporaries import locked_folder, sibling, sweep, sweep_onc
 
 T = TypeVar("T")
 
-CHUNK_BYTES = 1 << 20
 MAX_JSON_BYTES = 64 << 20
 MAX_GENERATIONS = 1000
 # Faults of the place that is written to; any other OSError in a block is somebody else's.
@@ -345,8 +344,5 @@ def short_digest(digest: str) -> str:
 
 def sha256_file(path: Path | str) -> str:
     """Return the hex digest of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
     with open(path, "rb") as handle:
-        while chunk := handle.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -191,12 +191,13 @@ def read_thumbnails(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
     Raises:
         CheckpointError: one is damaged; DataError: one is too large.
     """
-    found = {}
+    found: dict[str, bytes] = {}
+    files: list[str] = []
     for name in names:
         for file in (thumbnail_file(name), f"{name}.jpg"):
             if "/" not in file and (folder / THUMBNAILS / file).is_file():
-                data = read_limited(folder / THUMBNAILS / file, MAX_THUMBNAIL_BYTES)
-                check_files(folder, f"{THUMBNAILS}/{file}")
-                found[name] = data
+                found[name] = read_limited(folder / THUMBNAILS / file, MAX_THUMBNAIL_BYTES)
+                files.append(f"{THUMBNAILS}/{file}")
                 break
+    check_files(folder, *files)
     return found
