@@ -20,6 +20,7 @@ from dualstylegan.graphs.manifest import WEIGHTS_FILE, Manifest, read_manifest
 from dualstylegan.io.arrays import Floats, resize_array
 from dualstylegan.io.checkpoints import read_arrays
 from dualstylegan.io.files import sha256_file
+from dualstylegan.networks.config import FileRecord
 from dualstylegan.portrait.card_file import read_card, read_card_images
 from dualstylegan.portrait.config import (
     STYLES_FILE,
@@ -68,18 +69,11 @@ class OnnxNetworks:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of graphs, weights and settings; CheckpointError where a file has changed."""
-        digests = {}
-        for name, record in self._manifest.files.items():
-            if (name.endswith(".onnx") and "/" not in name) or name == WEIGHTS_FILE:
-                digests[name] = sha256_file(self._folder / name)
-                if digests[name] != record.sha256:
-                    raise CheckpointError(
-                        "other bytes than onnx.json states",
-                        file=self._folder / name,
-                        value=digests[name],
-                        limit=record.sha256,
-                        fix=EXPORT_ANEW,
-                    )
+        digests = {
+            name: _checked_digest(self._folder / name, record)
+            for name, record in self._manifest.files.items()
+            if _computes(name)
+        }
         defaults = self._config.defaults.model_dump(exclude={"structure", "color", "truncation"})
         parts = json.dumps([digests, defaults], sort_keys=True)
         return hashlib.sha256(parts.encode()).hexdigest()
@@ -169,8 +163,34 @@ class ExportedModel(PortraitModel):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
+def _computes(name: str) -> bool:
+    """Return True for a graph of the model, or the weights, which its digest covers."""
+    return (name.endswith(".onnx") and "/" not in name) or name == WEIGHTS_FILE
+
+
+def _checked_digest(path: Path, record: FileRecord) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        CheckpointError: it is not that which onnx.json states.
+    """
+    found = sha256_file(path)
+    if found != record.sha256:
+        raise CheckpointError(
+            "other bytes than onnx.json states",
+            file=path,
+            value=found,
+            limit=record.sha256,
+            fix=EXPORT_ANEW,
+        )
+    return found
+
+
 def _check_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse a folder that lacks a file, or holds one of another length."""
+    """Refuse a folder that lacks a file, holds one of another length, or other bytes.
+
+    Graphs and weights are read when their digest is asked for, before the first photo.
+    """
     for name, record in manifest.files.items():
         path = folder / name
         length = path.stat().st_size if path.is_file() else None
@@ -182,3 +202,5 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
                 limit=None if length is None else f"{record.length} bytes",
                 fix=EXPORT_ANEW,
             )
+        if not _computes(name):
+            _checked_digest(path, record)

@@ -191,3 +191,17 @@ def test_it_restyles_where_there_is_no_torch(
     pair[0].weights_dir = folders[0] / "faces"
     found = np.asarray(Image.open(result), int)
     assert np.abs(found - np.asarray(wanted, int)).max() <= 1
+
+
+def test_a_flipped_bit_in_any_file_is_noticed(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(folders[1], copy)
+    for name in json.loads((copy / "onnx.json").read_text())["files"]:
+        whole = (copy / name).read_bytes()
+        middle = len(whole) // 2
+        flipped = bytes([whole[middle] ^ 4])
+        (copy / name).write_bytes(whole[:middle] + flipped + whole[middle + 1 :])
+        with pytest.raises(CheckpointError, match=r"; fix: "):
+            assert PortraitModel.from_pretrained(copy).digest
+        (copy / name).write_bytes(whole)
+    assert PortraitModel.from_pretrained(copy).digest
