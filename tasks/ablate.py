@@ -14,7 +14,7 @@ from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.refinement import refine
 from dualstylegan.evaluation.eval_set import EvalSet, dualstylegan
 from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods
-from dualstylegan.evaluation.run import render_natural
+from dualstylegan.evaluation.rendering import render_natural
 from dualstylegan.finetuning.ablations import ABLATIONS, COMPLETE, REFINED, Ablation
 from dualstylegan.finetuning.trainer import Trainer
 from dualstylegan.io.checkpoints import load_tensors, save_tensors

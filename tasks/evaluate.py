@@ -18,7 +18,8 @@ from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.full_size import Originals
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
 from dualstylegan.evaluation.measures import IDENTITY_MEASURE
-from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
+from dualstylegan.evaluation.plan import EvaluationPlan
+from dualstylegan.evaluation.run import Evaluation, evaluate
 from dualstylegan.faces.geometry import crop_quad, quad_side
 from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json

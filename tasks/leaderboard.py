@@ -16,7 +16,7 @@ from dualstylegan.evaluation.baselines import layer_swap, style_mixing
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import EvalSet, RestyleMethod
 from dualstylegan.evaluation.leaderboard import MethodResult, measure_methods, rank
-from dualstylegan.evaluation.run import Portrait, build_eval_set, render_natural
+from dualstylegan.evaluation.rendering import Portrait, build_eval_set, render_natural
 from dualstylegan.io.files import atomic_directory, read_json, write_json, write_text
 from dualstylegan.io.images import write_png
 from dualstylegan.networks.loading import load_trained_generator

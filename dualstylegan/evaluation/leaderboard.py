@@ -23,7 +23,8 @@ from dualstylegan.evaluation.pastiche import (
     describe_pastiches,
     measure_pastiches,
 )
-from dualstylegan.evaluation.run import NO_PASTICHES, EvaluationPlan
+from dualstylegan.evaluation.plan import EvaluationPlan
+from dualstylegan.evaluation.run import NO_PASTICHES
 
 FIRST, TIED, BEHIND = "first", "tied", "behind"
 

@@ -9,11 +9,9 @@ are rendered and measured like the others, and reported next to them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.subsets import evenly_spaced_subset
@@ -32,7 +30,6 @@ from dualstylegan.evaluation.eval_set import (
     Progress,
     RestyleMethod,
     dualstylegan,
-    render_faces,
     ring_pairs,
     spread_pairs,
 )
@@ -40,7 +37,6 @@ from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.full_size import Originals, measure_full_size
 from dualstylegan.evaluation.held_out import measure_added_styles
 from dualstylegan.evaluation.identity_lines import (
-    SWEEP_WEIGHTS,
     IdentityLines,
     measure_identity_lines,
 )
@@ -55,57 +51,20 @@ from dualstylegan.evaluation.pastiche import (
     measure_pastiche_style,
     measure_pastiches,
 )
-from dualstylegan.faces.frame import Array as Corners
-from dualstylegan.io.images import quantize
-from dualstylegan.networks.masks import crop_to_tensor, masks_of
+from dualstylegan.evaluation.plan import EvaluationPlan
+from dualstylegan.evaluation.rendering import (
+    WHOLE,
+    Frames,
+    Portrait,
+    build_eval_set,
+    render,
+    render_random_faces,
+    render_sweep,
+)
 from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.model import PortraitModel
 
-Portrait = tuple[str, Image.Image]
-# Frames of the pictures in crops, by name; those that are missing cover theirs.
-Frames = Mapping[str, Corners | None]
-WHOLE: Frames = MappingProxyType({})
-
 NO_PASTICHES: Pastiches = {}
-RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
-
-
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """Settings of the evaluation.
-
-    Attributes:
-        size: of the results, in pixels.
-        measure_size: image size for VGG16, in pixels; 128 takes a quarter of the time of 256.
-        contents, styles: maximum numbers of faces and exemplars, evenly spaced over those given;
-            None takes all.
-        diversity_pairs: pairs of exemplars whose results are compared, per face.
-        structure, color: style weights of the results; None takes the model's defaults.
-        batch: images per pass of the measuring networks; the model renders one by one.
-        seed: of the bootstrap and of the choice of pairs.
-        resamples: of the bootstrap.
-        natural_faces: number of faces from random codes that g(z_i+) is compared with.
-        large_pairs: pairs rendered at the model's full size; 0 turns these measures off.
-        painted_pairs: pairs for the painted faces and the curve of structure weights; 0 turns both
-            off.
-        bfloat16: render in bfloat16, twice as fast on CPUs that support it; results differ by half
-            a grey level. The measuring networks stay in float32.
-    """
-
-    size: int = 256
-    measure_size: int = 128
-    contents: int | None = None
-    styles: int | None = None
-    diversity_pairs: int = 48
-    structure: float | None = None
-    color: float | None = None
-    batch: int = 4
-    seed: int = 0
-    resamples: int = 1000
-    natural_faces: int = 32
-    large_pairs: int = 4
-    painted_pairs: int = 12
-    bfloat16: bool = True
 
 
 @dataclass(frozen=True)
@@ -147,25 +106,6 @@ class Evaluation:
     def styles(self) -> tuple[str, ...]:
         """Names of the exemplars."""
         return self.eval_set.styles
-
-
-def stack(portraits: Sequence[Portrait], size: int, frames: Frames = WHOLE) -> Tensor:
-    """Stack aligned portraits as uint8 (N, 3, size, size), continued beyond their pictures."""
-    images = [crop_to_tensor(image, frames.get(name), size) for name, image in portraits]
-    return quantize(torch.stack(images)).cpu()
-
-
-def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
-    """Render one face in one style at each pair of weights, uint8 (steps, steps, 3, H, W)."""
-    rows = []
-    extrinsic = model.styles.extrinsic_of([style])
-    for structure in SWEEP_WEIGHTS:
-        images = [
-            model.render(code_LD[None], extrinsic, structure=structure, color=color, size=size)
-            for color in SWEEP_WEIGHTS
-        ]
-        rows.append(quantize(torch.cat(images)).cpu())
-    return torch.stack(rows)
 
 
 @torch.no_grad()
@@ -210,7 +150,40 @@ def evaluate(
     _check_known(model, [*exemplars, *held_out])
     frames = content_frames, style_frames
     eval_set = build_eval_set(model, contents, codes, exemplars, plan, *frames)
-    bootstrap = {"seed": plan.seed, "resamples": plan.resamples}
+    judges = _Judges(extractor, painter, originals or dict(exemplars).__getitem__, progress)
+    trained, results = _evaluate_trained(model, eval_set, judges, plan, pastiches)
+    if not held_out:
+        return trained
+    added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
+    added, added_results = render_added(model, added_set, extractor, plan, progress)
+    return replace(
+        trained,
+        held_out=tuple(name for name, _ in held_out),
+        figures=trained.figures | measure_added_styles(results, added_results, **plan.bootstrap),
+        held_out_renderings=added,
+    )
+
+
+@dataclass(frozen=True)
+class _Judges:
+    """Networks and pictures by which results are measured, and the progress, see `evaluate`."""
+
+    extractor: FeatureExtractor
+    painter: RestyleMethod | None
+    originals: Originals
+    progress: Progress
+
+
+@torch.no_grad()
+def _evaluate_trained(
+    model: PortraitModel,
+    eval_set: EvalSet,
+    judges: _Judges,
+    plan: EvaluationPlan,
+    pastiches: Pastiches,
+) -> tuple[Evaluation, ResultDescriptions]:
+    """Measure the styles of trained exemplars; return the descriptions of their results too."""
+    extractor, progress = judges.extractor, judges.progress
     with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
         renderings, natural = render(model, eval_set, plan, progress)
         sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
@@ -221,63 +194,71 @@ def evaluate(
             extractor,
             plan.large_pairs,
             plan.size,
-            originals=originals or dict(exemplars).__getitem__,
+            originals=judges.originals,
             measure_size=plan.measure_size,
-            **bootstrap,
+            **plan.bootstrap,
         )
     pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
     references = describe_references(extractor, eval_set, natural, pairs)
     results = describe_results(extractor, eval_set, references, renderings, progress)
     table = pair_table(results)
-    figures = measure(results, table, **bootstrap)
-    figures |= measure_realism(references, extractor.describe(random_faces)[0], **bootstrap)
-    figures |= full_size
+    figures = measure(results, table, **plan.bootstrap)
+    described = extractor.describe(random_faces)[0]
+    figures |= measure_realism(references, described, **plan.bootstrap) | full_size
     ideal = describe_pastiches(extractor, eval_set, pastiches)
     with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
-        lines = measure_identity_lines(
-            model,
-            eval_set,
-            extractor,
-            references,
-            progress,
-            painter=painter,
-            pairs=curve_pairs(eval_set, ideal, plan.painted_pairs),
-            pastiches=ideal,
-            **bootstrap,
-        )
-        figures |= lines.figures
-        figures |= measure_attributes(
+        lines = _measure_lines(model, eval_set, judges, plan, references, ideal)
+        own_color = dualstylegan(model, plan.size, plan.structure, 0.0)
+        figures |= lines.figures | measure_attributes(
             extractor,
             eval_set,
             results,
             renderings.results,
             lines.rendered_CCHW,
             ideal,
-            dualstylegan(model, plan.size, plan.structure, 0.0),
-            **bootstrap,
+            own_color,
+            **plan.bootstrap,
         )
     judged = None
     if ideal is not None:
         judged = compare_results(extractor, ideal, renderings.results, results.identities)
         rendered = lines.rendered_CCHW
-        figures |= judge(judged, extractor, ideal, eval_set, references, rendered, **bootstrap)
-    added = None
-    if held_out:
-        added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
-        added, added_results = render_added(model, added_set, extractor, plan, progress)
-        figures |= measure_added_styles(results, added_results, **bootstrap)
-    return Evaluation(
+        figures |= judge(judged, extractor, ideal, eval_set, references, rendered, **plan.bootstrap)
+    evaluation = Evaluation(
         eval_set=eval_set,
-        held_out=tuple(name for name, _ in held_out),
+        held_out=(),
         figures=figures,
         table=table,
         renderings=renderings,
-        held_out_renderings=added,
+        held_out_renderings=None,
         sweep=sweep,
         lines=lines,
         reconstruction_S=results.reconstruction_S,
         pastiches=ideal,
         pastiche_table=judged,
+    )
+    return evaluation, results
+
+
+def _measure_lines(
+    model: PortraitModel,
+    eval_set: EvalSet,
+    judges: _Judges,
+    plan: EvaluationPlan,
+    references: References,
+    pastiches: PasticheSet | None,
+) -> IdentityLines:
+    """Measure g(code) of each face and the curve of structure weights."""
+    return measure_identity_lines(
+        model,
+        eval_set,
+        judges.extractor,
+        references,
+        judges.progress,
+        painter=judges.painter,
+        pairs=curve_pairs(eval_set, pastiches, plan.painted_pairs),
+        pastiches=pastiches,
+        **plan.bootstrap,
     )
 
 
@@ -350,82 +331,3 @@ def _check_known(model: PortraitModel, exemplars: Sequence[Portrait]) -> None:
             limit=f"{len(model.styles.names)} styles",
             fix="package the model again",
         )
-
-
-def build_eval_set(
-    model: PortraitModel,
-    contents: Sequence[Portrait],
-    codes: Mapping[str, Tensor],
-    exemplars: Sequence[Portrait],
-    plan: EvaluationPlan,
-    content_frames: Frames = WHOLE,
-    style_frames: Frames = WHOLE,
-) -> EvalSet:
-    """Combine faces and exemplars with the codes that the model and the code table have for them.
-
-    Args:
-        model: packaged model whose styles include all exemplars.
-        contents: aligned faces, by name.
-        codes: Z+ codes (L, D) of the faces, by name.
-        exemplars: aligned exemplars, by name.
-        plan: image size and batch.
-        content_frames, style_frames: frames of the faces' and of the exemplars' pictures.
-    """
-    names = [name for name, _ in exemplars]
-    return EvalSet(
-        contents=tuple(name for name, _ in contents),
-        styles=tuple(names),
-        code_CLD=torch.stack([codes[name] for name, _ in contents]).to(model.device),
-        intrinsic_SLD=model.styles.intrinsic_of(names),
-        extrinsic_SLD=model.styles.extrinsic_of(names),
-        face_CCHW=stack(contents, plan.size, content_frames),
-        exemplar_SCHW=stack(exemplars, plan.size, style_frames),
-        truncation=model.config.defaults.truncation,
-        batch=plan.batch,
-        face_mask_C1HW=masks_of([content_frames.get(name) for name, _ in contents], plan.size),
-        exemplar_mask_S1HW=masks_of([style_frames.get(name) for name in names], plan.size),
-    )
-
-
-def render_natural(model: PortraitModel, eval_set: EvalSet, plan: EvaluationPlan) -> Tensor:
-    """Render g(z_i+) of every exemplar, uint8 (S, 3, H, W)."""
-    return render_faces(
-        model, eval_set.intrinsic_SLD, truncation=1.0, size=plan.size, batch=plan.batch
-    )
-
-
-def render_random_faces(model: PortraitModel, plan: EvaluationPlan) -> Tensor:
-    """Render faces of random codes with g, uint8 (N, 3, H, W)."""
-    rng = torch.Generator().manual_seed(plan.seed)
-    generator = model.generator
-    z_ND = torch.randn(plan.natural_faces, generator.style_dim, generator=rng).to(model.device)
-    z_NLD = z_ND[:, None].expand(-1, generator.rows, -1)
-    return render_faces(
-        model, z_NLD, truncation=RANDOM_FACE_TRUNCATION, size=plan.size, batch=plan.batch
-    )
-
-
-def render(
-    model: PortraitModel,
-    eval_set: EvalSet,
-    plan: EvaluationPlan,
-    progress: Progress,
-    prefix: str = "",
-) -> tuple[Renderings, Tensor]:
-    """Render results and reconstructions of DualStyleGAN, and g(z_i+) of every exemplar.
-
-    Args:
-        model: packaged model.
-        eval_set: faces and exemplars.
-        plan: image size, batch and style weights.
-        progress: called with a description, the faces done and their number.
-        prefix: of the description.
-    """
-    natural = render_natural(model, eval_set, plan)
-    method = dualstylegan(model, plan.size, plan.structure, plan.color)
-    # reconstructions always use full style weights, whatever weights the results have
-    full_weights = dualstylegan(model, plan.size, 1.0, 1.0)
-    results = eval_set.restyle(
-        method, lambda what, done, total: progress(prefix + what, done, total)
-    )
-    return Renderings(results, eval_set.reconstruct(full_weights, natural)), natural

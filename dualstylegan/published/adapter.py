@@ -7,7 +7,7 @@ that it returns every key, in order, with the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -90,12 +90,7 @@ def import_published(
             "the folder exists and is no imported model", file=out, fix="name another"
         )
     said = [None if path is None else Path(path) for path in (source, adapted)]
-    paths = list(map(Path, files))
-    known = {path.resolve() for path in paths}
-    paths += [path for path in said if path is not None and path.resolve() not in known]
-    if not paths:
-        raise CheckpointError("no files to import", fix="name at least one published file")
-    _check_names(paths)
+    paths = _all_paths(files, said)
     gathered = Import()
     roles: dict[str, str] = {}
     digests: dict[str, str] = {}
@@ -186,6 +181,17 @@ def _sampler(state: State) -> StyleSampler:
     return sampler
 
 
+def _all_paths(files: Sequence[Path | str], said: Sequence[Path | None]) -> list[Path]:
+    """Return the files to import, each once: those given, and those said to be g or g'."""
+    paths = list(map(Path, files))
+    known = {path.resolve() for path in paths}
+    paths += [path for path in said if path is not None and path.resolve() not in known]
+    if not paths:
+        raise CheckpointError("no files to import", fix="name at least one published file")
+    _check_names(paths)
+    return paths
+
+
 def _write_model(gathered: Import, folder: Path, name: str) -> None:
     """Write config.json and the style codes, if the files make a complete model."""
     extrinsic = gathered.codes.get("refined_exstyle_code", gathered.codes.get("exstyle_code"))
@@ -203,41 +209,60 @@ def _write_model(gathered: Import, folder: Path, name: str) -> None:
     if intrinsic is None:
         gathered.notes.append("no instyle_code.npy: extrinsic codes are used as intrinsic ones")
         intrinsic = extrinsic
+    tables = {"extrinsic": extrinsic, "intrinsic": intrinsic}
+    _check_shapes(gathered, tables, _code_shape(network))
+    names = tuple(extrinsic)
+    config = _model_config(gathered, name, network, names)
+    write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
+    stacked = {k: torch.stack([codes[n] for n in names]) for k, codes in tables.items()}
+    save_tensors(folder / STYLES_FILE, stacked)
+    (folder / "thumbnails").mkdir()
+    write_card(folder, config, _card(gathered, name))
+
+
+def _check_shapes(
+    gathered: Import, tables: Mapping[str, Mapping[str, Tensor]], shape: tuple[int, int]
+) -> None:
+    """Refuse codes, an encoder or a sampler that do not fit the generator's codes (L, D)."""
+    extrinsic, intrinsic = tables["extrinsic"], tables["intrinsic"]
     if set(intrinsic) != set(extrinsic):
         raise CheckpointError(
             "intrinsic and extrinsic codes have different names",
             value=listed(sorted(set(intrinsic) ^ set(extrinsic))),
             fix="give the codes of one style set",
         )
-    rows, width = _code_shape(network)
-    for kind, codes in (("extrinsic", extrinsic), ("intrinsic", intrinsic)):
-        if wrong := [k for k, code in codes.items() if tuple(code.shape) != (rows, width)]:
+    limit = f"({shape[0]}, {shape[1]})"
+    for kind, codes in tables.items():
+        if wrong := [name for name, code in codes.items() if tuple(code.shape) != shape]:
             raise CheckpointError(
-                f"{kind} codes do not fit the generator", value=listed(wrong),
-                limit=f"({rows}, {width})",
-            )  # fmt: skip
-    sampler = gathered.networks.get(SAMPLER_FILE)
-    shapes = {"encoder": tuple(gathered.networks[ENCODER_FILE]["latent_avg"].shape)}
-    if sampler is not None:
-        made = _sampler(sampler)
-        shapes["sampler"] = (made.rows, made.style_dim)
-    for what, shape in shapes.items():
-        if shape != (rows, width):
+                f"{kind} codes do not fit the generator", value=listed(wrong), limit=limit
+            )
+    found = {"encoder": tuple(gathered.networks[ENCODER_FILE]["latent_avg"].shape)}
+    if SAMPLER_FILE in gathered.networks:
+        sampler = _sampler(gathered.networks[SAMPLER_FILE])
+        found["sampler"] = (sampler.rows, sampler.style_dim)
+    for what, own in found.items():
+        if own != shape:
             raise CheckpointError(
                 f"the {what} does not fit the generator",
                 file=gathered.owner[ENCODER_FILE if what == "encoder" else SAMPLER_FILE],
-                value=f"codes of {shape}",
-                limit=f"({rows}, {width})",
+                value=f"codes of {own}",
+                limit=limit,
             )
-    names = tuple(extrinsic)
+
+
+def _model_config(
+    gathered: Import, name: str, network: NetworkConfig, styles: tuple[str, ...]
+) -> PortraitConfig:
+    """Return the config of a complete model (SettingsError: not a name for it)."""
     try:
-        config = PortraitConfig(
+        return PortraitConfig(
             name=name,
             network=network,
             defaults=DEFAULTS,
-            styles=names,
-            labels={name: label for name, label in gathered.labels.items() if name in names},
-            has_sampler=sampler is not None,
+            styles=styles,
+            labels={style: label for style, label in gathered.labels.items() if style in styles},
+            has_sampler=SAMPLER_FILE in gathered.networks,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -247,12 +272,6 @@ def _write_model(gathered: Import, folder: Path, name: str) -> None:
             limit=first["msg"],
             fix="give another --name",
         ) from error
-    write_json(folder / CONFIG_FILE, config.model_dump(mode="json"))
-    tables = {"extrinsic": extrinsic, "intrinsic": intrinsic}
-    stacked = {k: torch.stack([codes[n] for n in names]) for k, codes in tables.items()}
-    save_tensors(folder / STYLES_FILE, stacked)
-    (folder / "thumbnails").mkdir()
-    write_card(folder, config, _card(gathered, name))
 
 
 def _code_shape(network: NetworkConfig) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from dualstylegan.codes.tables import digest
-from dualstylegan.evaluation.run import Frames, Portrait
+from dualstylegan.evaluation.rendering import Frames, Portrait
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import png_bytes
 from dualstylegan.networks.precision import compute_dtype, dtype_of

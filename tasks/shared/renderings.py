@@ -15,7 +15,7 @@ from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.evaluation.descriptions import Renderings
 from dualstylegan.evaluation.eval_set import EvalSet
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
-from dualstylegan.evaluation.run import stack
+from dualstylegan.evaluation.rendering import stack
 from dualstylegan.io.conversion import BACKGROUND
 from dualstylegan.io.files import write_bytes
 from dualstylegan.io.images import make_grid, read_image, write_png

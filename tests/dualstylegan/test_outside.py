@@ -19,7 +19,8 @@ from dualstylegan.codes.fitting import FitSettings, likeness
 from dualstylegan.codes.inversion import IdentityTerm, OptimizationSchedule, invert
 from dualstylegan.codes.refinement import refine
 from dualstylegan.evaluation.baselines import gram
-from dualstylegan.evaluation.run import Evaluation, Portrait, evaluate
+from dualstylegan.evaluation.rendering import Portrait
+from dualstylegan.evaluation.run import Evaluation, evaluate
 from dualstylegan.evaluation.texture import TILE_PX, tile_power
 from dualstylegan.faces.frame import frame_mask
 from dualstylegan.networks.masks import crop_to_tensor, masks_of, within

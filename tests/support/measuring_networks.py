@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.extractor import FeatureExtractor
-from dualstylegan.evaluation.run import EvaluationPlan
+from dualstylegan.evaluation.plan import EvaluationPlan
 from dualstylegan.faces.geometry import MOUTH_CORNERS
 from tests.support.made_up_landmarks import made_up_landmarks
 

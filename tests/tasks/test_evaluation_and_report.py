@@ -21,7 +21,8 @@ from dualstylegan.evaluation.eval_set import RestyleMethod
 from dualstylegan.evaluation.identity_lines import CURVE_WEIGHTS, SWEEP_WEIGHTS
 from dualstylegan.evaluation.leaderboard import measure_methods
 from dualstylegan.evaluation.measures import IDENTITY_MEASURE
-from dualstylegan.evaluation.run import build_eval_set, evaluate, render_natural
+from dualstylegan.evaluation.rendering import build_eval_set, render_natural
+from dualstylegan.evaluation.run import evaluate
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import read_image, write_png
 from tasks import report

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dualstylegan.evaluation.eval_set import EvalSet
 from dualstylegan.evaluation.full_size import measure_full_size
-from dualstylegan.evaluation.run import build_eval_set
+from dualstylegan.evaluation.rendering import build_eval_set
 from dualstylegan.portrait.model import PortraitModel
 from tests.support.measuring_networks import PLAN, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, tiny_model

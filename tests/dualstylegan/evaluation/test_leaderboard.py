@@ -25,7 +25,7 @@ from dualstylegan.evaluation.leaderboard import (
     measure_methods,
     rank,
 )
-from dualstylegan.evaluation.run import build_eval_set, render_natural
+from dualstylegan.evaluation.rendering import build_eval_set, render_natural
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.mobilestylegan import MobileStyleGAN
 from dualstylegan.networks.stylegan2 import StyleGAN2

@@ -21,7 +21,8 @@ from dualstylegan.evaluation.pastiche import (
     measure_pastiche_style,
     measure_pastiches,
 )
-from dualstylegan.evaluation.run import Evaluation, build_eval_set, evaluate, render_natural
+from dualstylegan.evaluation.rendering import build_eval_set, render_natural
+from dualstylegan.evaluation.run import Evaluation, evaluate
 from tests.support.measuring_networks import PLAN, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 

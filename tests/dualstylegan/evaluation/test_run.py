@@ -16,7 +16,8 @@ from dualstylegan.evaluation.eval_set import (
     RestyleMethod,
 )
 from dualstylegan.evaluation.identity_lines import SWEEP_WEIGHTS
-from dualstylegan.evaluation.run import Evaluation, EvaluationPlan, evaluate
+from dualstylegan.evaluation.plan import EvaluationPlan
+from dualstylegan.evaluation.run import Evaluation, evaluate
 from dualstylegan.io.images import quantize
 from tests.support.measuring_networks import PLAN, extractor, faces
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model

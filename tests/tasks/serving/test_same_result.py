@@ -25,7 +25,7 @@ from PIL import Image
 
 from dualstylegan.errors import LikenessWarning
 from dualstylegan.evaluation.eval_set import dualstylegan
-from dualstylegan.evaluation.run import build_eval_set
+from dualstylegan.evaluation.rendering import build_eval_set
 from dualstylegan.faces.align import align_face
 from dualstylegan.io.files import write_json
 from dualstylegan.io.images import png_bytes, read_image, write_png

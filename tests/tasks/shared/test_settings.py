@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from dualstylegan.codes.fitting import FitSettings
 from dualstylegan.errors import DualStyleGANError, SettingsError
-from dualstylegan.evaluation.run import EvaluationPlan
+from dualstylegan.evaluation.plan import EvaluationPlan
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from tasks.base.settings import BaseSettings
