@@ -18,9 +18,9 @@ from dualstylegan.io.checkpoints import load_state
 from tests.conftest import ROOT
 from tests.reliability.projects import sampler_project
 from tests.reliability.running import COMMAND
-from tests.reliability.slope import Slope
 from tests.reliability.writers import WRITERS, content, outcomes
 from tests.support.portrait_models import tiny_model
+from tests.support.slope import Slope
 
 # Blocks of 512 or 1,024 bytes, as shells have it: nothing of use can be written.
 LIMITED = ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", sys.executable]

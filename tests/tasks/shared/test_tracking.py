@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from dualstylegan.finetuning.trainer import RunPlan, Training
+from dualstylegan.finetuning.trainer import RunPlan
 from dualstylegan.io.files import read_json
 from tasks.shared.paths import Paths
 from tasks.shared.tracking import Live, connect, find_run, training_run
 from tasks.shared.training import train
 from tests.support.settings import shipped
+from tests.support.slope import Slope as PulledWeight
 
 OUT = Paths.adapted
 PLAN = RunPlan(
@@ -27,28 +26,17 @@ class Killed(BaseException):
     """Ends a process, as far as a test can tell."""
 
 
-class Slope(Training):
-    """A weight that is pulled to 1, and a kill at some step."""
+class Slope(PulledWeight):
+    """A weight that is pulled to random targets, and a kill at some step."""
 
     def __init__(self, killed_at: int = -1) -> None:
-        network = nn.Linear(1, 1, bias=False)
-        nn.init.zeros_(network.weight)
-        self.modules: Mapping[str, nn.Module] = {"network": network}
-        self.optimisers = {"network": torch.optim.Adam(network.parameters(), lr=0.1)}
-        self.averaged = "network"
+        super().__init__()
         self.killed_at = killed_at
 
-    def step(self, step: int, draw: torch.Generator) -> dict[str, Tensor]:
+    def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
         if step == self.killed_at:
             raise Killed
-        loss = (self.modules["network"](torch.ones(1, 1)) - torch.rand(1, generator=draw)).square()
-        self.optimisers["network"].zero_grad()
-        loss.sum().backward()
-        self.optimisers["network"].step()
-        return {"loss": loss.detach().sum()}
-
-    def picture(self) -> Image.Image:
-        return Image.new("RGB", (4, 4))
+        return super().step(step, rng)
 
 
 def written() -> dict[str, bytes]:
