@@ -184,7 +184,7 @@ def _evaluate_trained(
 ) -> tuple[Evaluation, ResultDescriptions]:
     """Measure the styles of trained exemplars; return the descriptions of their results too."""
     extractor, progress = judges.extractor, judges.progress
-    with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
         renderings, natural = render(model, eval_set, plan, progress)
         sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
         random_faces = render_random_faces(model, plan)
@@ -206,7 +206,7 @@ def _evaluate_trained(
     described = extractor.describe(random_faces)[0]
     figures |= measure_realism(references, described, **plan.bootstrap) | full_size
     ideal = describe_pastiches(extractor, eval_set, pastiches)
-    with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
         lines = _measure_lines(model, eval_set, judges, plan, references, ideal)
         own_color = dualstylegan(model, plan.size, plan.structure, 0.0)
         figures |= lines.figures | measure_attributes(
@@ -316,7 +316,7 @@ def render_added(
     progress: Progress,
 ) -> tuple[Renderings, ResultDescriptions]:
     """Render and describe results in the styles of held-out exemplars, as of trained ones."""
-    with compute_dtype(model.generator, dtype_of(plan.bfloat16)):
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
         renderings, natural = render(model, eval_set, plan, progress, "held out: ")
     references = describe_references(extractor, eval_set, natural, [])
     return renderings, describe_results(extractor, eval_set, references, renderings, progress)

@@ -21,7 +21,6 @@ from dualstylegan.io.checkpoints import read_tensors, save_tensors
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.networks.config import CONFIG_FILE, IDENTITY_FILE, MODEL_FILE, PERCEPTUAL_FILE
 from dualstylegan.networks.listing import write_listing
-from dualstylegan.networks.precision import dtype_of
 from dualstylegan.portrait.card import in_half_precision
 from dualstylegan.portrait.card_file import read_card, write_card
 from dualstylegan.portrait.config import (
@@ -56,8 +55,8 @@ def write_half(source: Path, target: Path, pack: bool = True) -> Path:
         OutputError: `target` cannot be written.
     """
     config = read_config(source)
-    computed = dtype_of(config.bfloat16)
-    perceptual = torch.float16 if computed == torch.float32 else computed
+    # whatever this machine computes in: the file is for all
+    perceptual = torch.bfloat16 if config.bfloat16 else torch.float16
     faces = source / FOLDER
     with atomic_directory(target) as out:
         for name in (MODEL_FILE, ENCODER_FILE, *([SAMPLER_FILE] if config.has_sampler else [])):

@@ -93,9 +93,11 @@ class PortraitModel(Restyler):
     def to(self, device: torch.device | str) -> PortraitModel:
         """Move networks and codes to a device, see `resolve_device`; return the model itself."""
         from dualstylegan.networks.device import resolve_device
+        from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 
         device = resolve_device(device)
         self.network.to(device)
+        set_compute_dtype(self.network, dtype_of(self.config.bfloat16, device))
         self.encoder.to(device)
         self.styles = self.styles.to(device)
         return self

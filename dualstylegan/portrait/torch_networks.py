@@ -33,7 +33,7 @@ def prepare(
     """Freeze G and E, and set precision and memory format, which decide about the last bits."""
     frozen = network.eval().requires_grad_(False)
     return (
-        set_compute_dtype(frozen, dtype_of(bfloat16)),
+        set_compute_dtype(frozen, dtype_of(bfloat16, network.generator.mean_w.device)),
         channels_last(encoder.eval().requires_grad_(False)),
     )
 

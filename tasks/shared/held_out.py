@@ -78,7 +78,7 @@ def add_styles(
         }
 
     steps = settings.invert_steps + settings.refine_steps
-    with compute_dtype(model.generator, dtype_of(profile.bfloat16)):
+    with compute_dtype(model.generator, dtype_of(profile.bfloat16, model.device)):
         found = cached_tensors("add_style", keys, 1, steps, work)
     extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
     for i, (name, image) in enumerate(portraits):

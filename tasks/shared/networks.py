@@ -42,4 +42,4 @@ def open_networks(profile: Profile) -> NetworkSet:
 def place(network: Module, profile: Profile, device: str | torch.device) -> Module:
     """Move a network to a device and set its convolutions to the profile's precision."""
     network.to(device)
-    return set_compute_dtype(network, dtype_of(profile.bfloat16))
+    return set_compute_dtype(network, dtype_of(profile.bfloat16, device))

@@ -54,8 +54,8 @@ class Profile(Section):
         description="side in pixels of the images that training and optimisation see"
     )
     bfloat16: bool = Field(
-        description="compute convolutions in bfloat16, about twice as fast where the processor has "
-        "it; codes, losses and measuring networks stay in float32; false: float32 throughout"
+        description="compute convolutions in bfloat16 where the processor has it, about twice as "
+        "fast; codes, losses and measuring networks stay in float32; false: float32 throughout"
     )
     seed: Seed = Field(description="seed of trainings and of the sampler")
 

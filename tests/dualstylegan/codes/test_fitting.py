@@ -17,7 +17,7 @@ from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.identity import DlibFaceRecognition, similarity
 from dualstylegan.networks.loading import EmbeddedNetworks, load_facenet
-from dualstylegan.networks.precision import set_compute_dtype
+from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from dualstylegan.portrait.config import TransferDefaults
 from tests.conftest import ROOT
 from tests.support.trainings import Regions
@@ -30,9 +30,9 @@ def networks(weights: Path) -> FitNetworks:
     """Return the embedded networks, generator and LPIPS in bfloat16, without face recognition."""
     embedded = EmbeddedNetworks(weights, ROOT / "data/base")
     return FitNetworks(
-        set_compute_dtype(embedded.generator(), torch.bfloat16),
+        set_compute_dtype(embedded.generator(), dtype_of(True)),
         embedded.encoder(),
-        set_compute_dtype(embedded.lpips(), torch.bfloat16),
+        set_compute_dtype(embedded.lpips(), dtype_of(True)),
     )
 
 
@@ -45,7 +45,7 @@ def identity(weights: Path) -> DlibFaceRecognition:
 def dualstylegan(weights: Path) -> DualStyleGAN:
     """Return G before any style training, in bfloat16."""
     loaded = EmbeddedNetworks(weights, ROOT / "data/base").dualstylegan()
-    return set_compute_dtype(loaded, torch.bfloat16)
+    return set_compute_dtype(loaded, dtype_of(True))
 
 
 def random_styles(network: DualStyleGAN, count: int) -> Tensor:

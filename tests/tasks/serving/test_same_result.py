@@ -182,7 +182,7 @@ def test_the_evaluation_renders_what_transfer_returns(
     codes = dict(zip(table.names, table.codes_NLD, strict=True))
     exemplars = [(name, face.image) for name in styles]
     eval_set = build_eval_set(model, read_aligned(Paths.faces), codes, exemplars, plan)
-    with torch.no_grad(), compute_dtype(model.generator, dtype_of(plan.bfloat16)):
+    with torch.no_grad(), compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
         results = eval_set.restyle(dualstylegan(model, plan.size), lambda *_: None)
     for index in (1, 4):  # of a full batch, and alone in the last one
         expected = model.transfer(photo, styles[index])
