@@ -30,7 +30,7 @@ def has_bfloat16(kind: str) -> bool:
         return True
     # not in torch's public interface, which asks the same of each convolution
     asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return bool(torch.backends.mkldnn.is_available() and asked is not None and asked())
+    return bool(asked is not None and asked())
 
 
 def dtype_of(bfloat16: bool, device: torch.device | str = "cpu") -> torch.dtype:
