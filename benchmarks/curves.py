@@ -29,7 +29,7 @@ from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.networks.loading import DISCRIMINATOR_PX, EmbeddedNetworks
 from dualstylegan.networks.precision import dtype_of, set_compute_dtype
 from tasks.shared.paths import Paths
-from tasks.shared.settings import load
+from tasks.shared.sets import load
 from tasks.shared.training import training_plan
 
 PORTRAITS = 4

@@ -3,9 +3,9 @@
     python -m benchmarks.job
 
 Runs `dvc repro` here, on whatever is stale: all of it in a fresh clone. Each stage leaves the
-seconds of its own work in data/reports/timings, written when it is done; what the whole took beyond
-their sum is DVC's hashing and copying, the start of a process a stage, and imports. It is shown by
-the stage that it came before.
+seconds of its own work in a set's reports/timings, written when it is done; what the whole took
+beyond their sum is DVC's hashing and copying, the start of a process a stage, and imports. It is
+shown by the stage that it came before.
 """
 
 from __future__ import annotations

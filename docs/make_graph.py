@@ -15,11 +15,13 @@ BLOCK = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 
 
 def read_needs() -> dict[str, frozenset[str]]:
-    """Return the stages of dvc.yaml and, for each, those that it depends on."""
+    """Return the stages of dvc.yaml for one style set and, for each, those that it depends on."""
     from dvc.repo import Repo
 
+    from flows.graph import stage_of
+
     graph = Repo(str(ROOT)).index.graph
-    stages = {stage: str(stage.name) for stage in graph.nodes if hasattr(stage, "cmd")}
+    stages = {stage: stage_of(str(stage.name)) for stage in graph.nodes if hasattr(stage, "cmd")}
     return {
         name: frozenset(stages[need] for need in graph.successors(stage) if need in stages)
         for stage, name in stages.items()

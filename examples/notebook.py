@@ -14,7 +14,9 @@ from dualstylegan.io.images import image_to_tensor, make_grid, read_image, tenso
 from dualstylegan.portrait.result import encode_result, facts_of
 
 # in a notebook the arguments are the kernel's: put the paths here
-FOLDER, PHOTO = sys.argv[1:3] if len(sys.argv) == 3 else ("data/models/portrait", "photo.jpg")
+FOLDER, PHOTO = (
+    sys.argv[1:3] if len(sys.argv) == 3 else ("data/sets/demo/models/portrait", "photo.jpg")
+)
 model = PortraitModel.from_pretrained(FOLDER)
 photo = read_image(PHOTO)
 ", ".join(model.styles.names)

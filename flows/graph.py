@@ -8,11 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dualstylegan.errors import SettingsError
 from tasks.shared.sections import read_yaml
+from tasks.shared.sets import SETS
+from tasks.shared.settings import DEFAULT_FILE
 
 GRAPH_FILE = "dvc.yaml"
+# Between a stage and the style set whose it is, as DVC addresses it.
+SET_SIGN = "@"
+FOREACH = "foreach"
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,16 @@ class Step:
     due: bool
 
 
+def stage_of(name: str) -> str:
+    """Return a step's stage: `align` of `align@NAME`, which is that of one style set."""
+    return name.partition(SET_SIGN)[0]
+
+
+def steps_of(target: str, names: Iterable[str]) -> list[str]:
+    """Return the steps that a target stands for: itself, or those of all style sets, sorted."""
+    return sorted(name for name in names if target in (name, stage_of(name)))
+
+
 def check_targets(targets: Iterable[str], names: Iterable[str]) -> None:
     """Refuse targets that are no stages.
 
@@ -40,19 +56,26 @@ def check_targets(targets: Iterable[str], names: Iterable[str]) -> None:
     """
     known = sorted(names)
     for target in targets:
-        if target not in known:
+        if not steps_of(target, known):
             raise SettingsError(
                 "no such stage", file=GRAPH_FILE, value=target, limit=", ".join(known)
             )
 
 
 def stage_names(folder: Path | str) -> list[str]:
-    """Return the names of the stages in dvc.yaml, without importing DVC.
+    """Return the stages in dvc.yaml, and those of each style set, without importing DVC.
 
     Raises:
-        SettingsError: the folder has no dvc.yaml, or one that is not valid YAML.
+        SettingsError: dvc.yaml, or params.yaml where it is needed, is missing or not valid YAML.
     """
-    return list(read_yaml(Path(folder) / GRAPH_FILE).get("stages") or {})
+    stages: dict[str, Any] = read_yaml(Path(folder) / GRAPH_FILE).get("stages") or {}
+    names = []
+    for name, stage in stages.items():
+        names.append(name)
+        if FOREACH in stage:
+            sets = read_yaml(Path(folder) / DEFAULT_FILE).get(SETS) or {}
+            names += [f"{name}{SET_SIGN}{one}" for one in sets]
+    return names
 
 
 def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
@@ -60,7 +83,8 @@ def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
 
     Args:
         folder: of the DVC project.
-        targets: only these stages and their dependencies; all when empty.
+        targets: only these stages, of one style set or of all, and their dependencies; all when
+            empty.
 
     Raises:
         SettingsError: a target is no stage.
@@ -102,6 +126,7 @@ def plan(
             ordered[name] = Step(name, needs[name], outs[name], due)
         return ordered[name]
 
-    for name in targets or sorted(needs):
+    wanted = [step for target in targets for step in steps_of(target, needs)]
+    for name in wanted or sorted(needs):
         visit(name)
     return list(ordered.values())

@@ -37,7 +37,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from dualstylegan.io.processes import guarded
-from flows.graph import Step, read_graph
+from flows.graph import SET_SIGN, Step, read_graph, stage_of
 
 PARALLEL = 2
 REGISTER = "register"
@@ -152,9 +152,9 @@ def push(remote: str, folder: str) -> None:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def ensure_registered(folder: str) -> None:
-    """Register the packaged model if the registry lacks it, as after a pull; idempotent."""
-    run_module("tasks.register", ["--ensure"], Path(folder))
+def ensure_registered(style_set: str, folder: str) -> None:
+    """Register a set's packaged model if the registry lacks it, as after a pull; idempotent."""
+    run_module("tasks.register", [style_set, "--ensure"], Path(folder))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -237,7 +237,7 @@ def bring_up_to_date(
 ) -> None:
     """Run what is due, see `portrait`."""
     steps = read_graph(project, targets)
-    if any(step.name == PORTRAITS for step in steps):
+    if any(stage_of(step.name) == PORTRAITS for step in steps):
         check_source(project)
     futures = submit(steps, project, retries)
     states: dict[str, State[None]] = {}
@@ -248,8 +248,9 @@ def bring_up_to_date(
     undone = [name for name, state in states.items() if not state.is_completed()]
     if undone:
         raise StageFailed(f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(undone)}")
-    if any(step.name == REGISTER and not step.due for step in steps):
-        ensure_registered(project)
+    for step in steps:
+        if stage_of(step.name) == REGISTER and not step.due:
+            ensure_registered(step.name.partition(SET_SIGN)[2], project)
     if futures:
         notify(list(futures), project)
     if remote is not None:

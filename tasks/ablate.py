@@ -140,7 +140,7 @@ def run_ablations(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
 
 
 def ablate(settings: Settings) -> None:
-    """Write data/reports/ablations; it is empty if `ablate.steps` is 0."""
+    """Write the set's reports/ablations; it is empty if `ablate.steps` is 0."""
     steps = settings.ablate.steps
     if not steps:
         with atomic_directory(Paths.ablations) as out:
@@ -155,7 +155,7 @@ def ablate(settings: Settings) -> None:
 
 
 def main() -> None:
-    """`python -m tasks.ablate`."""
+    """`python -m tasks.ablate [SET]`."""
     settings = load_settings()
     run_stage("ablate", lambda: ablate(settings))
 

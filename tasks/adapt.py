@@ -21,7 +21,7 @@ VERSION = 2
 
 
 def adapt(settings: Settings, live: Live | None = None) -> None:
-    """Train g' and write data/models/adapted: network, curves and samples."""
+    """Train g' and write the set's models/adapted: network, curves and samples."""
     profile, options, runtime = settings.profile, settings.adapt, settings.runtime
     device = prepare(runtime)
     portraits = read_portraits(Paths.exemplars, profile.working_size).to(device)
@@ -61,7 +61,7 @@ def adapt(settings: Settings, live: Live | None = None) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.adapt`."""
+    """Run `python -m tasks.adapt [SET]`."""
     settings = load_settings()
     live = Live("adapt", settings)
 

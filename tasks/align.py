@@ -61,11 +61,11 @@ def hold_out(hashes: Mapping[str, str], wanted: int, min_exemplars: int) -> set[
 
 
 def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
-    """Write data/aligned.
+    """Write the set's crops.
 
     Args:
         size: side of the crops in pixels.
-        held_out: exemplars that go to data/aligned/held_out, so that nothing is trained on them.
+        held_out: exemplars that go to its folder `held_out`, so that nothing is trained on them.
         min_exemplars: exemplars that are not held out, at least.
 
     Returns:
@@ -127,7 +127,7 @@ def _check_any(rows: list[dict[str, Any]], refused: dict[str, str]) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.align`."""
+    """Run `python -m tasks.align [SET]`."""
     settings = load_settings()
     options, min_exemplars = settings.align, settings.diagnose.min_exemplars
 

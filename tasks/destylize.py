@@ -110,7 +110,7 @@ def write_triples(portraits: PortraitSet, result: Tensors) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.destylize`."""
+    """Run `python -m tasks.destylize [SET]`."""
     settings = load_settings()
 
     def stage() -> None:

@@ -37,7 +37,7 @@ def losses_of(path: Path, name: str, names: list[str]) -> list[float]:
 
 
 def run(chosen: Diagnose) -> Diagnosis:
-    """Diagnose the style set; write data/reports/diagnosis.html and diagnosis.json.
+    """Diagnose the style set; write the set's reports/diagnosis.html and diagnosis.json.
 
     Raises:
         DataError: the set is useless, and `diagnose.proceed` is off.
@@ -79,7 +79,7 @@ def run(chosen: Diagnose) -> Diagnosis:
 
 
 def main() -> None:
-    """`python -m tasks.diagnose`."""
+    """`python -m tasks.diagnose [SET]`."""
     chosen = load_settings().diagnose
 
     def stage() -> None:

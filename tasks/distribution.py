@@ -201,7 +201,7 @@ def build_wheel(source: Path, output: Path) -> Path:
 
 def main() -> None:
     """Run `python -m tasks.distribution`."""
-    run_stage("dist", lambda: build(Paths.portrait, Paths.weights_record, OUTPUT), timed=False)
+    run_stage("dist", lambda: build(Paths.portrait, Paths.weights_record, OUTPUT), of_set=False)
 
 
 if __name__ == "__main__":

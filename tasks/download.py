@@ -16,7 +16,7 @@ def download() -> None:
 
 def main() -> None:
     """Run `python -m tasks.download`."""
-    run_stage("download", download)
+    run_stage("download", download, of_set=False)
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ def headline(figures: Mapping[str, Interval]) -> dict[str, float]:
 
 
 def write_evaluation(evaluation: Evaluation) -> None:
-    """Write everything under data/reports that this stage makes; the figures come last."""
+    """Write everything under the set's reports that this stage makes; the figures come last."""
     with atomic_directory(Paths.evaluation) as out:
         write_images(evaluation, EvaluationFiles(out))
         write_tables(evaluation, out)
@@ -241,7 +241,7 @@ def plan_of(settings: Settings) -> EvaluationPlan:
 
 
 def main() -> None:
-    """Run `python -m tasks.evaluate`."""
+    """Run `python -m tasks.evaluate [SET]`."""
     settings = load_settings()
     work = partial(run, settings, progress_by_name())
     run_stage("evaluate", work)

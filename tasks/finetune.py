@@ -108,7 +108,7 @@ def style_training(
 
 
 def finetune(settings: Settings, live: Live | None = None) -> None:
-    """Train stage 3 and write data/models/finetuned: network, curves and samples."""
+    """Train stage 3 and write the set's models/finetuned: network, curves and samples."""
     profile, options, runtime = settings.profile, settings.finetune, settings.runtime
     device = prepare(runtime)
     pairs = TrainingPairs.read(profile, device)
@@ -130,7 +130,7 @@ def finetune(settings: Settings, live: Live | None = None) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.finetune`."""
+    """Run `python -m tasks.finetune [SET]`."""
     settings = load_settings()
     live = Live("finetune", settings)
 

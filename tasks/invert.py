@@ -80,7 +80,7 @@ class Inverter:
 
 
 def main() -> None:
-    """Run `python -m tasks.invert`."""
+    """Run `python -m tasks.invert [SET]`."""
     settings = load_settings()
 
     def stage() -> None:

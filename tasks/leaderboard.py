@@ -139,7 +139,7 @@ def run(settings: Settings) -> list[MethodResult]:
 
 
 def main() -> None:
-    """`python -m tasks.leaderboard`."""
+    """`python -m tasks.leaderboard [SET]`."""
     run_stage("leaderboard", partial(run, load_settings()))
     print(f"leaderboard: {Paths.leaderboard / PAGE}")
 

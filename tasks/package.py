@@ -165,7 +165,7 @@ def in_halves(model: PortraitModel, folder: Path) -> PortraitModel:
 
 
 def main() -> None:
-    """Run `python -m tasks.package`."""
+    """Run `python -m tasks.package [SET]`."""
     settings = load_settings()
     run_stage("package", lambda: package(settings))
 

@@ -109,7 +109,7 @@ def pastiches(contents: Sequence[Path], recipes: dict[str, Recipe]) -> list[Past
 
 
 def run(chosen: Pastiches) -> None:
-    """Write data/pastiches: CONTENT/STYLE.png and pastiches.parquet."""
+    """Write the set's pastiches: CONTENT/STYLE.png and pastiches.parquet."""
     import pandas as pd
 
     recipes = read_recipes()
@@ -132,7 +132,7 @@ def run(chosen: Pastiches) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.pastiches`."""
+    """Run `python -m tasks.pastiches [SET]`."""
     settings = load_settings()
     run_stage("pastiches", lambda: run(settings.pastiches))
 

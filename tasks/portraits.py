@@ -203,7 +203,7 @@ def all_items(settings: Portraits) -> list[Item]:
 
 
 def write_portraits(items: Sequence[Item]) -> None:
-    """Write data/portraits: an image per portrait, and provenance.parquet.
+    """Write the set's portraits: an image per portrait, and provenance.parquet.
 
     Raises:
         ImageError: a file of the user's is no image.
@@ -224,7 +224,7 @@ def write_portraits(items: Sequence[Item]) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.portraits`."""
+    """Run `python -m tasks.portraits [SET]`."""
     settings = load_settings()
 
     def stage() -> None:

@@ -62,7 +62,7 @@ def refine_codes(settings: Settings) -> CodeTable:
 
 
 def main() -> None:
-    """Run `python -m tasks.refine`."""
+    """Run `python -m tasks.refine [SET]`."""
     settings = load_settings()
 
     def stage() -> None:

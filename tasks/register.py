@@ -136,7 +136,7 @@ def log_run(client: MlflowClient, experiment: str, settings: Settings, digest: s
     take_run(client, name)
     with killed_unless_done(client, name):
         log_facts(client, name, flat(settings.model_dump(mode="json", by_alias=True)), measures())
-        for stage, folder in Paths.trained.items():
+        for stage, folder in Paths.trained().items():
             trained = training_run(client, experiment, stage, folder)
             if trained is not None:
                 client.set_tag(name, f"trained_by.{stage}", trained)
@@ -286,13 +286,13 @@ def ensure(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.register [--ensure]`."""
+    """Run `python -m tasks.register [SET] [--ensure]`."""
     import sys
 
     from tasks.shared.runner import load_settings, run_stage
 
     settings = load_settings()
-    if sys.argv[1:] == ["--ensure"]:
+    if "--ensure" in sys.argv[1:]:
         run_stage("register", lambda: ensure(settings), timed=False)
     else:
         run_stage("register", lambda: write_json(Paths.registration, register(settings)))

@@ -14,6 +14,7 @@ from dualstylegan.evaluation.leaderboard import Row
 from dualstylegan.io.files import atomic_write, read_json, write_text
 from dualstylegan.io.images import read_image
 from tasks.pages.comparison import AddedStyles, Board
+from tasks.pages.gallery_page import Card
 from tasks.pages.likeness import CurveRow, FacePair, PasticheRow
 from tasks.pages.page import (
     Curves,
@@ -26,16 +27,17 @@ from tasks.pages.page import (
     render,
 )
 from tasks.shared.aligned import read_aligned
+from tasks.shared.cards import write_card
 from tasks.shared.dataframes import read_dataframe
 from tasks.shared.pastiches import pastiche_file
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import EvaluationFiles
+from tasks.shared.sets import tracked
 from tasks.shared.settings import Report as ReportSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGES = EvaluationFiles(Paths.evaluation)
 BOARD_COLUMNS, ADDED_FACES = 6, 5
 
 LEDE = (
@@ -46,6 +48,11 @@ CLOSING = (
     "The images at the top were selected by the measures, at most one per exemplar; the grid shows "
     "the others. Unless named otherwise, all faces are generated and depict no real person."
 )
+
+
+def images() -> EvaluationFiles:
+    """Return the addresses of the evaluation's images."""
+    return EvaluationFiles(Paths.evaluation)
 
 
 def best_pairs(pairs: pd.DataFrame, count: int) -> list[tuple[str, str]]:
@@ -79,7 +86,7 @@ def hero(pairs: pd.DataFrame, count: int) -> list[Transfer]:
     faces = read_aligned(Paths.faces, [content for content, _ in best])
     exemplars = read_aligned(Paths.exemplars, [style for _, style in best])
     return [
-        Transfer(content, style, face, exemplar, read_image(IMAGES.result(content, style)))
+        Transfer(content, style, face, exemplar, read_image(images().result(content, style)))
         for (content, face), (style, exemplar) in zip(faces, exemplars, strict=True)
     ]
 
@@ -115,9 +122,9 @@ def added_styles(contents: Sequence[str], styles: Sequence[str]) -> AddedStyles 
     seconds = read_json(Paths.added_seconds) if Paths.added_seconds.is_file() else {}
     return AddedStyles(
         read_aligned(Paths.held_out, styles),
-        [read_image(IMAGES.reconstruction(style)) for style in styles],
+        [read_image(images().reconstruction(style)) for style in styles],
         read_aligned(Paths.faces, faces),
-        [[read_image(IMAGES.result(face, style)) for face in faces] for style in styles],
+        [[read_image(images().result(face, style)) for face in faces] for style in styles],
         {style: float(seconds[style]) for style in styles if style in seconds},
     )
 
@@ -127,7 +134,7 @@ def grid(contents: Sequence[str], styles: Sequence[str]) -> Grid:
     return Grid(
         read_aligned(Paths.faces, contents),
         read_aligned(Paths.exemplars, styles),
-        [[read_image(IMAGES.result(content, style)) for style in styles] for content in contents],
+        [[read_image(images().result(content, style)) for style in styles] for content in contents],
     )
 
 
@@ -145,7 +152,9 @@ def triples(count: int) -> list[Triple]:
 def sweep(facts: Mapping[str, Any]) -> Sweep:
     """Load the weight sweep of the evaluation."""
     steps = [float(step) for step in facts["steps"]]
-    rows = [[read_image(IMAGES.sweep(structure, color)) for color in steps] for structure in steps]
+    rows = [
+        [read_image(images().sweep(structure, color)) for color in steps] for structure in steps
+    ]
     return Sweep(facts["content"], facts["style"], steps, rows)
 
 
@@ -159,7 +168,7 @@ def fits() -> list[FacePair]:
     faces = read_aligned(Paths.faces, list(table["content"]))
     figures = zip(table["identity_code"], table["identity_results"], strict=True)
     return [
-        FacePair(name, face, read_image(IMAGES.rendered_code(name)), float(own), float(results))
+        FacePair(name, face, read_image(images().rendered_code(name)), float(own), float(results))
         for (name, face), (own, results) in zip(faces, figures, strict=True)
     ]
 
@@ -176,7 +185,7 @@ def pastiches(pairs: pd.DataFrame, count: int) -> list[PasticheRow]:
         ((_, photo),) = read_aligned(Paths.faces, [content])
         ((_, exemplar),) = read_aligned(Paths.exemplars, [style])
         ideal = read_image(Paths.pastiches / pastiche_file(content, style))
-        result = read_image(IMAGES.result(content, style))
+        result = read_image(images().result(content, style))
         lpips, identity = (
             judged[f"pastiche_{key}"][content, style] for key in ("lpips", "identity")
         )
@@ -256,7 +265,7 @@ def collect(chosen: ReportSettings, settings: Mapping[str, object]) -> Report:
     facts = read_json(Paths.evaluation / "evaluation.json")
     pairs = read_dataframe(Paths.evaluation / "pairs.parquet")
     figures = {name: Interval(**figure) for name, figure in read_json(Paths.metrics).items()}
-    trained = [curves(stage, folder, chosen.samples) for stage, folder in Paths.trained.items()]
+    trained = [curves(stage, folder, chosen.samples) for stage, folder in Paths.trained().items()]
     return Report(
         title=chosen.title,
         lede=LEDE,
@@ -280,15 +289,30 @@ def collect(chosen: ReportSettings, settings: Mapping[str, object]) -> Report:
     )
 
 
+def card(report: Report) -> Card:
+    """Return what the gallery shows of the style set."""
+    styles = read_json(Paths.evaluation / "evaluation.json")["styles"]
+    registered = read_json(Paths.registration)
+    return Card(
+        name=Paths.set_name(),
+        title=report.title,
+        styles=len(styles),
+        model=f"models:/{registered['model']}@champion",
+        results=report.hero,
+        figures=report.figures,
+    )
+
+
 def main() -> None:
-    """`python -m tasks.report`."""
+    """`python -m tasks.report [SET]`."""
     from tasks.shared.runner import load_settings, run_stage
 
     settings = load_settings()
 
     def write() -> None:
-        shown = settings.model_dump(mode="json", exclude={"runtime"})
-        write_text(Paths.report, render(collect(settings.report, shown)))
+        collected = collect(settings.report, tracked(settings))
+        write_text(Paths.report, render(collected))
+        write_card(Paths.cards / Paths.set_name(), card(collected))
 
     run_stage("report", write)
 

@@ -14,7 +14,7 @@ from tasks.shared.settings import Settings
 
 
 def make_sampler(settings: Settings) -> None:
-    """Fit the sampler and write data/models/sampler: its networks and curves."""
+    """Fit the sampler and write the set's models/sampler: its networks and curves."""
     options = settings.sampler
     prepare(settings.runtime)
     codes = read_codes(Paths.refined_codes).codes_NLD
@@ -28,7 +28,7 @@ def make_sampler(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Run `python -m tasks.sampler`."""
+    """Run `python -m tasks.sampler [SET]`."""
     settings = load_settings()
     run_stage("sampler", lambda: make_sampler(settings))
 

@@ -181,7 +181,7 @@ def main() -> None:
     from tasks.shared.runner import run_stage
 
     faults: list[Fault] = []
-    run_stage("verify", lambda: faults.extend(verify(PROJECT)), timed=False)
+    run_stage("verify", lambda: faults.extend(verify(PROJECT)), of_set=False)
     for fault in faults:
         print(fault)
     if faults:

@@ -79,7 +79,7 @@ def test_the_first_snippet_restyles_a_photo(
     assert len(snippet.splitlines()) <= 12
     model = tiny_model(resolution=256)
     model.weights_dir = weights
-    model.save_pretrained(tmp_path / "data/models/portrait")
+    model.save_pretrained(tmp_path / "data/sets/demo/models/portrait")
     shutil.copy(weights / "astronaut.png", tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
     exec(compile(snippet, "README.md", "exec"), {})

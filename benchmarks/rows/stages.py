@@ -17,7 +17,7 @@ from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
 from tasks.package import transfer_defaults
 from tasks.shared.paths import Paths
-from tasks.shared.settings import load
+from tasks.shared.sets import load
 
 PHOTO = Paths.weights / "astronaut.png"
 SIZES = (256, 1024)

@@ -35,7 +35,7 @@ def main() -> None:
         prepare(settings.runtime)
         STAGES[name](settings)
 
-    run_stage(f"base-{name}", stage, timed=False)
+    run_stage(f"base-{name}", stage, of_set=False)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,9 @@ class Report:
     closing: str = ""
 
 
-def _hero(report: Report) -> str:
+def hero_strip(results: Sequence[Transfer]) -> str:
+    """Render results, each above the face and the exemplar that it was made from."""
+
     def card(shown: Transfer) -> str:
         alt = f"{shown.content} in the style of {shown.style}"
         made_from = tag(
@@ -123,16 +125,17 @@ def _hero(report: Report) -> str:
         )
         return tag("figure", picture(shown.result, alt, HERO_PX, "result"), made_from)
 
-    return tag("div", *(card(shown) for shown in report.hero), class_="hero")
+    return tag("div", *(card(shown) for shown in results), class_="hero")
 
 
-def _tiles(report: Report) -> str:
-    tiles = [
-        tag("div", tag("b", text(headline.show(report.figures))), tag("span", text(headline.label)))
+def tiles(figures: Mapping[str, Interval]) -> str:
+    """Render the headlines of a model's measures; empty if there are none."""
+    made = [
+        tag("div", tag("b", text(headline.show(figures))), tag("span", text(headline.label)))
         for headline in HEADLINES
-        if all(key in report.figures for key in headline.keys)
+        if all(key in figures for key in headline.keys)
     ]
-    return tag("div", *tiles, class_="tiles") if tiles else ""
+    return tag("div", *made, class_="tiles") if made else ""
 
 
 def _grid(report: Report) -> str:
@@ -357,8 +360,8 @@ def render(report: Report) -> str:
         "header",
         tag("h1", text(report.title)),
         tag("p", text(report.lede), class_="lede"),
-        _hero(report) if report.hero else "",
-        _tiles(report),
+        hero_strip(report.hero) if report.hero else "",
+        tiles(report.figures),
         tag("nav", tag("ul", *links), aria_label="Sections") if links else "",
     )
     body = tag("main", *(made for _, _, made in sections))

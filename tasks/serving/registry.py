@@ -51,5 +51,34 @@ def portrait_folder(fetched: Path) -> Path:
 
 
 def project_model(name: str = "") -> Path:
-    """Return the folder of the model that the pipeline made: here, else in the project's folder."""
-    return Paths.portrait if Paths.portrait.is_dir() else PROJECT / Paths.portrait
+    """Return the folder of a model that the pipeline made: here, else in the project's folder.
+
+    Args:
+        name: `set:NAME` of a style set; may be empty where one set alone has a model.
+
+    Raises:
+        CheckpointError: the set has no model, or several have one and none is named.
+    """
+    wanted = name.partition(":")[2]
+    for folder in (Path(), PROJECT):
+        found = models_of(folder)
+        if wanted in found:
+            return found[wanted]
+        if found and not wanted:
+            if len(found) == 1:
+                return next(iter(found.values()))
+            known = ", ".join(f"set:{one}" for one in found)
+            fix = "give --model, or set DUALSTYLEGAN_MODEL"
+            raise CheckpointError("several style sets have a model", limit=known, fix=fix)
+    if not wanted:
+        return PROJECT / Paths.portrait
+    known = ", ".join(f"set:{one}" for one in models_of(PROJECT)) or "none yet"
+    fix = "train it: `dvc repro package`"
+    raise CheckpointError("no model of this style set", value=name, limit=known, fix=fix)
+
+
+def models_of(project: Path) -> dict[str, Path]:
+    """Return the model folders of a project's style sets by name, sorted."""
+    inside = Paths.portrait.relative_to(Paths.style_set)
+    folders = sorted((project / Paths.sets).glob(f"*/{inside.as_posix()}"))
+    return {folder.relative_to(project / Paths.sets).parts[0]: folder for folder in folders}

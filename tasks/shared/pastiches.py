@@ -1,4 +1,4 @@
-"""Files of data/pastiches: ideal results, one per content face and style; none of a user's set."""
+"""Files of a set's pastiches: ideal results, a content face in a style; a user's set has none."""
 
 from __future__ import annotations
 

@@ -9,43 +9,16 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dualstylegan.errors import DualStyleGANError, SettingsError
+from dualstylegan.errors import DualStyleGANError
 from dualstylegan.io.files import write_bytes
-from tasks.shared.sections import check_settings, read_yaml
-from tasks.shared.settings import DEFAULT_FILE, Settings, check_together
+from tasks.shared.sections import differences, put, read_yaml
+from tasks.shared.sets import check_params
+from tasks.shared.settings import DEFAULT_FILE
 
 FAULT = 2
-
-
-def differences(
-    overlay: Mapping[str, Any], values: Mapping[str, Any], path: Path | str, prefix: str = ""
-) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that an overlay changes, as `section.name` to (old, new).
-
-    Raises:
-        SettingsError: the overlay names what is no setting.
-    """
-    changes: dict[str, tuple[Any, Any]] = {}
-    for name, new in overlay.items():
-        key = f"{prefix}{name}"
-        if name not in values:
-            raise SettingsError(
-                f"unknown setting `{key}`",
-                file=path,
-                value=new,
-                limit=f"one of: {', '.join(sorted(map(str, values)))}",
-                fix="correct the name or remove the line",
-            )
-        old = values[name]
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            changes |= differences(new, old, path, f"{key}.")
-        elif old != new:
-            changes[key] = (old, new)
-    return changes
 
 
 def apply(profile: Path | str, path: Path | str = DEFAULT_FILE) -> dict[str, tuple[Any, Any]]:
@@ -72,14 +45,10 @@ def apply(profile: Path | str, path: Path | str = DEFAULT_FILE) -> dict[str, tup
     )
     content = yaml.load(Path(path).read_text(encoding="utf-8"))
     for key, (_, new) in changes.items():
-        section = content
-        *parents, name = key.split(".")
-        for parent in parents:
-            section = section[parent]
-        section[name] = new
+        put(content, key, new)
     buffer = io.BytesIO()
     yaml.dump(content, buffer)
-    check_together(check_settings(Settings, content, profile), profile)
+    check_params(content, profile)
     write_bytes(Path(path), buffer.getvalue())
     return changes
 

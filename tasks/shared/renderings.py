@@ -1,4 +1,4 @@
-"""Files of data/reports/evaluation: rendered images, the weight sweep and the overview grid."""
+"""Files of the evaluation of a set: rendered images, the weight sweep and the overview grid."""
 
 from __future__ import annotations
 

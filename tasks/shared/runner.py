@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dualstylegan.errors import DualStyleGANError
@@ -13,7 +13,8 @@ from dualstylegan.io.files import output_error, write_json
 from dualstylegan.io.locks import exclusive
 from dualstylegan.io.stopping import GOES_ON, INTERRUPTED
 from tasks.shared.paths import Paths
-from tasks.shared.settings import Machine, Settings, load
+from tasks.shared.sets import chosen, read_params, settings_of
+from tasks.shared.settings import Machine, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -21,16 +22,28 @@ if TYPE_CHECKING:
 BAD_INPUT = 2
 
 
-def load_settings() -> Settings:
-    """Return the settings in params.yaml of the working folder; exit with code 2 if refused."""
+def load_settings(arguments: Sequence[str] | None = None) -> Settings:
+    """Return the settings of the style set that a stage works on; exit with code 2 if refused.
+
+    Args:
+        arguments: of the command line, by default this process's: the set's name comes first, and
+            may be left out where there is one set.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given[0] if given and not given[0].startswith("-") else None
     try:
-        return load()
+        params = read_params()
+        name = chosen(params.sets, name)
+        Paths.open_set(name)
+        return settings_of(params, name)
     except DualStyleGANError as error:
         sys.exit(explain("settings", error))
 
 
-def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None:
-    """Run a stage, alone in this project, and write its seconds to timings/NAME.json.
+def run_stage(
+    name: str, work: Callable[[], object], *, timed: bool = True, of_set: bool = True
+) -> None:
+    """Run a stage, alone in this project or set, and write its seconds to timings/NAME.json.
 
     Errors that a person can act on, the operating system's among them, end the process with one
     line and code 2, an interrupt with code 130. Any other exception is a bug and stays a traceback.
@@ -39,17 +52,18 @@ def run_stage(name: str, work: Callable[[], object], timed: bool = True) -> None
     Args:
         name: of the stage.
         work: the stage.
-        timed: write the seconds.
+        timed: write the seconds, if it is a set's.
+        of_set: it works on one style set, else on what all sets share.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     start = time.monotonic()
     try:
-        with exclusive(Paths.cache / name):
+        with exclusive((Paths.runs if of_set else Paths.cache) / name):
             work()
             seconds = time.monotonic() - start
-            if timed:
+            if timed and of_set:
                 record = {"seconds": round(seconds, 3), "stage": name}
                 write_json(Paths.timings / f"{name}.json", record)
     except DualStyleGANError as error:

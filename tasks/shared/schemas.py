@@ -12,7 +12,7 @@ from typing import Any
 from dualstylegan.io.files import write_text
 from tasks.base.settings import BaseSettings
 from tasks.shared.sections import Section
-from tasks.shared.settings import Settings
+from tasks.shared.sets import SETS, SHARED, Params, StyleSet
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "schemas"
@@ -26,8 +26,25 @@ def schema_of(settings: type[Section], title: str) -> dict[str, Any]:
 
 
 def params_schema() -> dict[str, Any]:
-    """Return the JSON schema of params.yaml."""
-    return schema_of(Settings, "params.yaml")
+    """Return the JSON schema of params.yaml; the settings of a set need none."""
+    schema = schema_of(Params, "params.yaml")
+    defined = schema["$defs"]
+    sections = {
+        name: field["$ref"].rpartition("/")[2]
+        for name, field in schema["properties"].items()
+        if name not in (SETS, *SHARED)
+    }
+    for kind in sections.values():
+        defined[f"Own{kind}"] = _without(defined[kind], "required")
+    own = {name: {"$ref": f"#/$defs/Own{kind}"} for name, kind in sections.items()}
+    described = defined[StyleSet.__name__]["properties"]["settings"]["description"]
+    defined[StyleSet.__name__]["properties"]["settings"] = {
+        "type": "object",
+        "description": described,
+        "properties": own,
+        "additionalProperties": False,
+    }
+    return schema
 
 
 def profile_schema() -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Sections of settings: their base class, and YAML files read and checked against a schema."""
+"""Sections of settings: their base class, YAML files checked against a schema, and overlays."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -67,6 +68,41 @@ def check_settings(schema: type[Schema], content: object, path: Path | str) -> S
         return schema.model_validate(content)
     except ValidationError as error:
         raise _explained(schema, path, error) from error
+
+
+def differences(
+    overlay: Mapping[str, Any], values: Mapping[str, Any], path: Path | str, prefix: str = ""
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that an overlay changes, as `section.name` to (old, new).
+
+    Raises:
+        SettingsError: the overlay names what is no setting.
+    """
+    changes: dict[str, tuple[Any, Any]] = {}
+    for name, new in overlay.items():
+        key = f"{prefix}{name}"
+        if name not in values:
+            raise SettingsError(
+                f"unknown setting `{key}`",
+                file=path,
+                value=new,
+                limit=f"one of: {', '.join(sorted(map(str, values)))}",
+                fix="correct the name or remove the line",
+            )
+        old = values[name]
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changes |= differences(new, old, path, f"{key}.")
+        elif old != new:
+            changes[key] = (old, new)
+    return changes
+
+
+def put(content: Any, key: str, value: object) -> None:
+    """Set the value of a key such as `section.name` in nested mappings."""
+    *parents, name = key.split(".")
+    for parent in parents:
+        content = content[parent]
+    content[name] = value
 
 
 def _explained(schema: type[Section], path: Path | str, error: ValidationError) -> SettingsError:

@@ -1,4 +1,4 @@
-"""Settings of the pipeline: the schema of params.yaml, read once and never changed after.
+"""Settings of the pipeline: the schema of the sections of params.yaml, never changed after reading.
 
 params.yaml states every value; the schema states bounds and meanings and has no values of its own.
 Bounds that the core checks as well are imported from it.
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.portrait.config import EncoderPasses, FitSteps, ModelName, UnitInterval
-from tasks.shared.sections import Section, read_settings
+from tasks.shared.sections import Section
 
 DEFAULT_FILE = Path("params.yaml")
 
@@ -98,16 +98,17 @@ class Runtime(Machine):
     )
 
 
-class Portraits(Section):
-    """Sources of exemplars and content faces."""
+class GeneratedPortraits(Section):
+    """Portraits that are generated where the user has none."""
 
-    source: str = Field(
-        min_length=1,
-        description="folder, or zip archive, with `style` and `content` in it; a missing one is "
-        "generated",
-    )
     styles: int | None = Field(ge=1, le=200, description="generated exemplars; null: the whole set")
     contents: int = Field(ge=1, le=200, description="generated content faces")
+
+
+class Portraits(GeneratedPortraits):
+    """Sources of exemplars and content faces of a style set."""
+
+    source: str = Field(min_length=1, description="folder, or zip archive; see `sets`")
 
 
 class Align(Section):
@@ -377,7 +378,10 @@ class Ablate(Section):
 class Register(Section):
     """Model registry, and the rule by which a new version becomes champion."""
 
-    model: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$", description="name in the registry")
+    model: str = Field(
+        pattern=r"^([A-Za-z0-9_.-]|\{set\}){1,100}$",
+        description="name in the registry; {set} stands for the name of the style set",
+    )
     experiment: str = Field(min_length=1, max_length=100, description="MLflow experiment of runs")
     measure: DecidingMeasure = Field(description="measure that must improve")
     lower_is_better: bool = Field(description="direction of improvement of `measure`")
@@ -401,12 +405,11 @@ class Report(Section):
     samples: int = Field(ge=0, le=24, description="sample grids per training, at most; 0: none")
 
 
-class Settings(Section):
-    """All of params.yaml: a section per stage, `profile`, and `runtime`."""
+class Sections(Section):
+    """Sections of params.yaml that hold for all style sets: one per stage, and shared ones."""
 
     profile: Profile
     runtime: Runtime
-    portraits: Portraits
     align: Align
     pastiches: Pastiches
     invert: Invert
@@ -424,15 +427,10 @@ class Settings(Section):
     report: Report
 
 
-def load(path: Path | str = DEFAULT_FILE) -> Settings:
-    """Read params.yaml and check it whole.
+class Settings(Sections):
+    """Settings of one style set."""
 
-    Raises:
-        SettingsError: see `read_settings`; or two settings contradict each other.
-    """
-    settings = read_settings(Settings, path)
-    check_together(settings, path)
-    return settings
+    portraits: Portraits
 
 
 def check_together(settings: Settings, path: Path | str) -> None:

@@ -1,7 +1,7 @@
 """Source of the portraits: the user's folder or archive, and what in it is not taken.
 
-`python -m tasks.shared.sources` checks the source that params.yaml names. `make demo` and the flow
-do so each time: DVC does not see a linked folder, so that adding one makes no stage stale.
+`python -m tasks.shared.sources` checks the source of every style set. `make demo` and the flow do
+so each time: DVC does not see a linked folder, so that adding one makes no stage stale.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dualstylegan.errors import DataError
+from dualstylegan.errors import DataError, DualStyleGANError
 from dualstylegan.io.files import atomic_directory, sha256_file
 from tasks.shared.paths import KINDS, Paths
 
@@ -24,6 +24,7 @@ ALIASES = {
     "content": ("content", "contents", "face", "faces", "photo", "photos", "people"),
 }
 SIMILARITY = 0.8
+HOME = Path("portraits")
 MAX_ARCHIVE_BYTES = 4 << 30
 MAX_ARCHIVE_FILES = 10_000
 FOREIGN = "__MACOSX"
@@ -48,7 +49,7 @@ def kind_folders(source: Path) -> dict[str, Path]:
             "no such folder of portraits",
             file=source,
             limit="a folder with `style`, `content` or both in it, or a zip archive of one",
-            fix="set portraits.source in params.yaml",
+            fix="make it, or correct the set's `source` in params.yaml",
         )
     present = [entry for entry in sorted(source.iterdir()) if entry.name[0] != "."]
     folders = {entry.name: entry for entry in present if entry.name in KINDS}
@@ -67,7 +68,7 @@ def kind_folders(source: Path) -> dict[str, Path]:
                 "a link to a folder: changes behind it would go unnoticed",
                 file=entry,
                 value=os.readlink(entry),
-                fix="set portraits.source in params.yaml to the folder that holds the portraits, "
+                fix="set the set's `source` in params.yaml to the folder that holds the portraits, "
                 "or put the files, or links to them, into a folder",
             )
         if not entry.is_dir():
@@ -111,7 +112,7 @@ def _check_archive(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
             file=archive,
             value=f"{len(members)} files, {size >> 20} MiB",
             limit=f"{MAX_ARCHIVE_FILES} files, {limit >> 20} MiB",
-            fix="unpack it and set portraits.source to the folder",
+            fix="unpack it and set the set's `source` to the folder",
         )
 
 
@@ -120,15 +121,42 @@ def open_source(source: Path) -> Path:
     return unpack(source) if source.is_file() and zipfile.is_zipfile(source) else source
 
 
-def main() -> None:
-    """Check the source's folders; exit with code 2 and one line if they are refused."""
-    from tasks.shared.runner import explain, load_settings
+def check_sources(sources: Mapping[str, str], home: Path = HOME) -> None:
+    """Check the folders of all style sets, and that no portraits lie beside them.
 
-    source = Path(load_settings().portraits.source)
-    try:
+    Args:
+        sources: folder or archive of each set by its name.
+        home: folder in which sets usually lie.
+
+    Raises:
+        DataError: see `kind_folders`; or `home` itself has folders of exemplars or faces.
+    """
+    for source in map(Path, sources.values()):
         if not source.is_file():
             kind_folders(source)
-    except DataError as error:
+    if not home.is_dir() or any(Path(source) == home for source in sources.values()):
+        return
+    used = {Path(source).resolve() for source in sources.values()}
+    for folder in sorted(path for path in home.iterdir() if path.is_dir()):
+        if folder.name in KINDS:
+            raise DataError(
+                "portraits outside of any style set",
+                file=folder,
+                limit=f"{home}/NAME/{folder.name}, and NAME in `sets` of params.yaml",
+                fix=f"move it to the folder of a set, such as {home}/{next(iter(sources))}",
+            )
+        if folder.resolve() not in used and any((folder / kind).is_dir() for kind in KINDS):
+            print(f"not trained: {folder}: no set in `sets` of params.yaml has it as its source")
+
+
+def main() -> None:
+    """Check the sources; exit with code 2 and one line if one is refused."""
+    from tasks.shared.runner import explain
+    from tasks.shared.sets import read_params
+
+    try:
+        check_sources({name: one.source for name, one in read_params().sets.items()})
+    except DualStyleGANError as error:
         sys.exit(explain("portraits", error))
 
 

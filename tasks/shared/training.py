@@ -81,10 +81,9 @@ def run_plan(
 def train(
     stage: str, training: Training, plan: RunPlan, config: object, live: Live | None = None
 ) -> None:
-    """Train to the end and write the stage's folder in data/models; a killed run resumes.
+    """Train to the end and write the stage's folder of models; a killed run resumes.
 
-    State and sample pictures lie in data/cache, in a folder per fingerprint, until the result is
-    written.
+    State and sample pictures lie in a folder per fingerprint until the result is written.
 
     Args:
         stage: name of the stage.
@@ -93,7 +92,7 @@ def train(
         config: JSON value, written as config.json.
         live: logs the training to MLflow while it runs.
     """
-    scratch = Paths.cache / stage / plan.fingerprint[:16]
+    scratch = Paths.runs / stage / plan.fingerprint[:16]
     samples = scratch / SAMPLES
     show = step_progress(stage, plan.steps)
 
@@ -118,10 +117,10 @@ def train(
             live.stop()
         raise
     averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
-    write_result(Paths.trained[stage], averaged, config, trainer.history, samples, facts)
+    write_result(Paths.trained()[stage], averaged, config, trainer.history, samples, facts)
     if live is not None:
         live.end(trainer.history)
-    shutil.rmtree(Paths.cache / stage, ignore_errors=True)
+    shutil.rmtree(Paths.runs / stage, ignore_errors=True)
 
 
 def write_result(

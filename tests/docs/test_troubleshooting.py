@@ -18,7 +18,7 @@ from PIL import Image
 from dualstylegan.errors import DualStyleGANError, LikenessWarning
 from dualstylegan.studio.server import listen
 from tasks.portraits import all_items, check_strays
-from tasks.shared.settings import load
+from tasks.shared.sets import load
 from tasks.shared.sources import kind_folders
 from tests.conftest import ROOT
 from tests.support import command as cli

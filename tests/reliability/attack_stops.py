@@ -157,7 +157,7 @@ def attack_by_kills(rounds: int, rng: random.Random, folder: Path, root: Path) -
     start = time.monotonic()
     subprocess.run(command, cwd=whole, env=environment, check=True, capture_output=True)
     seconds = time.monotonic() - start
-    expected = content(whole / "data/models")
+    expected = content(whole / "data/sets/demo/models")
     same = clean = 0
     for index in range(rounds):
         project = sampler_project(folder / f"killed-{index}", epochs=20)
@@ -166,6 +166,6 @@ def attack_by_kills(rounds: int, rng: random.Random, folder: Path, root: Path) -
                 time.sleep(rng.uniform(0.3, 1.0) * seconds)
                 run.send(signal.SIGKILL)
         subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
-        same += content(project / "data/models") == expected
+        same += content(project / "data/sets/demo/models") == expected
         clean += not [p for p in project.rglob(".*") if p.suffix in (".tmp", ".lock")]
     return [f"{same} of {rounds} equal to the byte after two kills, {clean} without leftovers"]

@@ -17,9 +17,9 @@ stages:
   sampler:
     cmd: python -m tasks.sampler
     deps:
-      - data/codes/refined.parquet
+      - data/sets/demo/codes/refined.parquet
     outs:
-      - data/models/sampler
+      - data/sets/demo/models/sampler
 """
 
 
@@ -30,7 +30,7 @@ def sampler_project(folder: Path, epochs: int = 5000) -> Path:
     codes_NLD = torch.randn(6, ROWS, WIDTH, generator=torch.Generator().manual_seed(0))
     names = tuple(f"exemplar-{number}" for number in range(len(codes_NLD)))
     table = CodeTable(names, names, "z_plus", codes_NLD, "0" * 64)
-    write_codes(folder / "data/codes/refined.parquet", table)
+    write_codes(folder / "data/sets/demo/codes/refined.parquet", table)
     return folder
 
 

@@ -59,7 +59,7 @@ def test_the_holder_is_named_and_its_death_frees_the_lock(tmp_path: Path) -> Non
 
 def test_a_second_process_of_a_stage_is_refused(tmp_path: Path) -> None:
     folder = sampler_project(tmp_path / "project")
-    holder = hold(folder / "data/cache/sampler")
+    holder = hold(folder / "data/sets/demo/runs/sampler")
     try:
         with running(["-m", "tasks.sampler"], folder) as run:
             assert run.process.wait(60) == 2
@@ -67,7 +67,7 @@ def test_a_second_process_of_a_stage_is_refused(tmp_path: Path) -> None:
     finally:
         holder.kill()
         holder.wait()
-    assert told.startswith("sampler: InUseError: data/cache/sampler: in use by process")
+    assert told.startswith("sampler: InUseError: data/sets/demo/runs/sampler: in use by process")
     assert f"process {holder.pid};" in told
     assert told.count("\n") == 1
 

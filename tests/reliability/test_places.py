@@ -100,7 +100,7 @@ def test_the_projects_model_is_found_from_anywhere_and_left_alone(tmp_path: Path
     for name in ("dualstylegan", "tasks"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, project / name, ignore=ignored)
-    tiny_model(resolution=256).save_pretrained(project / "data/models/portrait")
+    tiny_model(resolution=256).save_pretrained(project / "data/sets/demo/models/portrait")
     elsewhere.mkdir()
     Image.linear_gradient("L").convert("RGB").save(elsewhere / "photo.png")
     before = content(project)

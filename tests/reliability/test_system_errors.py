@@ -114,7 +114,7 @@ def test_stages_and_commands_end_in_a_line_and_code_two(tmp_path: Path) -> None:
     sheet = [*LIMITED, "-c", COMMAND, "styles", "../model", "--sheet", "sheet.png"]
     full = ["sh", "-c", 'exec "$@" > /dev/full', "sh", sys.executable, "-c", COMMAND]
     for command, file in (
-        (stage, "data/models/sampler"),
+        (stage, "data/sets/demo/models/sampler"),
         (sheet, "sheet.png"),
         ([*full, "styles", "../model"], "No space left"),
     ):
@@ -127,5 +127,5 @@ def test_stages_and_commands_end_in_a_line_and_code_two(tmp_path: Path) -> None:
         told = done.stderr.splitlines()[-1]
         assert file in told
         assert "fix: " in told
-    assert not (project / "data/models/sampler").exists()
+    assert not (project / "data/sets/demo/models/sampler").exists()
     assert not (project / "sheet.png").exists()

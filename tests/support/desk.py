@@ -17,7 +17,7 @@ PHOTOS = (
     *("photo.jpg", "more.jpg", "painting.jpg", "first.jpg"),
     *("photos/one.jpg", "paintings/one.jpg"),
 )
-MODEL = Path("data/models/portrait")
+MODEL = Path("data/sets/demo/models/portrait")
 PX, STUDIO_PX = 512, 256
 FRAMES = 3
 FRAME_SIZE = (160, 120)

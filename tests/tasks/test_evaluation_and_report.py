@@ -100,7 +100,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_evaluation(found)
         write_leaderboard()
         write_json(Paths.added_seconds, {HELD_OUT: 61.5, "another": 7.0})
-        for stage, folder in Paths.trained.items():
+        for stage, folder in Paths.trained().items():
             table = pd.DataFrame({"step": range(20), f"{stage}_loss": np.linspace(1, 0, 20)})
             folder.mkdir(parents=True)
             write_dataframe(folder / "curves.parquet", table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,19 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from dualstylegan.errors import SettingsError
+from dualstylegan.io.files import write_json
 from tasks.base.settings import BaseSettings
+from tasks.shared.paths import DEMO
 from tasks.shared.sections import read_settings
 from tasks.shared.settings import Settings
 from tests.support.closure import ROOT, closure
 from tests.support.settings import PROFILES, with_profile
 
-STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+GRAPH: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+# what a stage does, for one style set where it has one
+STAGES: dict[str, Any] = {name: one.get("do", one) for name, one in GRAPH["stages"].items()}
+OF_SETS = {name for name, one in GRAPH["stages"].items() if "do" in one}
+SETTINGS_FILE = "data/sets/${key}/settings.json"
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "tasks/base/dvc.yaml").read_text())["stages"]
 # Code that cannot change a result: what reads, refuses, times, reports and finds files.
 WITHOUT_EFFECT = frozenset(
@@ -53,6 +59,7 @@ WITHOUT_EFFECT = frozenset(
             "tasks/shared/progress.py",
             "tasks/shared/runner.py",
             "tasks/shared/sections.py",
+            "tasks/shared/sets.py",
             "tasks/shared/settings.py",
             "tasks/shared/tracking.py",
         ),
@@ -65,7 +72,32 @@ def copy_project(folder: Path) -> Path:
     for name in ("dvc.yaml", "params.yaml", ".dvcignore", ".dvc/config"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
+    resolve(folder)
     return folder
+
+
+def steps(names: Iterable[str], style_set: str = DEMO) -> set[str]:
+    """Return names as DVC addresses them, for one style set."""
+    return {f"{name}@{style_set}" if name in OF_SETS else name for name in names}
+
+
+def params_of(stage: dict[str, Any]) -> list[str]:
+    """Return the settings that a stage names, those of its style set among them."""
+    named: list[str] = []
+    for one in stage.get("params", []):
+        named += [one] if isinstance(one, str) else one[SETTINGS_FILE]
+    return named
+
+
+def resolve(folder: Path) -> None:
+    """Write the settings of every style set as its stage `settings` does, without its checks."""
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    for name, style_set in content["sets"].items():
+        own = {key: value for key, value in content.items() if key not in ("sets", "runtime")}
+        for section, values in style_set["settings"].items():
+            own[section] = own[section] | values
+        own["portraits"] = own["portraits"] | {"source": style_set["source"]}
+        write_json(folder / "data/sets" / name / "settings.json", own)
 
 
 def stages_of(repo: Repo) -> Iterator[PipelineStage]:
@@ -87,14 +119,19 @@ def locked(repo: Repo) -> None:
 
 
 def changed_params(folder: Path) -> set[str]:
-    """Return the stages that `dvc status` takes for stale on account of a setting."""
+    """Return the stages that `dvc status` takes for stale on account of a setting.
+
+    The stage `settings` is taken to have run.
+    """
+    resolve(folder)
     with Repo(str(folder)) as repo:
         status: dict[str, list[Any]] = repo.status()
     return {
         name.rsplit(":")[-1]
         for name, entries in status.items()
         for entry in entries
-        if isinstance(entry, dict) and "params.yaml" in entry.get("changed deps", {})
+        if isinstance(entry, dict)
+        and any(dep.endswith("settings.json") for dep in entry.get("changed deps", {}))
     }
 
 
@@ -136,14 +173,14 @@ def test_dvc_resolves_graph_and_settings_under_every_profile(name: str, tmp_path
     if name:
         with_profile(name, folder)
     with Repo.init(str(folder), no_scm=True, force=True) as repo:
-        assert {stage.name for stage in stages_of(repo)} == set(STAGES)
+        assert {stage.name for stage in stages_of(repo)} == steps(STAGES)
         repo.status()
         for stage in stages_of(repo):
             for dep in stage.deps:
                 if isinstance(dep, ParamsDependency):
                     dep.save()  # MissingParamsError where a setting is not there
         networks = yaml.safe_load((folder / "params.yaml").read_text())["profile"]["networks"]
-        adapt = next(stage for stage in stages_of(repo) if stage.name == "adapt")
+        adapt = next(stage for stage in stages_of(repo) if stage.name == f"adapt@{DEMO}")
         assert networks in {dep.def_path for dep in adapt.deps}
 
 
@@ -171,7 +208,27 @@ def test_a_setting_makes_those_stages_stale_that_read_it(
 ) -> None:
     """The report lists the settings and is renewed as well."""
     change(project, {name})
-    assert changed_params(project) == stale | {"report"}
+    assert changed_params(project) == steps(stale | {"report"})
+
+
+def test_a_setting_of_a_style_set_makes_its_stages_stale_alone(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path)
+    path = folder / "params.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["sets"]["comic"] = {"source": "comic", "settings": {"finetune": {"steps": 7}}}
+    path.write_text(yaml.safe_dump(content))
+    resolve(folder)
+    with Repo.init(str(folder), no_scm=True, force=True) as repo:
+        every = {stage.name for stage in stages_of(repo)}
+        assert every == steps(STAGES) | steps(STAGES, "comic")
+        locked(repo)
+    content["sets"]["comic"]["settings"]["finetune"]["steps"] = 8
+    path.write_text(yaml.safe_dump(content))
+    own = steps({"finetune", "ablate", "report"}, "comic")
+    assert changed_params(folder) == own
+    content["finetune"]["batch"] += 1
+    path.write_text(yaml.safe_dump(content))
+    assert changed_params(folder) == own | steps({"finetune", "ablate", "report"})
 
 
 def test_every_other_setting_makes_a_stage_stale(project: Path) -> None:
@@ -179,24 +236,28 @@ def test_every_other_setting_makes_a_stage_stale(project: Path) -> None:
     values = dict(settings_by_name(yaml.safe_load((project / "params.yaml").read_text())))
     named = {"report"}
     for name, stage in STAGES.items():
-        named |= set(stage.get("params", [])) if name != "report" else set()
+        named |= set(params_of(stage)) if name not in ("report", "settings") else set()
     silent = {key for key in values if not {key, key.split(".")[0]} & named}
-    assert {key for key in silent if not key.startswith("runtime.")} == {"profile.networks"}
-    reported = {name.split(".")[0] for name in values} - {"runtime"}
-    assert set(STAGES["report"]["params"]) == reported
+    silent = {key for key in silent if not key.startswith(("runtime.", "sets."))}
+    assert silent == {"profile.networks"}
+    reported = {name.split(".")[0] for name in values} - {"runtime", "sets"}
+    assert set(params_of(STAGES["report"])) == reported
+    assert set(params_of(STAGES["settings"])) == reported | {"sets.${key}"}
 
 
 def test_every_section_is_a_stages_or_shared() -> None:
     sections = {field.alias or name for name, field in Settings.model_fields.items()}
-    assert sections == {*STAGES, "profile", "runtime"} - {"download"}
+    shared = {"download", "settings", "gallery"}
+    assert sections == {*STAGES, "profile", "runtime"} - shared
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stage_runs_its_module_and_says_what_it_makes(name: str) -> None:
     stage = STAGES[name]
-    assert stage["cmd"] == f"python -m tasks.{name}"
+    of_set = " ${key}" if name in OF_SETS else ""
+    assert stage["cmd"] == f"python -m tasks.{name}{of_set}"
     assert stage["desc"]
-    assert name == "download" or name in stage["params"]
+    assert name in ("download", "settings", "gallery") or name in params_of(stage)
 
 
 def dependencies(stage: dict[str, Any]) -> set[Path]:
@@ -226,6 +287,8 @@ def test_stages_depend_on_the_code_that_they_run(
     allowed = {
         "register": {"tasks/serving/model.py", "tasks/shared/tracking.py"},
         "package": {"tasks/shared/licence_texts"},
+        # without effect elsewhere: here it is all that the stage does
+        "settings": {"tasks/shared/sets.py"},
     }
     assert {str(path) for path in idle} <= allowed.get(name, set())
 
@@ -245,18 +308,21 @@ def outs(stages: dict[str, Any]) -> set[str]:
 
 def test_deps_that_are_data_are_made_by_a_stage_or_ship() -> None:
     used = {dep for stage in STAGES.values() for dep in stage["deps"] if dep.startswith("data/")}
-    assert used <= outs(STAGES) | {"data/base"}
+    assert used <= outs(STAGES) | {"data/base", "data/cards"}
     used = {dep for stage in BASE.values() for dep in stage["deps"] if dep.startswith("data/")}
     theirs = {dep for dep in used if dep.startswith("data/cache")}
     assert theirs <= outs(BASE)
-    assert {str(Path(*Path(dep).parts[:2])) for dep in used - theirs} <= outs(STAGES)
+    made = {out.replace("${key}", DEMO) for out in outs(STAGES)}
+    assert {
+        dep for dep in used - theirs if not {*map(Path, made)} & {Path(dep), *Path(dep).parents}
+    } == set()
 
 
 def test_a_killed_package_leaves_the_previous_model_in_use() -> None:
     """DVC removes outputs before a stage runs, but for those that persist."""
     with Repo(str(ROOT)) as repo:
         made = {out.def_path: out for stage in stages_of(repo) for out in stage.outs}
-        assert made["data/models/portrait"].persist
+        assert made["data/sets/demo/models/portrait"].persist
         assert repo.artifacts.read()["dvc.yaml"]["portrait"].path in made
 
 
@@ -269,7 +335,7 @@ def test_plots_show_files_that_stages_make() -> None:
             (title, options), *_ = plot.items()
             assert re.fullmatch(r"[\w ,()-]+", title), "titles are addresses in DVC's page"
             shown += options["y"]
-    made = outs(STAGES)
+    made = {out.replace("${key}", "${shown}") for out in outs(STAGES)}
     assert [
         path for path in shown if not any(Path(out) in Path(path).parents for out in made)
     ] == []
@@ -280,7 +346,7 @@ def test_the_base_models_are_a_project_of_their_own() -> None:
     from flows.graph import read_graph
     from tasks.base.__main__ import STAGES as COMMANDS
 
-    assert {step.name for step in read_graph(ROOT)} == set(STAGES)
+    assert {step.name for step in read_graph(ROOT)} == steps(STAGES)
     with Repo(str(ROOT / "tasks/base")) as repo:
         assert {stage.name for stage in stages_of(repo)} == set(COMMANDS) == set(BASE)
         for stage in stages_of(repo):
@@ -289,7 +355,7 @@ def test_the_base_models_are_a_project_of_their_own() -> None:
                 if isinstance(dep, ParamsDependency):
                     dep.save()
     with Repo(str(ROOT)) as repo:
-        assert set(repo.status()) <= set(STAGES)
+        assert set(repo.status()) <= steps(STAGES)
 
 
 def test_base_settings_are_read_and_bounded(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ from tasks import ablate, adapt, destylize, diagnose, finetune, invert, refine, 
 from tasks.report import board
 from tasks.shared.dataframes import write_dataframe
 from tasks.shared.paths import Paths
-from tasks.shared.settings import Settings, load
+from tasks.shared.sets import load
+from tasks.shared.settings import Settings
 from tasks.shared.tensors import read_portraits
 from tests.support.settings import ROOT, write_params
 
@@ -102,7 +103,7 @@ def write_record(project: Path, *portraits: str) -> None:
         }
         for kind, name in (portrait.split("/") for portrait in portraits)
     ]
-    write_dataframe(project / "data/aligned/manifest.parquet", pd.DataFrame(rows))
+    write_dataframe(project / "data/sets/demo/aligned/manifest.parquet", pd.DataFrame(rows))
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def settings(
     shutil.copytree(published, tmp_path / "data/published", copy_function=os.link)
     (tmp_path / "data/weights").symlink_to(weights.resolve())
     for seed, name in enumerate(("style/ann", "style/bob", "content/cem")):
-        write_portrait(tmp_path / f"data/aligned/{name}.png", seed)
+        write_portrait(tmp_path / f"data/sets/demo/aligned/{name}.png", seed)
     write_record(tmp_path, "style/ann", "style/bob", "style/eve", "content/cem")
     write_params(tmp_path, SETTINGS)
     monkeypatch.chdir(tmp_path)
@@ -131,9 +132,11 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     refine.main()
     sampler.main()
     assert {one.name for one in diagnosed.findings} == {"ann", "bob", "eve"}
-    assert read_json("data/codes/diagnosed.json") == {"train": True}
-    assert "no face" in Path("data/reports/diagnosis.html").read_text()
-    tables = {path.stem: read_codes(path) for path in Path("data/codes").glob("*.parquet")}
+    assert read_json("data/sets/demo/codes/diagnosed.json") == {"train": True}
+    assert "no face" in Path("data/sets/demo/reports/diagnosis.html").read_text()
+    tables = {
+        path.stem: read_codes(path) for path in Path("data/sets/demo/codes").glob("*.parquet")
+    }
     assert set(tables) == {"style", "exstyle", "instyle", "refined"}
     assert tables["refined"].names == ("ann", "bob")
     assert tables["refined"].codes_NLD.shape == (2, ROWS, DIM)
@@ -141,14 +144,14 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
     own, natural = tables["exstyle"].codes_NLD, tables["instyle"].codes_NLD
     assert not torch.equal(own[:, rows:], natural[:, rows:])  # natural colours
     assert not torch.equal(own[:, :rows], natural[:, :rows])
-    network, config = load_trained_dualstylegan(Path("data/models/finetuned"))
+    network, config = load_trained_dualstylegan(Path("data/sets/demo/models/finetuned"))
     assert (config.generator.resolution, config.encoder) == (SIZE, "psp")
     before = ImportedFolder("data/published", "data/weights").dualstylegan()
     assert not torch.equal(network.style[1].weight, before.style[1].weight)  # type: ignore[arg-type]
-    curves = pd.read_parquet("data/models/finetuned/curves.parquet")
+    curves = pd.read_parquet("data/sets/demo/models/finetuned/curves.parquet")
     assert list(curves["step"]) == [1, 2, 3]
     assert curves["check/score"].notna().tolist() == [False, False, True]
-    assert Path("data/models/adapted/samples/000002.png").is_file()
+    assert Path("data/sets/demo/models/adapted/samples/000002.png").is_file()
     plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     for name, folder in (("adapt", "adapted"), ("finetune", "finetuned")):
         shown = [
@@ -156,22 +159,25 @@ def test_from_portraits_to_refined_codes(settings: Settings) -> None:
             for entry in plots
             if isinstance(entry, dict)
             for plot in entry.values()
-            for column in plot["y"].get(f"data/reports/plots/{name}.csv", [])
+            for column in plot["y"].get(f"data/sets/${{shown}}/reports/plots/{name}.csv", [])
         ]
-        table = pd.read_parquet(f"data/models/{folder}/curves.parquet")
+        table = pd.read_parquet(f"data/sets/demo/models/{folder}/curves.parquet")
         assert sorted(shown) == sorted(set(table.columns) - {"step"})
-    assert sorted(p.stem for p in Path("data/codes/destylization").iterdir()) == ["ann", "bob"]
+    assert sorted(p.stem for p in Path("data/sets/demo/codes/destylization").iterdir()) == [
+        "ann",
+        "bob",
+    ]
 
 
 def test_ablations_leave_out_what_their_names_say(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other pairs, another start, a term of weight zero; what was trained once is kept."""
-    portraits = read_portraits(Path("data/aligned/style"), SIZE)
+    portraits = read_portraits(Path("data/sets/demo/aligned/style"), SIZE)
     for name, seed in (("exstyle", 1), ("instyle", 2)):
         codes = torch.randn(2, ROWS, DIM, generator=torch.Generator().manual_seed(seed))
         table = CodeTable(portraits.names, portraits.sha256, "z_plus", codes, "g", {})
-        write_codes(Path(f"data/codes/{name}.parquet"), table)
+        write_codes(Path(f"data/sets/demo/codes/{name}.parquet"), table)
     settings = settings.model_copy(
         update={"ablate": settings.ablate.model_copy(update={"steps": 1})}
     )
@@ -215,7 +221,9 @@ def test_there_are_no_ablations_unless_asked_for(settings: Settings) -> None:
 def test_a_set_that_will_not_do_is_not_trained_on(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("data/aligned/style/bob.png").write_bytes(Path("data/aligned/style/ann.png").read_bytes())
+    Path("data/sets/demo/aligned/style/bob.png").write_bytes(
+        Path("data/sets/demo/aligned/style/ann.png").read_bytes()
+    )
     invert.main()
     adapt.adapt(settings)
     destylize.main()
@@ -225,18 +233,18 @@ def test_a_set_that_will_not_do_is_not_trained_on(
     told = capsys.readouterr().err
     assert "the style set is not fit for training" in told
     assert "diagnose.proceed: true" in told
-    assert "duplicate of ann" in Path("data/reports/diagnosis.html").read_text()
-    assert not Path("data/codes/diagnosed.json").exists()
+    assert "duplicate of ann" in Path("data/sets/demo/reports/diagnosis.html").read_text()
+    assert not Path("data/sets/demo/codes/diagnosed.json").exists()
     diagnose.run(settings.diagnose.model_copy(update={"proceed": True}))
-    assert Path("data/codes/diagnosed.json").exists()
+    assert Path("data/sets/demo/codes/diagnosed.json").exists()
 
 
 def test_one_more_portrait_costs_one_more_code(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invert.main()
-    first = read_codes("data/codes/style.parquet")
-    write_portrait(Path("data/aligned/style/dan.png"), 9)
+    first = read_codes("data/sets/demo/codes/style.parquet")
+    write_portrait(Path("data/sets/demo/aligned/style/dan.png"), 9)
     write_record(Path(), "style/ann", "style/bob", "style/dan", "content/cem")
     optimised = []
     work = fit
@@ -247,7 +255,7 @@ def test_one_more_portrait_costs_one_more_code(
 
     monkeypatch.setattr(invert, "fit", counted)
     invert.main()
-    after = read_codes("data/codes/style.parquet")
+    after = read_codes("data/sets/demo/codes/style.parquet")
     assert optimised == [1]
     assert after.names == ("ann", "bob", "dan")
     assert torch.equal(after.select(first.names), first.codes_NLD)
@@ -265,7 +273,7 @@ def test_a_missing_network_ends_the_stage_with_its_name(
         destylize.main()
     assert stopped.value.code == 2
     assert "identity.safetensors: not among the imported files" in capsys.readouterr().err
-    assert not Path("data/codes/instyle.parquet").exists()
+    assert not Path("data/sets/demo/codes/instyle.parquet").exists()
 
 
 def test_a_training_refuses_at_once_what_evaluation_would_refuse(
@@ -276,4 +284,4 @@ def test_a_training_refuses_at_once_what_evaluation_would_refuse(
         adapt.main()
     assert stopped.value.code == 2
     assert "evaluate.size" in capsys.readouterr().err
-    assert not Path("data/models").exists()
+    assert not Path("data/sets/demo/models").exists()

@@ -21,7 +21,7 @@ from tasks.shared.tracking import connect
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
 from tests.support.settings import shipped
 
-CHAMPION = "models:/dualstylegan@champion"
+CHAMPION = "models:/dualstylegan-demo@champion"
 ODD = "fox #1"
 
 
@@ -113,7 +113,7 @@ def test_a_copy_without_the_files_logs_the_version_again(
     again = register(shipped())
     assert (again["version"], again["champion"]) == ("2", "2")
     client, _ = connect(shipped().register_.experiment)
-    first, second = (client.get_model_version("dualstylegan", number) for number in "12")
+    first, second = (client.get_model_version("dualstylegan-demo", number) for number in "12")
     assert not has_files(client, first)
     assert has_files(client, second)
     assert fetch(CHAMPION).is_relative_to(tmp_path / "two")

@@ -45,7 +45,7 @@ def project(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def portraits(source: str = "portraits", styles: int = 1, contents: int = 1) -> int:
-    """Write data/portraits from a source; return the number of portraits."""
+    """Write data/sets/demo/portraits from a source; return the number of portraits."""
     chosen = shipped().portraits
     changes = {"source": source, "styles": styles, "contents": contents}
     items = all_items(chosen.model_copy(update=changes))
@@ -60,14 +60,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_own_portraits_are_aligned_and_recorded(project: Path) -> None:
     assert portraits(source="mine") == 3
     assert align(size=64, held_out=0, min_exemplars=10) == {}
-    table = pd.read_parquet("data/aligned/manifest.parquet")
+    table = pd.read_parquet("data/sets/demo/aligned/manifest.parquet")
     assert list(zip(table["kind"], table["name"], strict=True)) == [
         ("content", "one"),
         ("content", "two"),
         ("style", "one"),
     ]
-    assert read_image("data/aligned/style/one.png").size == (64, 64)
-    origins = pd.read_parquet("data/portraits/provenance.parquet")["origin"]
+    assert read_image("data/sets/demo/aligned/style/one.png").size == (64, 64)
+    origins = pd.read_parquet("data/sets/demo/portraits/provenance.parquet")["origin"]
     assert list(origins) == ["user: one.jpg", "user: two.jpg", "user: one.jpg"]
 
 
@@ -112,7 +112,7 @@ def test_a_record_without_frames_is_refused(project: Path) -> None:
 def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     portraits(source="mine")
     align(size=64, held_out=0, min_exemplars=10)
-    before = contents(Path("data/aligned"))
+    before = contents(Path("data/sets/demo/aligned"))
     made: list[str] = []
     real = align_face
 
@@ -124,7 +124,7 @@ def test_one_more_portrait_is_one_more_crop(project: Path, monkeypatch: pytest.M
     read_image("mine/style/one.jpg").rotate(5).save("mine/style/two.png")
     portraits(source="mine")
     align(size=64, held_out=0, min_exemplars=10)
-    after = contents(Path("data/aligned"))
+    after = contents(Path("data/sets/demo/aligned"))
     assert made == ["x"]
     assert set(after) - set(before) == {"style/two.png"}
     assert all(after[k] == before[k] for k in before if k.endswith(".png"))
@@ -134,10 +134,10 @@ def test_a_portrait_without_a_face_is_left_out_by_name(project: Path) -> None:
     Image.new("RGB", (200, 200), (10, 90, 160)).save("mine/style/sky.png")
     portraits(source="mine")
     assert list(align(size=64, held_out=0, min_exemplars=10)) == ["style/sky.png"]
-    table = pd.read_parquet("data/aligned/manifest.parquet").set_index(["kind", "name"])
+    table = pd.read_parquet("data/sets/demo/aligned/manifest.parquet").set_index(["kind", "name"])
     refused: Any = table.loc[("style", "sky"), "refused"]
     assert "no face" in refused
-    assert not Path("data/aligned/style/sky.png").exists()
+    assert not Path("data/sets/demo/aligned/style/sky.png").exists()
 
 
 def test_exemplars_are_held_out_by_content_and_never_too_many() -> None:
@@ -160,14 +160,14 @@ def test_held_out_exemplars_lie_where_no_training_looks(
     portraits(source="mine")
     align(size=64, held_out=3, min_exemplars=1)
     assert "2 exemplars held out, not 3" in capsys.readouterr().out
-    held = {path.stem for path in Path("data/aligned/held_out").iterdir()}
-    left = {path.stem for path in Path("data/aligned/style").iterdir()}
+    held = {path.stem for path in Path("data/sets/demo/aligned/held_out").iterdir()}
+    left = {path.stem for path in Path("data/sets/demo/aligned/style").iterdir()}
     assert len(held) == len(left) == 2
     assert held | left == {"one", "turned2", "turned4", "turned6"}
-    table = pd.read_parquet("data/aligned/manifest.parquet")
+    table = pd.read_parquet("data/sets/demo/aligned/manifest.parquet")
     assert set(table[table["held_out"]]["name"]) == held
     align(size=64, held_out=0, min_exemplars=10)
-    assert not Path("data/aligned/held_out").exists()
+    assert not Path("data/sets/demo/aligned/held_out").exists()
 
 
 def test_bad_folders_leave_nothing_half_written(project: Path) -> None:
@@ -176,7 +176,7 @@ def test_bad_folders_leave_nothing_half_written(project: Path) -> None:
     Path("mine/style/text.png").write_text("no image")
     with pytest.raises(ImageError, match=r"text\.png"):
         portraits(source="mine")
-    assert not Path("data/portraits").exists()
+    assert not Path("data/sets/demo/portraits").exists()
     for path in Path("mine/style").iterdir():
         path.unlink()
     with pytest.raises(DataError, match="no images"):
@@ -195,7 +195,9 @@ def test_what_a_folder_does_not_have_is_generated(
         return [portrait_stage.Item(k, f"new_{k}", k, k, lambda: (photo, {})) for k in KINDS]
 
     def made() -> list[str]:
-        return sorted(str(p.relative_to("data/portraits")) for p in Paths.portraits.rglob("*.png"))
+        return sorted(
+            str(p.relative_to("data/sets/demo/portraits")) for p in Paths.portraits.rglob("*.png")
+        )
 
     monkeypatch.setattr(portrait_stage, "generated_items", generated)
     Path("portraits").mkdir()
@@ -211,11 +213,11 @@ def test_what_a_folder_does_not_have_is_generated(
 def test_names_are_mapped_once_and_kept_as_labels(project: Path) -> None:
     Path("mine/style/one.jpg").rename("mine/style/Zoë #1.jpg")
     portraits(source="mine")
-    table = pd.read_parquet("data/portraits/provenance.parquet").set_index("kind")
+    table = pd.read_parquet("data/sets/demo/portraits/provenance.parquet").set_index("kind")
     name: Any = table.loc["style", "name"]
     assert "#" not in name
     assert table.loc["style", "label"] == "Zoë #1"
-    assert Path(f"data/portraits/style/{name}.png").is_file()
+    assert Path(f"data/sets/demo/portraits/style/{name}.png").is_file()
     read_image("mine/style/Zoë #1.jpg").save("mine/style/Zoë #1.png")
     with pytest.raises(DataError, match=r"Zoë #1\.jpg and Zoë #1\.png"):
         portraits(source="mine")
@@ -280,7 +282,7 @@ def test_a_single_face_is_filled_up_with_a_generated_one(
 ) -> None:
     Path("mine/content/two.jpg").unlink()
     assert portraits(source="mine") == 3
-    assert sorted(path.stem for path in Path("data/portraits/content").iterdir()) == [
+    assert sorted(path.stem for path in Path("data/sets/demo/portraits/content").iterdir()) == [
         "face00",
         "one",
     ]
@@ -292,7 +294,7 @@ def test_a_linked_folder_is_refused_since_dvc_does_not_follow_it(project: Path) 
     """DVC sees changes behind links to files and a source that is a link, but not these."""
     Path("mine/style").rename("elsewhere")
     Path("mine/style").symlink_to(project / "elsewhere")
-    with pytest.raises(DataError, match=r"link.*portraits\.source"):
+    with pytest.raises(DataError, match=r"link.*`source` in params"):
         portraits(source="mine")
     shutil.copy(ROOT / "params.yaml", "params.yaml")
     Path("portraits").symlink_to("mine")

@@ -96,7 +96,7 @@ def test_versions_champion_and_serving(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tiny_model(resolution=64).save_pretrained(Paths.portrait)
-    folder = Path("data/models/finetuned/samples")
+    folder = Path("data/sets/demo/models/finetuned/samples")
     folder.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(folder / "000001.png")
     curves = pd.DataFrame({"step": range(1200), "loss": [1.0] * 1200})
@@ -150,7 +150,8 @@ def serve(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     example = json.loads(next(folder.glob("**/serving_input_example.json")).read_text())
     unknown = {"inputs": [{"image": "", "style": "ston"}], "params": example["params"]}
-    command = ["models", "serve", "-m", "models:/dualstylegan@champion", "--env-manager", "local"]
+    model = "models:/dualstylegan-demo@champion"
+    command = ["models", "serve", "-m", model, "--env-manager", "local"]
     with open(folder / "serve.log", "w") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", "mlflow", *command, "-h", "127.0.0.1", "-p", str(port)],

@@ -215,7 +215,7 @@ def test_folders_are_not_looked_for_on_a_hub(server: Hub) -> None:
         with pytest.raises(CheckpointError):
             find_model(name)
     with pytest.raises(SettingsError, match="only models of a hub have revisions"):
-        find_model("data/models/portrait", "v1")
+        find_model("data/sets/demo/models/portrait", "v1")
     assert server.requests == []
 
 

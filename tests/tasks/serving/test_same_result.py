@@ -43,7 +43,8 @@ from tasks.shared.dataframes import write_dataframe
 from tasks.shared.fits import fit_faces
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import to_image
-from tasks.shared.settings import Settings, load
+from tasks.shared.sets import load
+from tasks.shared.settings import Settings
 from tests.support.portrait_models import tiny_model
 from tests.support.settings import ROOT, write_params
 
@@ -51,7 +52,7 @@ STYLE = "stone"
 STEPS = {"package": {"fit_steps": 2}}
 PREDICT = """
 import json, mlflow, pandas
-model = mlflow.pyfunc.load_model("models:/dualstylegan@champion")
+model = mlflow.pyfunc.load_model("models:/dualstylegan-demo@champion")
 (row,) = model.predict(pandas.DataFrame(json.load(open('row.json')))).to_dict("records")
 print(json.dumps(row))
 """
@@ -121,7 +122,7 @@ def built(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 
 @pytest.mark.parametrize("registered", [False, True])
 def test_the_command_in_an_empty_folder(built: Built, tmp_path: Path, registered: bool) -> None:
-    model = "models:/dualstylegan@champion" if registered else str(built.root / Paths.portrait)
+    model = "models:/dualstylegan-demo@champion" if registered else str(built.root / Paths.portrait)
     code = ("-c", "from dualstylegan.cli import main; main()")
     asked = ("--style", STYLE, "-o", "out.png")
     done = built.run(tmp_path, *code, "transfer", str(built.photo), "-m", model, *asked)

@@ -21,7 +21,8 @@ from tasks.base.settings import BaseSettings
 from tasks.evaluate import plan_of
 from tasks.pages.measures import MEASURES
 from tasks.shared import profile
-from tasks.shared.settings import DecidingMeasure, Package, Settings, load
+from tasks.shared.sets import Params, load, read_params
+from tasks.shared.settings import DecidingMeasure, Package, Settings
 from tests.support.closure import closure, file_of
 from tests.support.settings import PROFILES, ROOT, SHIPPED, shipped, with_profile, write_params
 
@@ -43,16 +44,16 @@ def leaves(schema: type[BaseModel]) -> list[tuple[str, Any]]:
 
 def test_the_shipped_file_states_every_setting() -> None:
     written = yaml.safe_load(SHIPPED.read_text())
-    assert load(SHIPPED).model_dump(by_alias=True, mode="json") == written
+    assert read_params(SHIPPED).model_dump(by_alias=True, mode="json") == written
 
 
-@pytest.mark.parametrize("schema", [Settings, BaseSettings])
+@pytest.mark.parametrize("schema", [Params, Settings, BaseSettings])
 def test_the_schema_has_meanings_and_no_values(schema: type[BaseModel]) -> None:
     assert [key for key, field in fields(schema) if not field.is_required()] == []
     assert [key for key, field in leaves(schema) if not field.description] == []
 
 
-@pytest.mark.parametrize("schema", [Settings, BaseSettings])
+@pytest.mark.parametrize("schema", [Params, Settings, BaseSettings])
 def test_a_value_that_turns_something_off_says_so(schema: type[BaseModel]) -> None:
     """A setting that may be 0 or null, and is no seed, says what that means."""
     silent = []
