@@ -29,10 +29,19 @@ def page() -> str:
     for name, section in schema["properties"].items():
         content = resolve(section, schema)
         parts += [f"## {name}", content.get("description", "")]
-        parts.append(
-            table(["setting", "value", "limits", "meaning"], rows(content, values[name], schema))
-        )
+        shown = rows(*one_of(content, values[name], schema), schema)
+        parts.append(table(["setting", "value", "limits", "meaning"], shown))
     return join(parts)
+
+
+def one_of(
+    section: Mapping[str, Any], values: Mapping[str, Any], schema: Mapping[str, Any]
+) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """Return a section and its values; of a mapping by free names the first entry, as NAME."""
+    if "patternProperties" not in section:
+        return dict(section), values
+    entry = resolve(next(iter(section["patternProperties"].values())), schema)
+    return {"properties": {"NAME": entry}}, {"NAME": next(iter(values.values()))}
 
 
 def resolve(node: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +60,7 @@ def rows(
     """Yield name, value, limits and meaning of each setting of a section."""
     for name, node in section["properties"].items():
         content = resolve(node, schema)
-        if "properties" in content:
+        if values[name] != {} and "properties" in content:
             yield from rows(content, values[name], schema, f"{prefix}{name}.")
             continue
         value = yaml.safe_dump(values[name], default_flow_style=True).splitlines()[0]

@@ -74,10 +74,10 @@ def of_settings(section: str, name: str, value: object) -> str:
 def of_portraits(files: list[str], work: Callable[[Path], object]) -> str:
     """Return what the stage says of a folder of portraits that holds some files."""
     for name in files:
-        path = Path("portraits", name)
+        path = Path("portraits/mine", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy("photo.jpg", path)
-    return told_by("portraits", lambda: work(Path("portraits")))
+    return told_by("portraits", lambda: work(Path("portraits/mine")))
 
 
 def taken_port() -> str:
@@ -91,8 +91,9 @@ def taken_port() -> str:
 
 def portraits_without_images() -> str:
     """Return what the stage says of a folder that has no images."""
-    Path("portraits/style").mkdir(parents=True)
-    settings = load(ROOT / "params.yaml").portraits
+    Path("portraits/mine/style").mkdir(parents=True)
+    shipped = load(ROOT / "params.yaml").portraits
+    settings = shipped.model_copy(update={"source": "portraits/mine"})
     return told_by("portraits", lambda: all_items(settings))
 
 

@@ -17,7 +17,7 @@ PHOTOS = (
     *("photo.jpg", "more.jpg", "painting.jpg", "first.jpg"),
     *("photos/one.jpg", "paintings/one.jpg"),
 )
-MODEL = Path("data/sets/demo/models/portrait")
+MODELS = "data/sets/{}/models/portrait"
 PX, STUDIO_PX = 512, 256
 FRAMES = 3
 FRAME_SIZE = (160, 120)
@@ -53,6 +53,7 @@ def lay_out(folder: Path, weights: Path) -> Path:
     return folder
 
 
-def copy_model(source: Path, folder: Path) -> None:
-    """Put the model's folder where the pipeline has it."""
-    shutil.copytree(source, folder / MODEL, copy_function=shutil.copyfile)
+def copy_model(source: Path, folder: Path, style_set: str = "demo") -> None:
+    """Put the model's folder where the pipeline has that of a style set."""
+    (folder / "data/models").mkdir(parents=True)
+    shutil.copytree(source, folder / MODELS.format(style_set), copy_function=shutil.copyfile)
