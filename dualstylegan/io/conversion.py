@@ -30,49 +30,85 @@ UPRIGHT = {
 }
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Return an image turned as its EXIF orientation asks; metadata is read and never rewritten."""
+def to_upright_srgb(image: Image.Image) -> Image.Image:
+    """Convert a decoded picture to upright RGB in sRGB, and close it.
+
+    Strip by strip, and turned at last, so that no more than two pictures are in memory at a time.
+    16-bit levels are scaled; transparency lies on white; metadata is read and never rewritten.
+
+    Args:
+        image: of any mode. Its EXIF orientation is applied, its ICC profile converted; one that is
+            broken says nothing about the pixels.
+    """
+    turn = _turn(image)
+    rgb = _converted(image)
+    image.close()
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what makes a picture upright."""
     try:
-        turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     # Odd metadata, such as a text where a number belongs, says nothing about the pixels.
     except Exception:
-        return image
-    if turn is None:
-        return image
-    return image.transpose(turn)
+        return None
 
 
-def to_srgb(image: Image.Image) -> Image.Image:
-    """Return an image with its embedded ICC profile converted to sRGB.
+def _converted(image: Image.Image) -> Image.Image:
+    """Return a picture as RGB in sRGB."""
+    if image.mode in DEEP_GREY:
+        return _grey_levels(image).convert("RGB")
+    transform = _to_srgb(image)
+    layered = image.has_transparency_data
+    if transform is None and not layered:
+        return image.convert("RGB")
+    result = Image.new("RGB", image.size)
+    for box in _strips(image.size):
+        strip = image.crop(box)
+        if layered or strip.mode in ("P", "PA"):
+            strip = strip.convert("RGBA" if layered else "RGB")
+        result.paste(_strip(strip, transform), box)
+    return result
 
-    An image in sRGB, without a profile, or with a broken one comes back untouched.
-    """
+
+def _strip(strip: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    """Return a strip, RGBA if it is transparent, as RGB on white."""
+    if strip.mode != "RGBA":
+        return _moved(strip, transform)
+    colours = _moved(strip.convert("RGB"), transform)
+    colours.putalpha(strip.getchannel("A"))
+    ground = Image.new("RGBA", strip.size, (*BACKGROUND, 255))
+    return Image.alpha_composite(ground, colours).convert("RGB")
+
+
+def _moved(strip: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    if transform is None:
+        return strip.convert("RGB")
+    moved = ImageCms.applyTransform(strip, transform)
+    assert moved is not None
+    return moved
+
+
+def _to_srgb(image: Image.Image) -> ImageCms.ImageCmsTransform | None:
+    """Return the transform from a picture's ICC profile to sRGB; None where none is needed."""
     profile = image.info.get("icc_profile")
-    if not profile:
-        return image
-    if image.mode in ("P", "PA") or image.has_transparency_data:
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    opaque = image.convert("RGB") if image.mode == "RGBA" else image
-    if opaque.mode not in ("RGB", "L", "CMYK"):
-        return image
+    colours = image.has_transparency_data or image.mode in ("P", "PA")
+    mode = "RGB" if colours else image.mode
+    if not profile or mode not in ("RGB", "L", "CMYK"):
+        return None
     try:
         transform = ImageCms.buildTransform(
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
-            opaque.mode,
+            mode,
             "RGB",
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        if opaque.mode == "RGB" and _is_identity(transform):
-            return image
-        converted = ImageCms.applyTransform(opaque, transform)
+        return None if mode == "RGB" and _is_identity(transform) else transform
     except (ImageCms.PyCMSError, ValueError, OSError, TypeError):
-        return image
-    assert converted is not None
-    if image.mode == "RGBA":
-        converted.putalpha(image.getchannel("A"))
-    return converted
+        return None
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
@@ -81,15 +117,6 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     lattice = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(27, 27, 3)
     moved = ImageCms.applyTransform(Image.fromarray(lattice), transform)
     return bool(np.abs(np.asarray(moved).astype(int) - lattice).max() <= IDENTITY_LEVELS)
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any PIL mode to RGB: 16-bit levels are scaled, transparency lies on white."""
-    if image.mode in DEEP_GREY:
-        return _grey_levels(image).convert("RGB")
-    if image.has_transparency_data:
-        return _on_white(image)
-    return image.convert("RGB")
 
 
 def _strips(size: tuple[int, int]) -> list[tuple[int, int, int, int]]:
@@ -112,13 +139,3 @@ def _grey_levels(image: Image.Image) -> Image.Image:
         scaled_HW = np.clip(np.nan_to_num(levels_HW) / full * 255, 0, 255)
         grey.paste(Image.fromarray(scaled_HW.round().astype(np.uint8)), box)
     return grey
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """Return a transparent picture on white, strip by strip."""
-    result = Image.new("RGB", image.size)
-    for box in _strips(image.size):
-        layered = image.crop(box).convert("RGBA")
-        ground = Image.new("RGBA", layered.size, (*BACKGROUND, 255))
-        result.paste(Image.alpha_composite(ground, layered).convert("RGB"), box)
-    return result

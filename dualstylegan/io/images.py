@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import re
 import threading
 import warnings
 from collections.abc import Sequence
@@ -24,8 +23,16 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.io.arrays import HALF_LEVELS, image_to_array
-from dualstylegan.io.conversion import BACKGROUND, STRIP_ROWS, to_rgb, to_srgb, upright
+from dualstylegan.io.conversion import BACKGROUND, STRIP_ROWS, to_upright_srgb
 from dualstylegan.io.files import write_bytes
+from dualstylegan.io.picture_bounds import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    Source,
+    check_head,
+    check_picture,
+    head_of,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,14 +49,8 @@ SUFFIXES = HEIC_SUFFIXES | {
 HEIC_FIX = "pip install pillow-heif, or export it as JPEG"
 # The brands of HEIC in the file type box of an ISO media file.
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-MAX_PIXELS = 64_000_000
-MAX_SIDE = 20_000
-MAX_FILE_BYTES = 256 << 20
-MIN_SIDE = 8
 # A picture of this size or more is decoded while no other such is: each takes up to a gigabyte.
 LARGE_PIXELS = 16_000_000
-# Bytes in which the header of a netpbm file must end: Pillow reads its comments byte by byte.
-NETPBM_HEADER_BYTES = 4096
 LABEL_PX = 18
 # Weights of red, green and blue in luma (ITU-R BT.601), as in JPEG.
 LUMA = (0.299, 0.587, 0.114)
@@ -87,19 +88,19 @@ def decode_image(data: bytes) -> Image.Image:
 _LARGE = threading.Lock()
 
 
-def _decode(source: Path | io.BytesIO, path: Path | None) -> Image.Image:
+def _decode(source: Source, path: Path | None) -> Image.Image:
     """Decode an image from a file or from memory; `path` is named in errors."""
     try:
-        _check_netpbm(_head(source, NETPBM_HEADER_BYTES), path)
+        check_head(source, path)
         with warnings.catch_warnings():
             # The limits are our own, checked below on the header; odd metadata is ignored.
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_formats()) as image:
-                _check_size(image.size, path)
+                check_picture(image, source, path)
                 large = image.width * image.height >= LARGE_PIXELS
                 with _LARGE if large else nullcontext():
                     image.load()
-                    return to_rgb(to_srgb(upright(image)))
+                    return to_upright_srgb(image)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -131,35 +132,9 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, HEIC)
 
 
-def _head(source: Path | io.BytesIO, length: int) -> bytes:
-    """Return the first bytes of a file."""
-    if isinstance(source, io.BytesIO):
-        return bytes(source.getbuffer()[:length])
-    with source.open("rb") as handle:
-        return handle.read(length)
-
-
-def _check_netpbm(head: bytes, path: Path | None) -> None:
-    """Refuse a netpbm file (PBM, PGM, PPM) whose comments are longer than any header.
-
-    Raises:
-        ImageError: the header does not end in time.
-    """
-    if len(head) < NETPBM_HEADER_BYTES or not re.match(rb"P[1-6][\s#]", head):
-        return
-    words = re.sub(rb"#[^\n\r]*", b"", head).split(None, 4)
-    if len(words) < (4 if head[1:2] in b"14" else 5):
-        raise ImageError(
-            "the header of the image is too long",
-            file=path,
-            limit=f"{NETPBM_HEADER_BYTES} bytes with its comments",
-            fix="convert it to PNG or JPEG",
-        )
-
-
-def _unidentified(source: Path | io.BytesIO, path: Path | None) -> ImageError:
+def _unidentified(source: Source, path: Path | None) -> ImageError:
     """Return the error for a file that no decoder takes."""
-    head = _head(source, 12)
+    head = head_of(source, 12)
     if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS and HEIC not in _formats():
         return ImageError("HEIC is not read here", file=path, fix=HEIC_FIX)
     return ImageError(
@@ -168,25 +143,6 @@ def _unidentified(source: Path | io.BytesIO, path: Path | None) -> ImageError:
         limit=", ".join(_formats()),
         fix="convert it to PNG or JPEG",
     )
-
-
-def _check_size(size: tuple[int, int], path: Path | None) -> None:
-    width, height = size
-    if max(size) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageError(
-            "the image is too large",
-            file=path,
-            value=f"{width} x {height}",
-            limit=f"{MAX_PIXELS // 1_000_000} megapixels and {MAX_SIDE} pixels a side",
-            fix="scale it down",
-        )
-    if min(size) < MIN_SIDE:
-        raise ImageError(
-            "the image is too small",
-            file=path,
-            value=f"{width} x {height}",
-            limit=f"{MIN_SIDE} pixels a side",
-        )
 
 
 def quantize(x: Tensor) -> Tensor:

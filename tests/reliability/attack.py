@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.reliability import attack_disks, attack_flips, attack_pairs, attack_stops, attack_swaps
+from tests.reliability import (
+    attack_disks,
+    attack_flips,
+    attack_pairs,
+    attack_pictures,
+    attack_stops,
+    attack_swaps,
+)
 
 Part = Callable[[int, random.Random, Path, Path], Iterable[str]]
 PARTS: dict[str, Part] = {
@@ -24,6 +31,7 @@ PARTS: dict[str, Part] = {
     "disks": attack_disks.attack,
     "pairs": attack_pairs.attack,
     "flips": attack_flips.attack,
+    "pictures": attack_pictures.attack,
 }
 
 

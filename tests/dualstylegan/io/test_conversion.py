@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import ImageError
-from dualstylegan.io.conversion import STRIP_ROWS, to_rgb
-from dualstylegan.io.images import NETPBM_HEADER_BYTES, decode_image, read_image
+from dualstylegan.io.conversion import STRIP_ROWS, to_upright_srgb
+from dualstylegan.io.images import decode_image, read_image
+from dualstylegan.io.picture_bounds import NETPBM_HEADER_BYTES
 
 SIZE = (23, STRIP_ROWS + 41)
 PEAK = """
@@ -36,14 +37,14 @@ def test_deep_grey_is_scaled_as_a_whole(
 ) -> None:
     levels = _noise(high).astype(kind)
     expected = np.clip(levels.astype(float) / full * 255, 0, 255).round().astype(np.uint8)
-    found = np.asarray(to_rgb(Image.fromarray(levels)))
+    found = np.asarray(to_upright_srgb(Image.fromarray(levels)))
     assert np.array_equal(found, expected[..., None].repeat(3, 2))
 
 
 def test_numbers_that_are_none_become_levels() -> None:
     levels = np.full((8, 8), 100, np.float32)
     levels[0, :3] = [np.nan, np.inf, -np.inf]
-    found = np.asarray(to_rgb(Image.fromarray(levels)))[..., 0]
+    found = np.asarray(to_upright_srgb(Image.fromarray(levels)))[..., 0]
     assert found[0, 0] == 0
     assert found[0, 1] == 255
     assert found[0, 2] == 0
@@ -58,7 +59,7 @@ def test_transparency_lies_on_white_as_a_whole(mode: str) -> None:
     layered = image.convert("RGBA")
     ground = Image.new("RGBA", SIZE, (255, 255, 255, 255))
     expected = Image.alpha_composite(ground, layered).convert("RGB")
-    assert to_rgb(image).tobytes() == expected.tobytes()
+    assert to_upright_srgb(image).tobytes() == expected.tobytes()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory in KiB")
@@ -70,7 +71,7 @@ def test_the_largest_float_picture_takes_less_than_a_gigabyte(tmp_path: Path) ->
     assert int(done.stdout) < 1000
 
 
-@pytest.mark.parametrize("magic", [b"P6", b"P3", b"P4"])
+@pytest.mark.parametrize("magic", [b"P6", b"P3", b"P4", b"Pf", b"P0CMYK", b"PyRGBA"])
 def test_a_netpbm_header_has_an_end(magic: bytes, tmp_path: Path) -> None:
     path = tmp_path / "long.ppm"
     path.write_bytes(magic + b"\n#" + b"x" * 30_000_000 + b"\n10 10\n255\n" + bytes(300))
