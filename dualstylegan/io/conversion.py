@@ -18,6 +18,8 @@ IDENTITY_LEVELS = 2
 DEEP_GREY = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I", "F"})
 
 ORIENTATION = 0x0112
+# JPEG's limit; a longer block can hold millions of values in one tag.
+MAX_EXIF_BYTES = 65_536
 # EXIF orientation to what makes the image upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,6 +50,8 @@ def to_upright_srgb(image: Image.Image) -> Image.Image:
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """Return what makes a picture upright."""
+    if len(image.info.get("exif") or b"") > MAX_EXIF_BYTES:
+        return None
     try:
         return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     # Odd metadata, such as a text where a number belongs, says nothing about the pixels.

@@ -29,7 +29,7 @@ from dualstylegan.io.picture_bounds import (
     MAX_FILE_BYTES,
     MAX_PIXELS,
     Source,
-    check_head,
+    check_file,
     check_picture,
     head_of,
 )
@@ -91,7 +91,7 @@ _LARGE = threading.Lock()
 def _decode(source: Source, path: Path | None) -> Image.Image:
     """Decode an image from a file or from memory; `path` is named in errors."""
     try:
-        check_head(source, path)
+        check_file(source, path)
         with warnings.catch_warnings():
             # The limits are our own, checked below on the header; odd metadata is ignored.
             warnings.simplefilter("ignore")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 from PIL import Image
 
 from dualstylegan.errors import ImageError
+from dualstylegan.io.picture_records import RecordsError, check_records
 
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 20_000
@@ -39,13 +41,24 @@ FIX = "convert it to PNG or JPEG"
 Source = Path | io.BytesIO
 
 
-def check_head(source: Source, path: Path | None) -> None:
-    """Refuse a netpbm file (PBM, PGM, PPM, PFM) whose comments are longer than any header.
+def check_file(source: Source, path: Path | None) -> None:
+    """Refuse a file, not yet opened by Pillow, that takes too much memory or time to open.
 
     Raises:
-        ImageError: the header does not end in time.
+        ImageError: a header that does not end, too many records, or a PNG of too many pixels.
     """
-    head = head_of(source, NETPBM_HEADER_BYTES)
+    _check_netpbm(head_of(source, NETPBM_HEADER_BYTES), path)
+    with nullcontext(source) if isinstance(source, io.BytesIO) else source.open("rb") as file:
+        try:
+            check_records(file, lambda size: check_size(size, path))
+        except RecordsError as error:
+            raise ImageError(
+                str(error), file=path, value=error.value, limit=error.limit, fix=FIX
+            ) from error
+
+
+def _check_netpbm(head: bytes, path: Path | None) -> None:
+    """Refuse a netpbm file (PBM, PGM, PPM, PFM) whose comments are longer than any header."""
     if len(head) < NETPBM_HEADER_BYTES or not re.match(rb"P[0-9A-Za-z]{1,5}[\s#]", head):
         return
     words = re.sub(rb"#[^\n\r]*", b"", head).split(None, 4)

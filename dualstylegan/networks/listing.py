@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import CheckpointError
-from dualstylegan.io.files import sha256_file, write_bytes
+from dualstylegan.io.files import MAX_JSON_BYTES, sha256_file, write_bytes
 from dualstylegan.io.seals import BLANK, FIELD, has_seal, is_whole, sealed
 from dualstylegan.networks.config import CARD_FILE, ClosedSchema, FileRecord, read_validated
 
@@ -74,6 +74,15 @@ def read_listing(folder: Path) -> Listing | None:
     path = folder / LISTING_FILE
     if not path.is_file():
         return None
+    length = path.stat().st_size
+    if length > MAX_JSON_BYTES:
+        raise CheckpointError(
+            "not a listing of the model's files",
+            file=path,
+            value=f"{length} bytes",
+            limit=f"{MAX_JSON_BYTES} bytes",
+            fix=FIX,
+        )
     if not is_whole(path):
         raise CheckpointError("a damaged listing of the model's files", file=path, fix=FIX)
     return read_validated(Listing, path)

@@ -34,6 +34,7 @@ ZIP_MAGIC = b"PK\x03\x04"
 MAX_ENTRIES = 65_535
 MAX_PICKLE_BYTES = 64 << 20
 MAX_HEADER_BYTES = 4096
+MAX_SIDE = 1 << 31
 # Entries that torch writes beside the pickle and the storages; none of them holds weights.
 SIDE_ENTRIES = frozenset({"version", ".format_version", ".storage_alignment", "byteorder"})
 SERIALIZATION_ID = ".data/serialization_id"
@@ -269,6 +270,7 @@ def _open_npy(data: mmap.mmap) -> Document:
 
 def tensor_extent(tensor: Tensor) -> int:
     """Return the number of elements; refuse a tensor that exceeds its storage or repeats some."""
+    require(all(side <= MAX_SIDE for side in tensor.shape), "a tensor larger than its storage")
     count = math.prod(tensor.shape)
     require(count <= tensor.storage.count, "a tensor larger than its storage")
     if count:
@@ -283,5 +285,6 @@ def array_type(array: Array) -> str:
     assert array.dtype is not None
     require(array.dtype.code in NUMPY_TYPES, f"numpy numbers of type {array.dtype.code!r}")
     kind = NUMPY_TYPES[array.dtype.code]
+    require(all(side <= MAX_SIDE for side in array.shape), "malformed numpy array")
     require(len(array.data) == math.prod(array.shape) * ITEM_BYTES[kind], "malformed numpy array")
     return kind

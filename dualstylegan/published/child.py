@@ -15,6 +15,7 @@ import mmap
 import os
 import struct
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
@@ -36,6 +37,9 @@ REFUSED_EXIT, UNWRITTEN_EXIT = 3, 5
 MAX_DEPTH = 32
 MAX_NODES = 500_000
 MAX_TEXT = 65_536
+MAX_TEXTS = 16 << 20
+# Bytes of a tensor that are put in order at a time, where its elements are not.
+PIECE_BYTES = 16 << 20
 DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2",
     "I8": "|i1", "U8": "|u1", "BOOL": "|u1",
@@ -76,12 +80,13 @@ class Encoder:
 
     leaves: list[Tensor | Array] = field(default_factory=list)
     nodes: int = 0
+    characters: int = 0
 
     def encode(self, value: Any, depth: int = 0) -> Any:
         """Return plain values unchanged, others as an object with one key that begins with `$`."""
         self.nodes += 1
         require(depth <= MAX_DEPTH, "values nested too deep, or in themselves")
-        require(self.nodes <= MAX_NODES, "too many values")
+        require(self.nodes <= MAX_NODES, f"too many values, more than {MAX_NODES}")
         if value is None or type(value) in (bool, int):
             require(value is None or -(2**63) <= value < 2**64, "a number of more than 64 bits")
             return value
@@ -89,6 +94,8 @@ class Encoder:
             return value if math.isfinite(value) else {"$float": repr(value)}
         if type(value) is str:
             require(len(value) <= MAX_TEXT, "an overlong text")
+            self.characters += len(value)
+            require(self.characters <= MAX_TEXTS, f"more than {MAX_TEXTS} characters of text")
             return value
         if isinstance(value, Tensor | Array):
             self.leaves.append(value)
@@ -115,20 +122,26 @@ def leaf_facts(leaf: Tensor | Array) -> tuple[str, tuple[int, ...]]:
     return leaf.storage.dtype, leaf.shape
 
 
-def leaf_bytes(data: mmap.mmap, spans: dict[str, Span], leaf: Tensor | Array) -> Buffer:
-    """Return a leaf's elements in row-major order."""
+def leaf_pieces(data: mmap.mmap, spans: dict[str, Span], leaf: Tensor | Array) -> Iterator[Buffer]:
+    """Yield a leaf's elements in row-major order."""
     kind, shape = leaf_facts(leaf)
     dtype = np.dtype(DTYPES[kind])
+    if math.prod(shape) == 0:
+        return
     if isinstance(leaf, Array):
         flat = np.frombuffer(leaf.data, dtype)
-        return np.ascontiguousarray(flat.reshape(shape, order="F" if leaf.fortran else "C")).data
-    if math.prod(shape) == 0:
-        return b""
+        yield np.ascontiguousarray(flat.reshape(shape, order="F" if leaf.fortran else "C")).data
+        return
     span = spans[leaf.storage.key]
     flat = np.frombuffer(data, dtype, leaf.storage.count, span.start)[leaf.offset :]
     strides = [step * dtype.itemsize for step in leaf.strides]
     view = np.lib.stride_tricks.as_strided(flat, shape, strides, writeable=False)
-    return np.ascontiguousarray(view).data
+    if view.flags.c_contiguous or not shape:
+        yield np.ascontiguousarray(view).data
+        return
+    rows = max(1, PIECE_BYTES * shape[0] // view.nbytes)
+    for first in range(0, shape[0], rows):
+        yield np.ascontiguousarray(view[first : first + rows]).data
 
 
 def write_tensors(
@@ -148,7 +161,8 @@ def write_tensors(
     text += b" " * (-len(text) % 8)
     out.write(struct.pack("<Q", len(text)) + text)
     for leaf in leaves:
-        out.write(leaf_bytes(data, document.spans, leaf))
+        for piece in leaf_pieces(data, document.spans, leaf):
+            out.write(piece)
 
 
 def main(argv: list[str]) -> int:
@@ -178,6 +192,9 @@ def main(argv: list[str]) -> int:
             if error.errno != errno.EFBIG:  # its own limit: the file asks for too much
                 _leave(str(error.strerror), UNWRITTEN_EXIT)
             reason = "it asks for more space than it may have"
+        # a traceback would open this file, which is forbidden by now
+        except Exception as error:
+            reason = f"no checkpoint that can be understood ({type(error).__name__})"
         else:
             return 0
         _leave(reason, REFUSED_EXIT)

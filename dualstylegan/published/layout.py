@@ -38,6 +38,8 @@ MANIFEST = "published/manifest.json"
 
 State = dict[str, Tensor]
 MAX_LISTED = 300
+# Layers, blocks or heads of a kind: networks are built by their number.
+MAX_PARTS = 64
 MAX_REASON = 300
 NORM_KEYS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 # Positions of the layers with weights in `codes.sampling.row_network`.
@@ -127,7 +129,8 @@ def sampler_state(state: Mapping[str, Tensor], file: Path, part: str) -> dict[st
     norms = [names for names in layers.values() if set(names) == set(NORM_KEYS)]
     width = state[linear[-1]["weight"]].shape[:1] if linear else torch.Size()
     if len(linear) == 3 and len(norms) == 2 == len(layers) - 3 and len(width) == 1:
-        expected = row_network(width[0]).state_dict()
+        with torch.device("meta"):
+            expected = row_network(width[0]).state_dict()
         order = (linear[0], norms[0], linear[1], norms[1], linear[2])
         keys = {
             f"{index}.{name}": names[name]
@@ -164,7 +167,8 @@ def _shape(state: State, key: str, ndim: int, file: Path) -> torch.Size:
 
 
 def _count(state: State, pattern: str) -> int:
-    return sum(re.fullmatch(pattern, key) is not None for key in state)
+    """Return the number of a network's parts, no more of them than any network has."""
+    return min(sum(re.fullmatch(pattern, key) is not None for key in state), MAX_PARTS)
 
 
 def _published_widths(channels: list[int]) -> int | None:

@@ -15,6 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 MAX_OPCODES = 5_000_000
+# Elements of sequences and dictionaries that calls and states copy: a few opcodes can ask for a
+# long one again and again.
+MAX_COPIED = 2_000_000
+MAX_COPIED_BYTES = 256 << 20
+MAX_DIMENSIONS = 16
 MAX_TEXT = 4096
 
 
@@ -106,9 +111,11 @@ def is_count(value: object) -> bool:
 
 
 def counts(value: object, what: str) -> tuple[int, ...]:
-    """Return `value` as a tuple of counts."""
-    require(isinstance(value, tuple) and all(map(is_count, value)), f"malformed {what}")
-    return tuple(value)  # type: ignore[arg-type]
+    """Return `value`, the sides of an array, as a tuple of counts."""
+    if not isinstance(value, tuple) or len(value) > MAX_DIMENSIONS:
+        raise Refused(f"malformed {what}")
+    require(all(map(is_count, value)), f"malformed {what}")
+    return value
 
 
 def _tensor(args: tuple[Any, ...]) -> Tensor:
@@ -117,7 +124,7 @@ def _tensor(args: tuple[Any, ...]) -> Tensor:
     require(isinstance(storage, Storage), "a tensor without a storage")
     require(is_count(offset), "malformed tensor offset")
     tensor = Tensor(storage, offset, counts(shape, "shape"), counts(strides, "strides"))
-    require(len(tensor.shape) == len(tensor.strides) <= 16, "malformed tensor shape")
+    require(len(tensor.shape) == len(tensor.strides), "malformed tensor shape")
     return tensor
 
 
@@ -130,7 +137,9 @@ def _parameter(args: tuple[Any, ...]) -> Tensor:
 def _ordered(args: tuple[Any, ...]) -> Ordered:
     result = Ordered()
     require(len(args) <= 1, "malformed OrderedDict")
-    for pair in args[0] if args else ():
+    pairs = args[0] if args else ()
+    require(isinstance(pairs, list | tuple), "malformed OrderedDict")
+    for pair in pairs:
         require(isinstance(pair, list | tuple) and len(pair) == 2, "malformed OrderedDict")
         result[as_key(pair[0])] = pair[1]
     return result
@@ -172,7 +181,9 @@ def _reconstructor(args: tuple[Any, ...]) -> Namespace:
 
 def _size(args: tuple[Any, ...]) -> tuple[int, ...]:
     require(len(args) == 1, "malformed size")
-    return counts(tuple(args[0]) if isinstance(args[0], list) else args[0], "size")
+    sides = args[0]
+    short = isinstance(sides, list) and len(sides) <= MAX_DIMENSIONS
+    return counts(tuple(sides) if short else sides, "size")
 
 
 CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
@@ -194,9 +205,12 @@ CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
 
 
 def as_key(key: Any) -> str | int:
-    """Check a dictionary key: text or an integer."""
+    """Check a dictionary key: text or an integer of 64 bits, of which few have one hash."""
     require(type(key) in (str, int), "a dictionary key that is neither text nor a number")
-    require(len(str(key)) <= MAX_TEXT, "an overlong dictionary key")
+    if type(key) is int:
+        require(-(2**63) <= key < 2**63, "a dictionary key of more than 64 bits")
+    else:
+        require(len(key) <= MAX_TEXT, "an overlong dictionary key")
     return key  # type: ignore[no-any-return]
 
 
@@ -207,7 +221,8 @@ def build(target: Any, state: Any) -> None:
         target.fields.update(state)
     elif isinstance(target, Ordered):
         # Module.state_dict() leaves version numbers here, which no weight depends on.
-        require(isinstance(state, dict) and set(state) <= {"_metadata"}, "an altered OrderedDict")
+        require(isinstance(state, dict) and len(state) <= 1, "an altered OrderedDict")
+        require(set(state) <= {"_metadata"}, "an altered OrderedDict")
     elif isinstance(target, Dtype):
         require(isinstance(state, tuple) and len(state) >= 3, "malformed numpy type")
         require(state[2] is None and state[1] in ("<", "|", "="), "a structured or foreign type")
@@ -237,6 +252,8 @@ class Machine:
         self.find_storage = find_storage
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self.copied = 0
+        self.copied_bytes = 0
 
     def run(self) -> Any:
         """Return the value that the stream describes.
@@ -282,6 +299,7 @@ class Machine:
             stack.append(self.call(called, args))
         elif name == "BUILD":
             state = stack.pop()
+            self.spend(state)
             build(stack[-1], state)
         elif name == "BINPERSID":
             stack.append(self.storage(stack.pop()))
@@ -332,7 +350,18 @@ class Machine:
         require(isinstance(called, Name) and isinstance(args, tuple), "a call of what is no name")
         if called.path not in CALLS:
             raise Refused(f"a call of {called.path!r}")
+        for arg in args[:MAX_DIMENSIONS]:
+            self.spend(arg)
         return CALLS[called.path](args)
+
+    def spend(self, value: Any) -> None:
+        """Count a value that is copied, against what a whole file may copy."""
+        if isinstance(value, str | bytes):
+            self.copied_bytes += len(value)
+        elif isinstance(value, list | tuple | dict):
+            self.copied += len(value)
+        require(self.copied <= MAX_COPIED, f"more than {MAX_COPIED} values copied")
+        require(self.copied_bytes <= MAX_COPIED_BYTES, f"more than {MAX_COPIED_BYTES} bytes copied")
 
     def storage(self, key: Any) -> Storage:
         """Return the storage of a persistent id."""

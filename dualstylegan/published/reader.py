@@ -8,6 +8,7 @@ and output goes to a temporary folder that is removed.
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_FILE_BYTES = 4 << 30
-BASE_MEMORY_BYTES = 2 << 30
-CPU_SECONDS = 120
+# Memory of the reader process beside the file itself, which it maps.
+MEMORY_BYTES = 1 << 30
+CPU_SECONDS = 60
 HEADER_BYTES = 256 << 20
-REFUSED_EXIT, UNWRITTEN_EXIT = 3, 5
+REFUSED_EXIT, FORBIDDEN_EXIT, UNWRITTEN_EXIT = 3, 4, 5
+LIMITS = f"{MEMORY_BYTES >> 20} MiB and {CPU_SECONDS} seconds"
 FIX = "download the file again from its publisher; a file that names code is not imported"
 
 _RUN = "import sys; sys.path.insert(0, {root!r}); from dualstylegan.published.child import main; "
@@ -85,9 +88,9 @@ def _run_child(path: Path, folder: Path, size: int) -> None:
             limit="Linux or macOS", fix="import it there, and copy the model folder",
         )  # fmt: skip
     limits = {
-        "memory_bytes": BASE_MEMORY_BYTES + 3 * size,
+        "memory_bytes": MEMORY_BYTES + size,
         "cpu_seconds": CPU_SECONDS,
-        "output_bytes": 2 * size + HEADER_BYTES,
+        "output_bytes": size + HEADER_BYTES,
     }
     command = [
         sys.executable, "-I", "-B", "-c",
@@ -110,12 +113,19 @@ def _run_child(path: Path, folder: Path, size: int) -> None:
             "no place for its content", file=path, value=f"{folder.parent}: {told}",
             fix="free some space there, or set TMPDIR to another folder",
         )  # fmt: skip
-    if done.returncode == REFUSED_EXIT:
-        reason = told
-    else:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        reason = f"the reader process ended with code {done.returncode} {' '.join(last)[:300]}"
-    raise CheckpointError("refused", file=path, value=reason, limit="weights as data", fix=FIX)
+    reason = told if done.returncode == REFUSED_EXIT else _end_of(done.returncode)
+    raise CheckpointError(
+        "refused", file=path, value=reason, limit=f"weights as data, read in {LIMITS}", fix=FIX
+    )
+
+
+def _end_of(code: int) -> str:
+    """Return what the end of a reader process that gave no reason says of its file."""
+    if code == FORBIDDEN_EXIT:
+        return "it leads its reader to what it may not do"
+    if code in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"it takes too long or too much memory (signal {-code})"
+    return f"it ends its reader (code {code})"
 
 
 def _load(folder: Path, path: Path) -> Any:

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 from tests.reliability import (
+    attack_checkpoints,
     attack_disks,
     attack_flips,
+    attack_models,
     attack_pairs,
     attack_pictures,
     attack_stops,
@@ -32,6 +34,8 @@ PARTS: dict[str, Part] = {
     "pairs": attack_pairs.attack,
     "flips": attack_flips.attack,
     "pictures": attack_pictures.attack,
+    "checkpoints": attack_checkpoints.attack,
+    "models": attack_models.attack,
 }
 
 

@@ -105,6 +105,11 @@ def _pngs() -> Files:
         "tRNS long": chunk(b"tRNS", bytes(5000)),
         "no frames": chunk(b"acTL", struct.pack(">II", 0, 0)),
         "many frames": chunk(b"acTL", struct.pack(">II", 1 << 31, 0)),
+        "animation of many pixels": chunk(
+            b"IHDR", struct.pack(">IIBBBBB", 24, 1 << 24, 8, 2, 0, 0, 0)
+        )
+        + chunk(b"acTL", struct.pack(">II", 3, 0)),
+        "chunks without end": chunk(b"abcd", b"") * 300_000,
         "short acTL": chunk(b"acTL", b"a"),
         "frame outside": chunk(b"acTL", struct.pack(">II", 2, 0))
         + chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 9999, 9999, 5, 5, 1, 0, 9, 9)),
@@ -176,6 +181,8 @@ def _tiffs() -> Files:
         tiles += [(324, LONG, 1, 512), (325, LONG, 1, len(packed))]
         name = f"TIFF tile {side}"
         yield name, plain_tiff(data=packed, compression=8, more=tiles, without=(273, 278, 279))
+    shorts = struct.pack("<H", 999) * 1_000_000
+    yield "TIFF of a million lengths", plain_tiff(data=shorts, more=[(279, SHORT, 1_000_000, 512)])
     yield "TIFF directories in a ring", tiff([(256, LONG, 1, 9), (257, LONG, 1, 9)], following=8)
     yield "TIFF of no entry", tiff([])
     yield "TIFF of many entries", tiff([(tag, SHORT, 1, 1) for tag in range(40)])
@@ -214,6 +221,7 @@ def _jpegs() -> Files:
         "photoshop": b"\xff\xed\0\x20Photoshop 3.0\0008BIM\x03\xed\xff\0\0\0\xff\xff\xff\xff",
         "ICC of 255 parts": b"\xff\xe2\0\x20ICC_PROFILE\0\1\xff" + bytes(16),
         "many": b"\xff\xe5\0\4ab" * 50_000,
+        "without end": b"\xff\xe5\0\2" * 300_000,
     }.items():
         yield f"JPEG segment {name}", data[:2] + segment + data[2:]
     yield "JPEG scans", scans(SIDE, 20_000)
@@ -251,7 +259,8 @@ def _others() -> Files:
         yield f"GIF screen {side}", gif[:6] + packed + gif[10:]
         frame = gif.index(b",", 13 + 3 * 16)
         yield f"GIF frame {side}", gif[: frame + 5] + packed + gif[frame + 9 :]
-    yield "GIF of comments", gif[:-1] + b"!\xfe\xff" * 50_000
+    comments = b"!\xfe\1x\0" * 300_000
+    yield "GIF of comments", gif[: 13 + 3 * 16] + comments + gif[13 + 3 * 16 :]
     webp = saved(picture("RGBA"), "WEBP", exif=b"Exif\0\0II*\0")
     at = webp.index(b"VP8X") + 12
     for side in (0, 7, 16_383, (1 << 24) - 1):
