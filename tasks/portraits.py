@@ -12,7 +12,7 @@ from dualstylegan.evaluation.limits import MIN_FACES
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
-from dualstylegan.io.images import read_image, scan_images
+from dualstylegan.io.images import check_image_file, read_image, scan_images
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.loading import GENERATOR_FILE
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
@@ -118,6 +118,7 @@ def user_items(kind: str, folder: Path) -> list[Item]:
 
     Raises:
         DataError: the folder has no image that is read, or two images stand for one name.
+        ImageError: a file of it is empty or too large.
     """
 
     def read(path: Path) -> Make:
@@ -136,6 +137,7 @@ def user_items(kind: str, folder: Path) -> list[Item]:
         )
     files: dict[str, Path] = {}
     for path in found.paths:
+        check_image_file(path)
         other = files.setdefault(safe_name(path.stem), path)
         if other is not path:
             raise DataError(

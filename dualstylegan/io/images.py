@@ -69,15 +69,26 @@ def read_image(path: Path | str) -> Image.Image:
         ImageError: not an image, damaged, or larger than the limits.
     """
     path = Path(path)
+    check_image_file(path)
+    return _decode(path, path)
+
+
+def check_image_file(path: Path) -> None:
+    """Refuse what is no regular file, is empty, or is larger than an image that is read.
+
+    Raises:
+        ImageError: as said. Files of the system, which never end or are waited for, have no bytes.
+    """
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
         raise ImageError("cannot be read", file=path, value=error.strerror) from error
     if size is None:
         raise ImageError("no such image file", file=path, fix="check the path")
+    if size == 0:
+        raise ImageError("an empty file", file=path, fix="export or copy it anew")
     if size > MAX_FILE_BYTES:
         raise ImageError("the file is too large", file=path, value=size, limit=MAX_FILE_BYTES)
-    return _decode(path, path)
 
 
 def decode_image(data: bytes) -> Image.Image:
