@@ -86,6 +86,10 @@ class TrainingError(DualStyleGANError):
     """Training cannot go on; the last good state has been saved."""
 
 
+class RankLostError(TrainingError):
+    """Another process of a training on several devices has ended."""
+
+
 class RequestError(DualStyleGANError):
     """A request to the studio that it cannot serve.
 

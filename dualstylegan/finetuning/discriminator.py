@@ -5,6 +5,7 @@ Legend of shape suffixes: N image, C channel, H height, W width.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from dualstylegan.losses import (
     generator_adversarial,
     r1_penalty,
 )
+from dualstylegan.networks import ranks
 from dualstylegan.networks.discriminator import Discriminator
 
 # Ranges of the augmentation: translation as a share of the image's width and height, brightness
@@ -52,6 +54,21 @@ class DiscriminatorPlan:
     augment_target: float = 0.0
     augment_images: int = 500_000
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Images of one pass that D compares.
+
+    Attributes:
+        real_NCHW: images from the target domain in [-1, 1].
+        fake_NCHW: images from G in [-1, 1]; they get no gradients.
+        rng: random generator of the pass, on the CPU.
+    """
+
+    real_NCHW: Tensor
+    fake_NCHW: Tensor
+    rng: torch.Generator
 
 
 def lazy_adam(
@@ -125,44 +142,37 @@ class DiscriminatorTrainer:
         return generator_adversarial(logits)
 
     def update(
-        self,
-        real_NCHW: Tensor,
-        fake_NCHW: Tensor,
-        step: int,
-        rng: torch.Generator,
-        passes: int = 1,
+        self, comparisons: Mapping[int, Comparison], step: int, passes: int = 1
     ) -> dict[str, Tensor]:
         """Do one optimiser step of D, with R1 every `r1_steps`; return scalars to log.
 
         L_D = weight * (softplus(-D(real)) + softplus(D(fake))) + r1_weight * r1_steps * R1
 
         Args:
-            real_NCHW: images from the target domain in [-1, 1].
-            fake_NCHW: images from G in [-1, 1]; they get no gradients.
+            comparisons: images of this rank's passes by the number of the pass. The groups of the
+                minibatch standard deviation lie within a pass.
             step: number of the step.
-            rng: random generator on the CPU.
-            passes: number of parts of the batch whose gradients are averaged. Part i holds the
-                images i, i + passes, ...: with four images per part these are the groups of the
-                minibatch standard deviation, so that the gradients equal the whole batch's.
+            passes: number of passes of all ranks, over which gradients and scalars are averaged.
         """
-        real = augment(real_NCHW, self.augment, rng)
-        fake = augment(fake_NCHW.detach(), self.augment, rng)
-        parts = []
-        for part in range(passes):
-            scalars = self._backward_adversarial(real[part::passes], fake[part::passes], passes)
+        gradients, rows = ranks.GradientSum(self.network.parameters(), passes), {}
+        for number, compared in comparisons.items():
+            real = augment(compared.real_NCHW, self.augment, compared.rng)
+            fake = augment(compared.fake_NCHW.detach(), self.augment, compared.rng)
+            rows[number] = self._backward_adversarial(real, fake, passes)
             # After the loss's backward pass, so that the two graphs never need memory at once.
             if step % self.plan.r1_steps == 0:
-                scalars["d/r1"] = self._backward_r1(real[part::passes], passes)
-            parts.append(scalars)
+                rows[number]["d/r1"] = self._backward_r1(real, passes)
+            gradients.add()
+        gradients.finish()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)  # frees the memory for G's passes
-        scalars = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        scalars = ranks.mean_over_passes(rows, passes)
         if self.plan.augment_target:
-            self._update_augment(scalars["d/right"], len(real))
+            self._update_augment(scalars["d/right"], passes * len(real))
         return scalars
 
     def _backward_adversarial(self, real: Tensor, fake: Tensor, passes: int) -> dict[str, Tensor]:
-        """Accumulate gradients of D's logistic loss on a part of the batch; return scalars."""
+        """Accumulate gradients of D's logistic loss on a pass; return scalars."""
         real_logits = self.network(real)
         loss = discriminator_adversarial(real_logits, self.network(fake)).mean()
         (self.plan.weight * loss / passes).backward()  # type: ignore[no-untyped-call]
@@ -174,7 +184,7 @@ class DiscriminatorTrainer:
         }
 
     def _backward_r1(self, real: Tensor, passes: int) -> Tensor:
-        """Accumulate gradients of lazy R1 on a part of the batch; return the mean of R1."""
+        """Accumulate gradients of lazy R1 on a pass; return the mean of R1."""
         r1 = r1_penalty(self.network, real).mean()
         weight = self.plan.r1_weight * self.plan.r1_steps / passes
         (weight * r1).backward()  # type: ignore[no-untyped-call]

@@ -6,14 +6,16 @@ Legend of shape suffixes: N image, L row, D style width, C channel, H height, W 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
+from dualstylegan.finetuning.discriminator import Comparison, DiscriminatorTrainer
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.losses import path_lengths
+from dualstylegan.networks import ranks
 
 # Rate of the running mean of path lengths, a (StyleGAN2, section 3.2).
 PATH_MEAN_RATE = 0.01
@@ -40,7 +42,7 @@ class StepOptions:
     """Gradient accumulation and path length regularisation, shared by all adversarial trainings.
 
     Attributes:
-        accumulation: passes per step, their gradients averaged.
+        accumulation: passes per step, their gradients averaged; ranks share them out.
         path_weight: weight of path length regularisation; 0 turns it off.
         path_steps: steps from one path length penalty to the next (lazy regularisation).
     """
@@ -97,35 +99,56 @@ class AdversarialTraining(Training):
         return "g"
 
     def step(self, step: int, rng: torch.Generator) -> dict[str, Tensor]:
-        count = self.step_options.accumulation
-        fakes, reals, logged = [], [], []
-        for _ in range(count):
-            result = self.make_pass(step, rng)
-            loss = torch.stack(list(result.terms.values())).sum() / count
+        passes = self.step_options.accumulation
+        own = ranks.own_passes(pass_generators(rng, passes))
+        parameters = (p for group in self.optimiser.param_groups for p in group["params"])
+        gradients = ranks.GradientSum(parameters, passes)
+        compared, rows = {}, {}
+        for number, draws in own.items():
+            result = self.make_pass(step, draws)
+            loss = torch.stack(list(result.terms.values())).sum() / passes
             loss.backward()  # type: ignore[no-untyped-call]
-            fakes.append(result.fake_NCHW.detach())
-            reals.append(result.real_NCHW)
-            logged.append({k: v.detach() for k, v in (result.terms | result.metrics).items()})
+            gradients.add()
+            compared[number] = Comparison(result.real_NCHW, result.fake_NCHW.detach(), draws)
+            rows[number] = {k: v.detach() for k, v in (result.terms | result.metrics).items()}
         if self.step_options.path_weight and step % self.step_options.path_steps == 0:
-            self._backward_path_length(rng)
+            self._backward_path_length(own, passes, gradients)
+        gradients.finish()
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)  # frees the memory for D's update
-        scalars = self.discriminator.update(torch.cat(reals), torch.cat(fakes), step, rng, count)
-        means = {k: torch.stack([terms[k] for terms in logged]).mean() for k in logged[0]}
+        scalars = self.discriminator.update(compared, step, passes)
+        means = ranks.mean_over_passes(rows, passes)
         return {**{f"{self.kind(step)}/{k}": v for k, v in means.items()}, **scalars}
 
     def noise(self, *shape: int, rng: torch.Generator) -> Tensor:
         """Return standard normal numbers, drawn on the CPU and moved to the device."""
         return torch.randn(*shape, generator=rng).to(self.device)
 
-    def _backward_path_length(self, rng: torch.Generator) -> None:
+    def _backward_path_length(
+        self, own: Mapping[int, torch.Generator], passes: int, gradients: ranks.GradientSum
+    ) -> None:
         """Accumulate gradients of path length regularisation (StyleGAN2, section 3.2).
 
         path_weight * path_steps * mean (||J_w^T y||_2 - a)^2, with a the running mean of lengths.
+        As on the published eight GPUs, each pass moves a by its own lengths, and their mean stays.
         """
-        image, w_NLD = self.path_image(rng)
-        lengths = path_lengths(image, w_NLD, self.noise(*image.shape, rng=rng))
-        self.path_mean.lerp_(lengths.detach().mean(), PATH_MEAN_RATE)
-        penalty = (lengths - self.path_mean).square().mean()
-        weight = self.step_options.path_weight * self.step_options.path_steps
-        (weight * penalty).backward()  # type: ignore[no-untyped-call]
+        means = {}
+        for number, draws in own.items():
+            image, w_NLD = self.path_image(draws)
+            lengths = path_lengths(image, w_NLD, self.noise(*image.shape, rng=draws))
+            mean = self.path_mean.lerp(lengths.detach().mean(), PATH_MEAN_RATE)
+            penalty = (lengths - mean).square().mean()
+            weight = self.step_options.path_weight * self.step_options.path_steps / passes
+            (weight * penalty).backward()  # type: ignore[no-untyped-call]
+            gradients.add()
+            means[number] = {"path_mean": mean}
+        self.path_mean.copy_(ranks.mean_over_passes(means, passes)["path_mean"])
+
+
+def pass_generators(rng: torch.Generator, passes: int) -> list[torch.Generator]:
+    """Return a random generator per pass, the same whoever computes the pass; `rng` is the first.
+
+    torch's generator keeps the lower 32 bits of a seed.
+    """
+    seeds = [int(torch.randint(1 << 32, (), generator=rng)) for _ in range(passes - 1)]
+    return [rng, *(torch.Generator().manual_seed(seed) for seed in seeds)]

@@ -4,6 +4,9 @@ Each step draws its randomness from a generator seeded by the run's seed and the
 saved state therefore holds networks, optimisers, averages and the step number, and no state of a
 random generator. To resume, run the same training again with the same state file: the result is
 equal to that of an uninterrupted run, byte for byte.
+
+Several ranks (`networks.ranks`) train together: all do the same steps and hold the same weights;
+the first one reads and writes the state, and renders. The state does not name their number.
 """
 
 from __future__ import annotations
@@ -22,10 +25,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from dualstylegan.codes.tables import digest
 from dualstylegan.errors import CheckpointError, TrainingError
 from dualstylegan.io.checkpoints import load_state, save_state
+from dualstylegan.networks import ranks
 
 SEED_STRIDE = 1_000_003
+# Steps from one comparison of the ranks' weights to the next.
+COMPARED_STEPS = 100
 # Warm-up of the moving average: its decay is at most (step + 1) / (step + 1 + 10).
 AVERAGE_WARMUP_STEPS = 10
 
@@ -117,9 +124,9 @@ class Trainer:
         training: networks, optimisers and the step.
         plan: settings of the run.
         state_file: file of the saved state, read at the start if it exists.
-        on_metrics: called after each step with its number and scalars.
+        on_metrics: called after each step with its number and scalars, on the first rank.
         on_picture: called with the step's number and sample grid, while the averaged module holds
-            its averages.
+            its averages, on the first rank.
     """
 
     def __init__(
@@ -133,8 +140,8 @@ class Trainer:
         self.training = training
         self.plan = plan
         self.state_file = state_file
-        self.on_metrics = on_metrics
-        self.on_picture = on_picture
+        self.on_metrics = on_metrics if ranks.is_first() else None
+        self.on_picture = on_picture if ranks.is_first() else None
         self.step = 0
         self.history: list[dict[str, float]] = []
         trained = training.modules[training.averaged].named_parameters()
@@ -157,8 +164,11 @@ class Trainer:
         Raises:
             TrainingError: a scalar is not finite; the last saved state is left as it is.
             CheckpointError: the saved state belongs to other inputs or settings.
+            RankLostError: another rank has ended.
         """
+        ranks.check_equal("inputs or settings", self.plan.fingerprint)
         self._resume()
+        self._start_equal()
         saved = time.monotonic()
         while self.step < self.plan.steps and not self.stalled:
             rng = torch.Generator().manual_seed(self.plan.seed * SEED_STRIDE + self.step)
@@ -175,6 +185,8 @@ class Trainer:
             if time.monotonic() - saved >= self.plan.save_seconds:
                 self.save()
                 saved = time.monotonic()
+            if self._due(COMPARED_STEPS):
+                self._compare_ranks()
 
     def averaged_state(self) -> dict[str, Tensor]:
         """Return the averaged module's state, every trained parameter replaced by its average.
@@ -203,7 +215,9 @@ class Trainer:
             load(weights)
 
     def save(self) -> None:
-        """Write the state atomically."""
+        """Write the state atomically, on the first rank."""
+        if not ranks.is_first():
+            return
         training = self.training
         state: dict[str, Any] = {
             "fingerprint": self.plan.fingerprint,
@@ -221,9 +235,11 @@ class Trainer:
         save_state(self.state_file, state)
 
     def _resume(self) -> None:
-        if not self.state_file.exists():
-            return
-        state = load_state(self.state_file)
+        with ranks.file_of_first(self.state_file) as file:
+            if file is not None:
+                self._load(load_state(file))
+
+    def _load(self, state: dict[str, Any]) -> None:
         if state.get("fingerprint") != self.plan.fingerprint:
             raise CheckpointError(
                 "the saved state belongs to other inputs or settings",
@@ -243,6 +259,19 @@ class Trainer:
         self.best = BestAverage(**state["best"])
         self.step = state["step"]
         self.history = state["history"]
+
+    def _start_equal(self) -> None:
+        """Take the weights, averages and buffers of the first rank."""
+        training = self.training
+        trained = (p for m in training.modules.values() for p in m.parameters() if p.requires_grad)
+        ranks.take_from_first([*trained, *self.average.values(), *training.buffers.values()])
+        self._compare_ranks()
+
+    def _compare_ranks(self) -> None:
+        """Refuse to go on if ranks have different weights (TrainingError)."""
+        if ranks.count() > 1:
+            for name, module in self.training.modules.items():
+                ranks.check_equal(f"the weights of {name}", digest(module))
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -273,7 +302,9 @@ class Trainer:
         if not self.plan.check_steps or not self._due(self.plan.check_steps):
             return {}
         with self.averages_loaded():
-            measures = to_floats(self.training.check())
+            found = self.training.check()
+        # Every rank validates, as it would wait otherwise; those of the first one count.
+        measures = to_floats(ranks.taken_from_first(found))
         if self.best.average is None or measures["score"] >= self.best.score:
             average = {key: value.clone() for key, value in self.average.items()}
             self.best = BestAverage(self.step, measures["score"], average)

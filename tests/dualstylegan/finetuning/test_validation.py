@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dualstylegan.finetuning.discriminator import (
     MAX_AUGMENT_PROBABILITY,
+    Comparison,
     DiscriminatorPlan,
     DiscriminatorTrainer,
 )
@@ -134,10 +135,11 @@ def test_augmentation_follows_how_often_the_discriminator_is_right(
         Certain(logit), DiscriminatorPlan(augment=0.5, augment_target=target, augment_images=100)
     )
     images = torch.randn(2, 3, SIZE, SIZE)
-    trainer.update(images, images, 1, torch.Generator().manual_seed(0))
+    compared = Comparison(images, images, torch.Generator().manual_seed(0))
+    trainer.update({0: compared}, 1)
     assert float(trainer.augment) == pytest.approx(after)
     for step in range(1, 60):
-        trainer.update(images, images, step, torch.Generator().manual_seed(step))
+        trainer.update({0: compared}, step)
     assert float(trainer.augment) == pytest.approx(MAX_AUGMENT_PROBABILITY if logit > 0 else 0.0)
 
 
