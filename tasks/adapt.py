@@ -8,9 +8,10 @@ from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.io.files import sha256_file
 from tasks.shared.caching import cache_key
 from tasks.shared.feasibility import check_aligned
+from tasks.shared.launch import run_training
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import read_portraits
 from tasks.shared.tracking import Live
@@ -69,7 +70,7 @@ def main() -> None:
         check_aligned(settings)
         adapt(settings, live)
 
-    run_stage("adapt", stage)
+    run_training("adapt", settings.runtime, settings.adapt.accumulation, stage)
 
 
 if __name__ == "__main__":

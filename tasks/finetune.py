@@ -14,14 +14,16 @@ from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.finetuning.discriminator import DiscriminatorTrainer
 from dualstylegan.finetuning.exaggeration import Exaggeration, natural_shapes
 from dualstylegan.finetuning.style import StylePlan, StyleTraining
+from dualstylegan.networks import ranks
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.caching import cache_key, weight_digests
 from tasks.shared.feasibility import check_aligned
+from tasks.shared.launch import run_training
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
-from tasks.shared.runner import load_settings, prepare, run_stage
+from tasks.shared.runner import load_settings, prepare
 from tasks.shared.settings import Finetune, Profile, Settings
 from tasks.shared.tensors import PortraitSet, read_portraits
 from tasks.shared.tracking import Live
@@ -63,7 +65,8 @@ def exaggeration(
     exemplars = portraits.images(torch.arange(len(portraits.names)))
     natural = natural_shapes(generator, model, size)
     if natural is None:
-        print("no exaggeration: the generator's faces have no landmarks")
+        if ranks.is_first():
+            print("no exaggeration: the generator's faces have no landmarks")
         return None
     return Exaggeration(model, natural, exemplars, options.exaggeration)
 
@@ -138,7 +141,7 @@ def main() -> None:
         check_aligned(settings)
         finetune(settings, live)
 
-    run_stage("finetune", stage)
+    run_training("finetune", settings.runtime, settings.finetune.accumulation, stage)
 
 
 if __name__ == "__main__":

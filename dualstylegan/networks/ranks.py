@@ -163,7 +163,7 @@ def _all_reduced(tensors: Sequence[Tensor]) -> list[Tensor]:
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     with _connection():
         dist.all_reduce(flat)
-    parts = flat.split([tensor.numel() for tensor in tensors])
+    parts = torch.split(flat, [tensor.numel() for tensor in tensors])
     return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 

@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from dualstylegan.errors import DualStyleGANError
+from dualstylegan.errors import DualStyleGANError, RankLostError
 from dualstylegan.io.files import output_error, write_json
 from dualstylegan.io.locks import exclusive
-from dualstylegan.io.stopping import GOES_ON, INTERRUPTED
+from dualstylegan.io.stopping import GOES_ON, INTERRUPTED, Stopped
+from dualstylegan.networks import ranks
 from tasks.shared.paths import Paths
 from tasks.shared.sets import chosen, read_params, settings_of
 from tasks.shared.settings import Machine, Settings
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 BAD_INPUT = 2
+# Exit code of a rank that has lost the others, and the mark of those whose launcher says so.
+LOST = 75
+SUPERVISED = "DUALSTYLEGAN_SUPERVISED"
 
 
 def load_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -47,7 +52,8 @@ def run_stage(
 
     Errors that a person can act on, the operating system's among them, end the process with one
     line and code 2, an interrupt with code 130. Any other exception is a bug and stays a traceback.
-    A second process that runs the stage is refused with the first one's number.
+    A second process that runs the stage is refused with the first one's number. Of several ranks
+    that run it together the first one reports, and an error of all is said once.
 
     Args:
         name: of the stage.
@@ -60,10 +66,11 @@ def run_stage(
             stream.reconfigure(line_buffering=True)
     start = time.monotonic()
     try:
-        with exclusive((Paths.runs if of_set else Paths.cache) / name):
+        lock = exclusive((Paths.runs if of_set else Paths.cache) / name)
+        with lock if ranks.is_first() else nullcontext():
             work()
             seconds = time.monotonic() - start
-            if timed and of_set:
+            if timed and of_set and ranks.is_first():
                 record = {"seconds": round(seconds, 3), "stage": name}
                 write_json(Paths.timings / f"{name}.json", record)
     except DualStyleGANError as error:
@@ -73,13 +80,26 @@ def run_stage(
     except KeyboardInterrupt:
         print(f"\n{name}: stopped; {GOES_ON}", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    print(f"{name}: done in {seconds:.1f} s")
+    except Stopped as stopped:
+        if ranks.launched() and SUPERVISED not in os.environ and stopped.code == INTERRUPTED:
+            say_once(f"{name}: stopped; {GOES_ON}")
+        raise
+    if ranks.is_first():
+        print(f"{name}: done in {seconds:.1f} s")
 
 
 def explain(name: str, error: DualStyleGANError) -> int:
     """Print an error as one line and return the exit code of bad input."""
-    print(f"{name}: {type(error).__name__}: {error}", file=sys.stderr)
+    if isinstance(error, RankLostError) and ranks.launched() and SUPERVISED in os.environ:
+        return LOST
+    say_once(f"{name}: {type(error).__name__}: {error}")
     return BAD_INPUT
+
+
+def say_once(line: str) -> None:
+    """Print a line unless another rank has."""
+    if ranks.first_to_say(line):
+        print(line, file=sys.stderr)
 
 
 def set_threads(threads: int) -> None:

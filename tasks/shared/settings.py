@@ -85,6 +85,12 @@ class Runtime(Machine):
     batch: BatchSize = Field(
         description="portraits per pass of inversion, destylization and refinement"
     )
+    ranks: int = Field(
+        ge=1,
+        le=64,
+        description="processes that share the passes of a training's steps (`accumulation`), each "
+        "with its GPU or its share of the processors; 1: this one alone",
+    )
     render_batch: BatchSize = Field(
         description="images measured per pass; the model renders them one by one"
     )

@@ -19,6 +19,7 @@ from dualstylegan.finetuning.trainer import RunPlan, Trainer, Training
 from dualstylegan.io.checkpoints import save_tensors
 from dualstylegan.io.files import atomic_directory, write_bytes, write_json
 from dualstylegan.io.images import write_png
+from dualstylegan.networks import ranks
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.curves import step_progress, write_curves
@@ -90,8 +91,9 @@ def train(
         training: losses, networks and optimisers.
         plan: its fingerprint digests everything that the result depends on.
         config: JSON value, written as config.json.
-        live: logs the training to MLflow while it runs.
+        live: logs the training to MLflow while it runs, on the first rank.
     """
+    live = live if ranks.is_first() else None
     scratch = Paths.runs / stage / plan.fingerprint[:16]
     samples = scratch / SAMPLES
     show = step_progress(stage, plan.steps)
@@ -116,6 +118,8 @@ def train(
         if live is not None:
             live.stop()
         raise
+    if not ranks.is_first():
+        return
     averaged, facts = trainer.averaged_state(), {FINGERPRINT: plan.fingerprint}
     write_result(Paths.trained()[stage], averaged, config, trainer.history, samples, facts)
     if live is not None:

@@ -13,7 +13,11 @@ from pydantic import BaseModel
 
 from dualstylegan.codes.sampling import SamplerPlan, fit_sampler
 from dualstylegan.finetuning.adapt import AdaptPlan
-from dualstylegan.finetuning.discriminator import DiscriminatorPlan, DiscriminatorTrainer
+from dualstylegan.finetuning.discriminator import (
+    Comparison,
+    DiscriminatorPlan,
+    DiscriminatorTrainer,
+)
 from dualstylegan.finetuning.step import StepOptions
 from dualstylegan.finetuning.style import StylePlan
 from dualstylegan.networks.discriminator import Discriminator
@@ -87,7 +91,8 @@ def test_the_discriminator_takes_both_ends(section: type[Adapt | Finetune]) -> N
         plan: DiscriminatorPlan = discriminator_plan(chosen.model_copy(update={name: value}))
         trainer = DiscriminatorTrainer(Discriminator(SIZE, channels=[8] * 4), plan)
         images = torch.randn(2, 3, SIZE, SIZE)
-        assert finite(trainer.update(images, images, 0, torch.Generator().manual_seed(0)))
+        compared = Comparison(images, images, torch.Generator().manual_seed(0))
+        assert finite(trainer.update({0: compared}, 0))
         assert 0 <= float(trainer.augment) <= 1
 
 
