@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dualstylegan.errors import RankLostError
 from dualstylegan.io.stopping import GOES_ON, GRACE_SECONDS, SHELL_OFFSET, SIGNALS
 from dualstylegan.networks import ranks
-from tasks.shared.runner import LOST, SUPERVISED, explain, prepare, run_stage
+from tasks.shared.runner import LOST, SUPERVISED, end, explain, prepare, run_stage
 from tasks.shared.settings import Runtime
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run_training(name: str, runtime: Runtime, passes: int, train: Callable[[], o
     """
     count = min(runtime.ranks, passes)
     if count > 1 and not ranks.launched():
-        sys.exit(launch(f"tasks.{name}", count, runtime.threads))
+        end(launch(f"tasks.{name}", count, runtime.threads), at_once=True)
     if runtime.ranks > count and ranks.is_first():
         print(f"{name}: {count} of {runtime.ranks} ranks, as a step has {passes} passes")
 

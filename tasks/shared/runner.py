@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from dualstylegan.errors import DualStyleGANError, RankLostError
 from dualstylegan.io.files import output_error, write_json
@@ -74,18 +74,29 @@ def run_stage(
                 record = {"seconds": round(seconds, 3), "stage": name}
                 write_json(Paths.timings / f"{name}.json", record)
     except DualStyleGANError as error:
-        sys.exit(explain(name, error))
+        end(explain(name, error))
     except OSError as error:
-        sys.exit(explain(name, output_error(error)))
+        end(explain(name, output_error(error)))
     except KeyboardInterrupt:
         print(f"\n{name}: stopped; {GOES_ON}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Stopped as stopped:
         if ranks.launched() and SUPERVISED not in os.environ and stopped.code == INTERRUPTED:
             say_once(f"{name}: stopped; {GOES_ON}")
+        if ranks.launched():
+            end(int(str(stopped.code)))
         raise
     if ranks.is_first():
         print(f"{name}: done in {seconds:.1f} s")
+
+
+def end(code: int, at_once: bool = False) -> NoReturn:
+    """End this process; a rank at once: with its connections broken, torch's own end may hang."""
+    if at_once or ranks.launched():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def explain(name: str, error: DualStyleGANError) -> int:

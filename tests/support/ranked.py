@@ -27,7 +27,9 @@ def state_file(folder: Path, kind: str) -> Path:
     return folder / kind / "state.safetensors"
 
 
-def ranked_trainer(kind: str, folder: Path, steps: int, passes: int, batch: int = 2) -> Trainer:
+def ranked_trainer(
+    kind: str, folder: Path, steps: int, passes: int, batch: int = 2, save_seconds: float = 1e9
+) -> Trainer:
     """Return a tiny training in passes, with all that depends on batches: ADA, R1, path length."""
     options = StepOptions(accumulation=passes, path_weight=2.0, path_steps=2)
     training = MAKERS[kind](small_network(), batch=batch, step_options=options)
@@ -38,8 +40,9 @@ def ranked_trainer(kind: str, folder: Path, steps: int, passes: int, batch: int 
     training.buffers |= training.discriminator.buffers
     training.optimisers["discriminator"] = training.discriminator.optimiser
     plan = RunPlan(
-        steps=steps, seed=3, average_decay=0.9, save_seconds=1e9, picture_steps=0, fingerprint="x"
-    )
+        steps, seed=3, average_decay=0.9, save_seconds=save_seconds, picture_steps=0,
+        fingerprint="x",
+    )  # fmt: skip
     return Trainer(training, plan, state_file(folder, kind))
 
 

@@ -54,6 +54,7 @@ WITHOUT_EFFECT = frozenset(
             "tasks/shared/__init__.py",
             "tasks/shared/dataframes.py",
             "tasks/shared/feasibility.py",
+            "tasks/shared/launch.py",
             "tasks/shared/paths.py",
             "tasks/shared/profile.py",
             "tasks/shared/progress.py",
