@@ -47,7 +47,7 @@ def run_training(name: str, runtime: Runtime, passes: int, train: Callable[[], o
 
 
 def launch(module: str, count: int, threads: int = 0) -> int:
-    """Run a stage's module as several ranks on this host; return the exit code.
+    """Run a stage's module, with this process's arguments, as several ranks; return the exit code.
 
     Whatever ends one of them ends all, and is said in one line.
 
@@ -78,7 +78,7 @@ def launch(module: str, count: int, threads: int = 0) -> int:
         shutdown_timeout=int(GRACE_SECONDS) + 1,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", module)
+        elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
     except ChildFailedError as error:
         return failed(name, error.failures)
     except SignalException as stopped:
