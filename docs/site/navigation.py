@@ -26,6 +26,7 @@ NAVIGATION = {
         "docs/web",
         "docs/hub",
         "docs/machines",
+        "docs/ranks",
         "docs/howto/style-sets",
         "docs/howto/registry",
         "docs/howto/schedule",

@@ -1,6 +1,6 @@
 """Start of a training by several ranks on this host, under torch.distributed's elastic agent.
 
-`runtime.ranks` asks for them. On several hosts torchrun starts the same modules; see docs/scale.md.
+`runtime.ranks` asks for them. On several hosts torchrun starts the same modules; see docs/ranks.md.
 """
 
 from __future__ import annotations
