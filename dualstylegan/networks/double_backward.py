@@ -245,8 +245,8 @@ def _convolution_backward(
         if need_x or need_bias:
             rest = need_x, False, need_bias
             x_gradient, _, bias_gradient = _convolution_backward(g, x, w, geometry, rest)
-        contiguous = (tensor.contiguous() for tensor in (g, x, w))
-        _, w_gradient, _ = _convolution_backward(*contiguous, geometry, (False, True, False))
+        g, x, w = g.contiguous(), x.contiguous(), w.contiguous()
+        _, w_gradient, _ = _convolution_backward(g, x, w, geometry, (False, True, False))
         return x_gradient, w_gradient, bias_gradient
     stride, padding, dilation, extra = ([n] * 2 for n in (geometry.stride, geometry.padding, 1, 0))
     bias = [w.shape[0]]
