@@ -9,12 +9,12 @@ from dualstylegan.io.files import sha256_file
 from tasks.shared.caching import cache_key
 from tasks.shared.feasibility import check_aligned
 from tasks.shared.launch import run_training
+from tasks.shared.live import Live
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import read_portraits
-from tasks.shared.tracking import Live
 from tasks.shared.training import discriminator_plan, run_plan, train, trained_config, training_plan
 
 # Part of the fingerprint: raise it when the training changes.

@@ -305,6 +305,7 @@ def card(report: Report) -> Card:
 
 def main() -> None:
     """`python -m tasks.report [SET]`."""
+    from tasks.shared.parents import attach_files
     from tasks.shared.runner import load_settings, run_stage
 
     settings = load_settings()
@@ -313,6 +314,8 @@ def main() -> None:
         collected = collect(settings.report, tracked(settings))
         write_text(Paths.report, render(collected))
         write_card(Paths.cards / Paths.set_name(), card(collected))
+        pages = (Paths.report, Paths.leaderboard / "leaderboard.html")
+        attach_files(str(read_json(Paths.registration)["run_id"]), settings, pages)
 
     run_stage("report", write)
 

@@ -16,7 +16,7 @@ from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
 from dualstylegan.evaluation.descriptions import References, ResultDescriptions
 from dualstylegan.evaluation.kid import kid_of_halves, kid_of_results, kid_of_sets
 from dualstylegan.evaluation.limits import check_counts
-from dualstylegan.evaluation.shape_measures import LandmarkTables, measure_shapes
+from dualstylegan.evaluation.shape_measures import LandmarkTables, face_missing, measure_shapes
 from dualstylegan.networks.facenet import SAME_PERSON_COSINE
 from dualstylegan.networks.identity import SAME_PERSON_DISTANCE
 from dualstylegan.networks.style_embedding import (
@@ -43,6 +43,7 @@ class PairTable:
         other_distance: mean style distance to all other exemplars.
         face_distance: style distance of the untouched face to the exemplar.
         rank: rank of the own exemplar by style distance; 1 is the nearest.
+        artefact: 1 if the result shows no plausible face, else 0.
     """
 
     identity: Array
@@ -53,6 +54,7 @@ class PairTable:
     other_distance: Array
     face_distance: Array
     rank: Array
+    artefact: Array
 
     def columns(self) -> dict[str, Array]:
         """Return the fields by name."""
@@ -84,6 +86,7 @@ def pair_table(results: ResultDescriptions) -> PairTable:
         other_distance=other,
         face_distance=style_distances(references.faces, references.exemplars),
         rank=rank,
+        artefact=face_missing(results.landmarks_NK2).reshape(shape),
     )
 
 

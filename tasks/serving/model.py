@@ -86,10 +86,14 @@ class ServedPortraits(PythonModel):
     """PortraitModel behind MLflow's interface."""
 
     def load_context(self, context: Any) -> None:
-        """Load the portrait model from the artifacts."""
+        """Load the portrait model from the artifacts, and the weights that it refers to."""
         from dualstylegan.portrait.model import PortraitModel
+        from dualstylegan.portrait.shared_weights import local_weights, read_reference
 
-        self.model = PortraitModel.from_pretrained(Path(context.artifacts["portrait"]))
+        reference = context.artifacts.get("weights")
+        weights = reference and local_weights(read_reference(Path(reference)), fetch_weights)
+        portrait = Path(context.artifacts["portrait"])
+        self.model = PortraitModel.from_pretrained(portrait, weights_dir=weights)
         MLFLOW_LOG.addFilter(note_dropped)
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
@@ -217,6 +221,25 @@ class Request:
         if text not in self.sitters:
             self.sitters[text] = read_sitter(self.model, photo, self.reading, None)
         return self.sitters[text]
+
+
+def fetch_weights(address: str, scratch: Path) -> Path:
+    """Return the folder of weights that versions share; local if the store is, else in `scratch`.
+
+    Args:
+        address: `runs:/ID/PATH` of MLflow's store, MLFLOW_TRACKING_URI.
+        scratch: an empty folder.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    from mlflow.artifacts import download_artifacts
+    from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+    location = urlsplit(RunsArtifactRepository.get_underlying_uri(address))
+    if location.scheme in ("", "file"):
+        return Path(unquote(location.path))
+    fetched = download_artifacts(artifact_uri=location.geturl(), dst_path=str(scratch))
+    return Path(fetched)
 
 
 def note_dropped(record: logging.LogRecord) -> bool:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from pathlib import Path
 
 from dualstylegan.errors import CheckpointError
+from dualstylegan.io.files import atomic_directory, scratch_folder, short_digest
+from dualstylegan.networks.listing import read_listing
+from dualstylegan.portrait.face_weights import FOLDER, cache_folder
+from dualstylegan.portrait.shared_weights import local_weights, read_reference
+from tasks.serving.artifacts import download, location_of, portrait_folder, reference_of
 from tasks.shared.paths import PROJECT, Paths
 
 REGISTRY_FIX = "register it with `dvc repro register`, or set MLFLOW_TRACKING_URI"
 
 
 def fetch(address: str) -> Path:
-    """Fetch a registered model and return the folder of the portrait model inside.
+    """Fetch a registered model and return the folder of the portrait model inside, whole.
+
+    A version refers to the weights that all versions share; both are put together in the library's
+    cache, as links where the store lies on this machine. What a server sends is fetched once.
 
     Args:
         address: `models:/NAME@alias` or `models:/NAME/VERSION` of the MLflow registry:
@@ -20,34 +30,85 @@ def fetch(address: str) -> Path:
 
     Raises:
         CheckpointError: there is no registry, it has no such model, or that is no portrait model.
+        WeightsError: the store does not give the shared weights.
     """
-    from tasks.shared.tracking import DATABASE, open_store
+    from tasks.shared.tracking import DATABASE, check_reachable, open_store
 
     project = Path() if DATABASE.is_file() else PROJECT
     if "MLFLOW_TRACKING_URI" not in os.environ and not (project / DATABASE).is_file():
         raise CheckpointError("no model registry", file=project / DATABASE, fix=REGISTRY_FIX)
     store = open_store(project)
+    check_reachable(store)
     import mlflow
 
+    with scratch_folder() as scratch:
+        try:
+            location = location_of(address)
+            key = short_digest(hashlib.sha256(f"{store}\n{location}".encode()).hexdigest())
+            kept = cache_folder() / f"registered-{key}"
+            if is_complete(kept):
+                return kept
+            fetched = download(location, scratch)
+        except (mlflow.exceptions.MlflowException, OSError) as error:
+            raise CheckpointError(
+                "the registry does not give this model",
+                value=address,
+                limit=store,
+                fix=REGISTRY_FIX,
+            ) from error
+        return assemble(fetched, kept, lasting=scratch not in (fetched, *fetched.parents))
+
+
+def is_complete(folder: Path) -> bool:
+    """Return True if a model folder has every file of its listing at its length."""
     try:
-        fetched = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
-    except (mlflow.exceptions.MlflowException, OSError) as error:
-        raise CheckpointError(
-            "the registry does not give this model", value=address, limit=store, fix=REGISTRY_FIX
-        ) from error
-    return portrait_folder(fetched)
+        listing = read_listing(folder)
+    except CheckpointError:
+        return False
+    return listing is not None and all(
+        (folder / name).is_file() and (folder / name).stat().st_size == record.length
+        for name, record in listing.files.items()
+    )
 
 
-def portrait_folder(fetched: Path) -> Path:
-    """Return the portrait model inside a downloaded model: the folder with its weights.
+def assemble(fetched: Path, target: Path, lasting: bool) -> Path:
+    """Put a version's own files and the shared weights together.
 
-    Raises:
-        CheckpointError: there is none.
+    Args:
+        fetched: folder of the version.
+        target: folder to make.
+        lasting: the version's files stay where they are, so that links suffice.
+
+    Returns:
+        `target`; or the model inside `fetched`, if that is whole and stays.
     """
-    for weights in sorted(fetched.rglob("model.safetensors")):
-        if (weights.parent / "config.json").is_file():
-            return weights.parent
-    raise CheckpointError("no portrait model in the registered model", file=fetched)
+    from tasks.serving.model import fetch_weights
+
+    portrait = portrait_folder(fetched)
+    reference = reference_of(portrait)
+    if reference is None and lasting:
+        return portrait
+    sources = {path.relative_to(portrait): path for path in portrait.rglob("*") if path.is_file()}
+    if reference is not None:
+        weights = read_reference(reference)
+        folder = local_weights(weights, fetch_weights)
+        sources |= {Path(FOLDER, name): folder / name for name in weights.files}
+    with atomic_directory(target) as out:
+        for name, source in sources.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            _put(source, out / name, linked=lasting or portrait not in source.parents)
+    return target
+
+
+def _put(source: Path, target: Path, linked: bool) -> None:
+    """Link a file, or copy it where links are not possible or not asked for."""
+    try:
+        if linked:
+            os.symlink(source.resolve(), target)
+            return
+    except OSError:
+        pass
+    shutil.copyfile(source, target)
 
 
 def project_model(name: str = "") -> Path:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tasks.shared.dataframes import write_dataframe
 from tasks.shared.progress import Progress
-from tasks.shared.tracking import CURVES_FILE
+from tasks.shared.runs import CURVES_FILE
 
 
 def write_curves(folder: Path, history: Sequence[Mapping[str, float]]) -> None:

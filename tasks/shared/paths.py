@@ -80,6 +80,7 @@ class Paths:
     report = reports / "report.html"
     speed = reports / "speed.json"
     timings = reports / "timings"
+    pipeline = timings / "pipeline" / "run.json"
     added_seconds = timings / "enrolment" / "seconds.json"
 
     @classmethod

@@ -15,6 +15,7 @@ from dualstylegan.io.locks import exclusive
 from dualstylegan.io.stopping import GOES_ON, INTERRUPTED, Stopped
 from dualstylegan.networks import ranks
 from tasks.shared.paths import Paths
+from tasks.shared.pipeline import recorded
 from tasks.shared.sets import chosen, read_params, settings_of
 from tasks.shared.settings import Machine, Settings
 
@@ -25,6 +26,12 @@ BAD_INPUT = 2
 # Exit code of a rank that has lost the others, and the mark of those whose launcher says so.
 LOST = 75
 SUPERVISED = "DUALSTYLEGAN_SUPERVISED"
+
+
+class _Loaded:
+    """Settings that this process has read."""
+
+    settings: Settings | None = None
 
 
 def load_settings(arguments: Sequence[str] | None = None) -> Settings:
@@ -40,7 +47,8 @@ def load_settings(arguments: Sequence[str] | None = None) -> Settings:
         params = read_params()
         name = chosen(params.sets, name)
         Paths.open_set(name)
-        return settings_of(params, name)
+        _Loaded.settings = settings_of(params, name)
+        return _Loaded.settings
     except DualStyleGANError as error:
         sys.exit(explain("settings", error))
 
@@ -52,22 +60,24 @@ def run_stage(
 
     Errors that a person can act on, the operating system's among them, end the process with one
     line and code 2, an interrupt with code 130. Any other exception is a bug and stays a traceback.
-    A second process that runs the stage is refused with the first one's number. Of several ranks
-    that run it together the first one reports, and an error of all is said once.
+    A second process that runs the stage is refused with the first one's number. The run is recorded
+    as part of the pipeline's, see `tasks.shared.pipeline`. Of several ranks of a run the
+    first one reports, and an error of all is said once.
 
     Args:
         name: of the stage.
         work: the stage.
-        timed: write the seconds, if it is a set's.
+        timed: write the seconds and record the run, if it is a set's.
         of_set: it works on one style set, else on what all sets share.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
-    start = time.monotonic()
     try:
         lock = exclusive((Paths.runs if of_set else Paths.cache) / name)
-        with lock if ranks.is_first() else nullcontext():
+        settings = _Loaded.settings if timed and of_set and ranks.is_first() else None
+        with lock if ranks.is_first() else nullcontext(), recorded(name, settings):
+            start = time.monotonic()
             work()
             seconds = time.monotonic() - start
             if timed and of_set and ranks.is_first():

@@ -40,7 +40,9 @@ DecidingMeasure = Literal[
     "style_nearest",
 ]
 # Measures that must not fall: some exist for the demo's styles alone.
-GuardMeasure = DecidingMeasure | Literal["pastiche_identity", "pastiche_recognised"]
+GuardMeasure = (
+    DecidingMeasure | Literal["artefact_rate", "pastiche_identity", "pastiche_recognised"]
+)
 
 
 class Profile(Section):
@@ -389,13 +391,17 @@ class Register(Section):
         description="name in the registry; {set} stands for the name of the style set",
     )
     experiment: str = Field(min_length=1, max_length=100, description="MLflow experiment of runs")
-    measure: DecidingMeasure = Field(description="measure that must improve")
-    lower_is_better: bool = Field(description="direction of improvement of `measure`")
-    guard: tuple[GuardMeasure, ...] = Field(
-        description="measures that must not fall, higher being better; one that a version lacks is "
-        "not compared; []: none"
+    measure: DecidingMeasure = Field(
+        description="measure that must improve: the 95 % interval of its difference to the "
+        "champion's lies on the better side of zero"
     )
-    guard_slack: UnitInterval = Field(description="fall of a measure of `guard` that is accepted")
+    guard: tuple[GuardMeasure, ...] = Field(
+        description="measures that must not get worse; one that a version lacks is not compared; "
+        "[]: none"
+    )
+    guard_slack: UnitInterval = Field(
+        description="amount by which a measure of `guard` may be worse than the champion's"
+    )
 
 
 class Report(Section):

@@ -23,9 +23,10 @@ from dualstylegan.networks import ranks
 from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.loading import NetworkSet
 from tasks.shared.curves import step_progress, write_curves
+from tasks.shared.live import Live
 from tasks.shared.paths import STATE_FILE, Paths
+from tasks.shared.runs import FINGERPRINT, RUN_FILE, SAMPLES
 from tasks.shared.settings import Adapt, Finetune, Profile
-from tasks.shared.tracking import FINGERPRINT, RUN_FILE, SAMPLES, Live
 
 Plan = TypeVar("Plan", AdaptPlan, StylePlan)
 

@@ -25,7 +25,7 @@ PREPARE = (
     "from tests.support.portrait_models import tiny_model\n"
     "tiny_model(resolution=64).save_pretrained(Paths.portrait)\n"
     "figure = {'value': 0.2, 'low': 0.1, 'high': 0.3}\n"
-    "write_json(Paths.metrics, {'kid_results': figure, 'identity_same': figure})\n"
+    "write_json(Paths.metrics, {'style_distance': figure, 'identity_same': figure})\n"
 )
 VERSIONS = (
     "from tasks.shared.tracking import connect; from tests.support.settings import shipped\n"

@@ -13,7 +13,8 @@ import pytest
 from dualstylegan.errors import InUseError
 from dualstylegan.io.files import atomic_directory, write_json
 from dualstylegan.io.locks import exclusive, lock_file
-from tasks.register import DIGEST, register
+from tasks.register import register
+from tasks.serving.versions import DIGEST
 from tasks.shared.paths import Paths
 from tasks.shared.tracking import connect
 from tests.conftest import ROOT
@@ -96,7 +97,7 @@ def test_register_goes_on_in_the_run_of_a_killed_one(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tiny_model(resolution=64).save_pretrained(Paths.portrait)
     figure = {"value": 0.2, "low": 0.1, "high": 0.3}
-    write_json(Paths.metrics, {"kid_results": figure, "identity_same": figure})
+    write_json(Paths.metrics, {"style_distance": figure, "identity_same": figure})
     code = (
         "import os, signal, tasks.register as stage\n"
         "from tests.support.settings import shipped\n"
@@ -119,7 +120,7 @@ def test_register_goes_on_in_the_run_of_a_killed_one(
 
 
 def test_runs_of_dead_processes_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.shared.tracking import close_orphans, take_run
+    from tasks.shared.runs import close_orphans, take_run
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

@@ -14,8 +14,9 @@ from dualstylegan.io.files import write_json
 from dualstylegan.io.images import thumbnail
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.styles import StyleLibrary
-from tasks.register import has_files, register
+from tasks.register import register
 from tasks.serving.registry import fetch
+from tasks.serving.versions import fault_of
 from tasks.shared.paths import Paths
 from tasks.shared.tracking import connect
 from tests.support.portrait_models import STYLE_NAMES, tiny_model
@@ -46,7 +47,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(root)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         model_with_an_odd_name().save_pretrained(Paths.portrait)
-        values = {"kid_results": 0.2, "identity_same": 0.5}
+        values = {"style_distance": 0.2, "identity_same": 0.5}
         write_json(Paths.metrics, {k: {"value": v, "low": v, "high": v} for k, v in values.items()})
         assert register(shipped())["champion"] == "1"
     return root
@@ -89,7 +90,7 @@ def test_a_copy_writes_nothing_into_the_original(
     monkeypatch.chdir(shutil.copytree(original, tmp_path / "two"))
     assert register(shipped())["version"] == "1"  # known, and its files were copied
     assert fetch(CHAMPION).is_relative_to(tmp_path / "two")
-    write_json(Paths.metrics, {"kid_results": {"value": 0.1, "low": 0.1, "high": 0.1}})
+    write_json(Paths.metrics, {"style_distance": {"value": 0.1, "low": 0.1, "high": 0.1}})
     assert register(shipped())["champion"] == "2"
     assert PortraitModel.from_pretrained(fetch(CHAMPION)).styles.names[0] == ODD
     assert content(original) == before
@@ -114,8 +115,8 @@ def test_a_copy_without_the_files_logs_the_version_again(
     assert (again["version"], again["champion"]) == ("2", "2")
     client, _ = connect(shipped().register_.experiment)
     first, second = (client.get_model_version("dualstylegan-demo", number) for number in "12")
-    assert not has_files(client, first)
-    assert has_files(client, second)
+    assert fault_of(first) is not None
+    assert fault_of(second) is None
     assert fetch(CHAMPION).is_relative_to(tmp_path / "two")
     assert register(shipped())["version"] == "2"
 

@@ -28,9 +28,9 @@ from PIL import Image
 from dualstylegan.errors import LikenessWarning
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.result import encode_result
-from tasks.register import SERVING
 from tasks.serving.model import FAULT, Answer
 from tasks.serving.signature import example, signature
+from tasks.serving.versions import SERVING
 from tests.support.portrait_models import tiny_model, with_sampler
 
 SECONDS = 60

@@ -8,7 +8,8 @@ import pytest
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.portrait.stores import find_model
-from tasks.serving.registry import portrait_folder, project_model
+from tasks.serving.artifacts import portrait_folder
+from tasks.serving.registry import project_model
 from tasks.shared.paths import PROJECT, Paths
 
 

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from dualstylegan.finetuning.trainer import RunPlan
 from dualstylegan.io.files import read_json
+from tasks.shared.live import Live
 from tasks.shared.paths import Paths
-from tasks.shared.tracking import Live, connect, find_run, training_run
+from tasks.shared.runs import find_run, training_run
+from tasks.shared.tracking import connect
 from tasks.shared.training import train
 from tests.support.settings import shipped
 from tests.support.slope import Slope as PulledWeight
