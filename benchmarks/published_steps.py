@@ -41,7 +41,11 @@ class PublishedStep:
 
 
 class PublishedStyle(PublishedStep, StyleTraining):
-    """Stage 3."""
+    """Stage 3, which computes the targets of fixed exemplars in every step."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._features.budget = self._identities.budget = 0
 
     def _terms(
         self, batch: Batch, rng: torch.Generator

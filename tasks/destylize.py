@@ -11,6 +11,7 @@ from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.io.files import atomic_directory
 from dualstylegan.io.images import dequantize, make_grid, quantize, tensor_to_image, write_png
 from dualstylegan.networks.loading import load_trained_generator
+from tasks.shared.at_once import Tick, fits_at_once
 from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
@@ -19,14 +20,13 @@ from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     PortraitSet,
     Tensors,
-    Tick,
     cached_tensors,
     loss_columns,
     read_portraits,
 )
 
 # Part of the cache key: raise it when the codes change.
-VERSION = 2
+VERSION = 3
 
 
 class Destylizer:
@@ -89,7 +89,14 @@ class Destylizer:
                 "end": result.fitted.loss_N,
             }
 
-        return cached_tensors("destylize", keys, self.portraits_per_pass, self.options.steps, work)
+        return cached_tensors(
+            "destylize",
+            keys,
+            self.portraits_per_pass,
+            self.options.steps,
+            work,
+            fits_at_once(self.device),
+        )
 
     def _render(self, code_NLD: Tensor) -> Tensor:
         """Render intrinsic codes by g, as step 3 does."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
+from tasks.shared.at_once import Tick, fits_at_once
 from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
@@ -14,14 +15,13 @@ from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
     Tensors,
-    Tick,
     cached_tensors,
     loss_columns,
     read_portraits,
 )
 
 # Part of the cache key: raise it when the codes change.
-VERSION = 1
+VERSION = 2
 
 
 class Inverter:
@@ -68,7 +68,14 @@ class Inverter:
             }
             return {name: column for name, column in columns.items() if column is not None}
 
-        tensors = cached_tensors("invert", keys, self.portraits_per_pass, settings.steps, work)
+        tensors = cached_tensors(
+            "invert",
+            keys,
+            self.portraits_per_pass,
+            settings.steps,
+            work,
+            fits_at_once(self.device),
+        )
         return CodeTable(
             portraits.names,
             portraits.sha256,

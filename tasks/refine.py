@@ -6,15 +6,16 @@ from dualstylegan.codes.inversion import OptimizationSchedule
 from dualstylegan.codes.refinement import refine
 from dualstylegan.codes.tables import CodeTable, digest, read_codes, write_codes
 from dualstylegan.networks.loading import load_trained_dualstylegan
+from tasks.shared.at_once import Tick, fits_at_once
 from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
-from tasks.shared.tensors import Tensors, Tick, cached_tensors, loss_columns, read_portraits
+from tasks.shared.tensors import Tensors, cached_tensors, loss_columns, read_portraits
 
 # Part of the cache key: raise it when the codes change.
-VERSION = 1
+VERSION = 2
 
 
 def refine_codes(settings: Settings) -> CodeTable:
@@ -55,7 +56,9 @@ def refine_codes(settings: Settings) -> CodeTable:
         )
         return {"code": tensors.latents[0], "start": tensors.initial_loss_N, "end": tensors.loss_N}
 
-    tensors = cached_tensors("refine", keys, settings.runtime.batch, options.steps, work)
+    tensors = cached_tensors(
+        "refine", keys, settings.runtime.batch, options.steps, work, fits_at_once(device)
+    )
     generator = digest(network.generator)
     codes = tensors.pop("code")
     return CodeTable(names, portraits.sha256, "z_plus", codes, generator, loss_columns(tensors))

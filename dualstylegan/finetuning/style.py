@@ -32,6 +32,7 @@ from dualstylegan.finetuning.discriminator import DiscriminatorTrainer, lazy_ada
 from dualstylegan.finetuning.exaggeration import Exaggeration
 from dualstylegan.finetuning.step import AdversarialTraining, Pass, StepOptions
 from dualstylegan.finetuning.structure import train_extrinsic
+from dualstylegan.finetuning.targets import KeptTargets
 from dualstylegan.finetuning.validation import Panel, Validation
 from dualstylegan.io.images import make_grid, tensor_to_image
 from dualstylegan.losses import (
@@ -48,12 +49,10 @@ from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.masks import Mask, Masks, no_masks, within
 from dualstylegan.networks.vgg import PerceptualNetwork
 
-# Weights of the feature maps of L_perc, those that L_sty compares, and those of L_CX and L_content.
-PERCEPTUAL_WEIGHTS = (0.0, 0.5, 1.0)
-STYLE_STAGES = slice(1, 3)
-CONTEXTUAL_STAGE = 2
-CONTENT_STAGE = 2
-STAGES = len(PERCEPTUAL_WEIGHTS)
+# Feature maps that are compared, and their weights in L_perc; L_CX and L_content take the last.
+STAGES = 3
+COMPARED = slice(1, STAGES)
+PERCEPTUAL_WEIGHTS = (0.5, 1.0)
 GRID_COLUMNS = 8
 GRID_SEED = 13
 
@@ -162,6 +161,8 @@ class StyleTraining(AdversarialTraining):
         self.size = size
         self.plan = plan
         self.exaggeration = exaggeration
+        self._features = KeptTargets(lambda index: self._compared(self.portraits(index)))
+        self._identities = KeptTargets(self._own_identity)
         self._validation: Validation | None = None
 
     def kind(self, step: int) -> str:
@@ -226,13 +227,10 @@ class StyleTraining(AdversarialTraining):
         )
         mask, portrait = batch.mask_N1HW, batch.portrait_NCHW
         seen = within(mask, fake, portrait)
-        rendered = self.perceptual.features(seen, STAGES)
-        with torch.no_grad():
-            person = self._person(batch)
-            person_identity = self.identity(person)
-            target = self.perceptual.features(portrait, STAGES)
-        cx = contextual(rendered[CONTEXTUAL_STAGE], target[CONTEXTUAL_STAGE], mask_N1HW=mask)
-        fm = feature_matching(rendered[STYLE_STAGES], target[STYLE_STAGES], mask)
+        rendered, target = self._compared(seen), self._features(batch.index_N)
+        person, person_identity = self._person(batch)
+        cx = contextual(rendered[-1], target[-1], mask_N1HW=mask)
+        fm = feature_matching(rendered, target, mask)
         # Faces are compared whole, beyond the exemplar's picture too.
         made_identity = self.identity(fake)
         identity_loss = self.identity.distance(made_identity, person_identity).mean()
@@ -248,16 +246,37 @@ class StyleTraining(AdversarialTraining):
                 plan.perceptual * perceptual(rendered, target, PERCEPTUAL_WEIGHTS).mean()
             )
         else:
+            assert person is not None
             if plan.distinction:
                 error = distinction(made_identity, person_identity)
                 terms["distinction"] = plan.distinction * error
             terms |= self._content_terms(seen, rendered, within(mask, person, portrait))
         return seen, terms, {"person": identity_loss}
 
-    def _person(self, batch: Batch) -> Tensor:
-        """Return the exaggerated faces that L_con compares with; g's own without exaggeration."""
-        face = self.generator.synthesise(batch.intrinsic_NLD, size=self.size)
-        return face if self.exaggeration is None else self.exaggeration(face, batch.index_N)
+    def _compared(self, image_NCHW: Tensor) -> list[Tensor]:
+        """Return the feature maps that are compared."""
+        return self.perceptual.features(image_NCHW, STAGES)[COMPARED]
+
+    @torch.no_grad()
+    def _person(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """Return the faces that L_con compares with and their identities (N, E).
+
+        Of pairs whose codes are the same in every step there are the identities alone.
+        """
+        if batch.paired and self.network.tone:
+            return None, self._identities(batch.index_N)[0]
+        person = self._exaggerated(batch.intrinsic_NLD, batch.index_N)
+        return person, self.identity(person)
+
+    def _own_identity(self, index_N: Tensor) -> list[Tensor]:
+        """Return the identities of the faces of exemplars' own codes z_i+."""
+        intrinsic = self.generator.map(self.intrinsic_NLD[index_N])
+        return [self.identity(self._exaggerated(intrinsic, index_N))]
+
+    def _exaggerated(self, intrinsic_NLD: Tensor, index_N: Tensor) -> Tensor:
+        """Render the exaggerated faces of codes in W+; g's own without exaggeration."""
+        face = self.generator.synthesise(intrinsic_NLD, size=self.size)
+        return face if self.exaggeration is None else self.exaggeration(face, index_N)
 
     def _content_terms(
         self, fake_NCHW: Tensor, rendered: Sequence[Tensor], person_NCHW: Tensor
@@ -266,8 +285,8 @@ class StyleTraining(AdversarialTraining):
         plan, terms = self.plan, {}
         if plan.content:
             with torch.no_grad():
-                wanted = self.perceptual.features(person_NCHW, STAGES)[CONTENT_STAGE]
-            terms["content"] = plan.content * content(rendered[CONTENT_STAGE], wanted).mean()
+                wanted = self._compared(person_NCHW)[-1]
+            terms["content"] = plan.content * content(rendered[-1], wanted).mean()
         if plan.tone:
             terms["tone"] = plan.tone * tone(fake_NCHW, person_NCHW).mean()
         return terms

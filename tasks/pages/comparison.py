@@ -95,7 +95,7 @@ def added_section(shown: AddedStyles) -> str:
         redrawn = picture(own, f"Reconstruction of {style}", THUMBNAIL_PX)
         rows.append([_captioned(exemplar, f"Exemplar {style}", style), redrawn, *cells])
     seconds = [f"{name} {number(taken)} s" for name, taken in shown.seconds.items()]
-    note = f"Time to add each exemplar: {', '.join(seconds)}."
+    note = f"Time to add each exemplar, several at once on a CPU: {', '.join(seconds)}."
     intro = (
         "These exemplars were not used for training. They were added to the finished model by "
         "optimising their codes alone. The measures above compare them with trained exemplars."

@@ -29,9 +29,10 @@ from dualstylegan.networks.facenet import cosine
 from dualstylegan.networks.loading import load_facenet
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.aligned import read_aligned, read_frames
+from tasks.shared.at_once import Tick
 from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
-from tasks.shared.tensors import Tensors, Tick, cached_tensors, framed_digest, loss_columns
+from tasks.shared.tensors import Tensors, cached_tensors, framed_digest, loss_columns
 
 # Part of the cache key: raise it when the codes change.
 VERSION = 1

@@ -20,13 +20,14 @@ from dualstylegan.io.images import png_bytes
 from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.model import PortraitModel
+from tasks.shared.at_once import Tick, fits_at_once
 from tasks.shared.caching import cache_key
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Profile
-from tasks.shared.tensors import Tensors, Tick, cached_tensors, framed_digest
+from tasks.shared.tensors import Tensors, cached_tensors, framed_digest
 
 # Increase when the way styles are added changes, so that cached codes are made again.
-VERSION = 1
+VERSION = 2
 
 
 def add_styles(
@@ -79,7 +80,7 @@ def add_styles(
 
     steps = settings.invert_steps + settings.refine_steps
     with compute_dtype(model.generator, dtype_of(profile.bfloat16, model.device)):
-        found = cached_tensors("add_style", keys, 1, steps, work)
+        found = cached_tensors("add_style", keys, 1, steps, work, fits_at_once(model.device))
     extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
     for i, (name, image) in enumerate(portraits):
         model = with_style(model, name, extrinsic[i : i + 1], intrinsic[i : i + 1], image)

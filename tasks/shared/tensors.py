@@ -19,12 +19,12 @@ from dualstylegan.io.files import sha256_file
 from dualstylegan.io.images import dequantize, list_images, quantize, read_image
 from dualstylegan.networks.masks import Mask, crop_to_tensor, masks_of
 from tasks.shared.aligned import read_frames
+from tasks.shared.at_once import Tick, at_once
 from tasks.shared.caching import cache_key, cached_items
 from tasks.shared.paths import Paths
 from tasks.shared.progress import Progress
 
 Tensors = dict[str, Tensor]
-Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def cached_tensors(
     batch: int,
     steps: int,
     work: Callable[[list[int], Tick], Tensors],
+    together: int = 1,
 ) -> Tensors:
     """Return the tensors of every portrait, computed batch by batch where they are not cached.
 
@@ -105,7 +106,8 @@ def cached_tensors(
         batch: portraits per call of `work`.
         steps: that `work` takes for a batch, for the progress.
         work: from indices, and a function to call with the steps done, to tensors whose first
-            dimension is the batch.
+            dimension is the batch; called in several threads if batches are computed at once.
+        together: batches computed at once, see `tasks.shared.at_once`.
 
     Returns:
         Tensors of all portraits by name, in the order of the keys, on the CPU.
@@ -113,16 +115,15 @@ def cached_tensors(
 
     def compute(indices: list[int]) -> Iterator[tuple[int, Tensors]]:
         batches = [indices[i : i + batch] for i in range(0, len(indices), batch)]
-        progress = Progress(stage, len(batches) * steps)
-        for number, part in enumerate(batches):
+        shown = Progress(stage, len(batches) * steps)
 
-            def tick(done: int, before: int = number * steps) -> None:
-                progress(before + done, f"of {len(indices)} portraits")
+        def progress(done: int) -> None:
+            shown(done, f"of {len(indices)} portraits")
 
-            tensors = work(part, tick)
+        for part, tensors in at_once(work, batches, progress, together):
             for row, index in enumerate(part):
                 yield index, {k: v[row].cpu().contiguous() for k, v in tensors.items()}
-        progress(len(batches) * steps)
+        shown(len(batches) * steps)
 
     items = cached_items(Paths.cache / stage, keys, compute, dump=save, parse=load)
     # sorted: safetensors returns the names in an order that differs between processes

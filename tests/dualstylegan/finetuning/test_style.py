@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from tests.support.trainings import small_network, style_training
+from dualstylegan.finetuning.targets import KeptTargets
+from dualstylegan.networks.dualstylegan import DualStyleGAN
+from tests.support.trainings import Identity, small_network, style_training
 
 
 def test_people_who_are_told_apart_share_an_exemplar() -> None:
@@ -28,3 +30,38 @@ def test_a_weight_of_zero_leaves_a_term_out() -> None:
         rng = torch.Generator().manual_seed(0)
         terms = training._terms(training._unpaired_batch(rng), rng)[1]
         assert set(weights) - set(terms) == {name}
+
+
+def test_targets_that_never_change_are_computed_once_and_change_no_result() -> None:
+    """The tone's networks take the same codes in every paired step: g's faces are rendered once."""
+
+    def steps(keep: bool) -> tuple[list[dict[str, float]], int, int]:
+        torch.manual_seed(5)
+        network = DualStyleGAN(small_network().generator, 8, tone_rank=2)
+        training = style_training(network, identity=(identity := Identity()))
+        if not keep:
+            training._features.budget = training._identities.budget = 0
+        scalars = []
+        for step in range(6):
+            made = training.step(step, torch.Generator().manual_seed(step))
+            scalars.append({name: float(value) for name, value in made.items()})
+        return scalars, training.perceptual.calls, len(identity.seen)
+
+    (kept, features, faces), (anew, all_features, all_faces) = steps(True), steps(False)
+    assert kept == anew
+    assert features < all_features
+    assert faces < all_faces
+
+
+def test_targets_beyond_the_budget_are_computed_again() -> None:
+    asked = []
+
+    def compute(index: torch.Tensor) -> list[torch.Tensor]:
+        asked.append(int(index))
+        return [index.float().expand(1, 4), index[:, None]]
+
+    targets = KeptTargets(compute, budget=2 * (16 + 8))
+    for _ in range(2):
+        rows, numbers = targets(torch.tensor([2, 0, 2, 1]))
+        assert numbers.flatten().tolist() == rows[:, 0].tolist() == [2, 0, 2, 1]
+    assert asked == [0, 1, 2, 2]
