@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,22 @@ def apply(profile: Path | str, path: Path | str = DEFAULT_FILE) -> dict[str, tup
     Raises:
         SettingsError: a file cannot be read, or the result would be refused.
     """
+    return put_settings(read_yaml(profile), profile, path)
+
+
+def put_settings(
+    overlay: Mapping[str, Any], origin: Path | str, path: Path | str = DEFAULT_FILE
+) -> dict[str, tuple[Any, Any]]:
+    """Put some settings into a file of settings, whole or not at all; see `apply`.
+
+    Args:
+        overlay: some of the settings.
+        origin: what gave them, named in errors.
+        path: file that is changed.
+    """
     from ruamel.yaml import YAML
 
-    overlay = read_yaml(profile)
-    changes = differences(overlay, read_yaml(path), profile)
+    changes = differences(overlay, read_yaml(path), origin)
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.representer.add_representer(
@@ -48,7 +61,7 @@ def apply(profile: Path | str, path: Path | str = DEFAULT_FILE) -> dict[str, tup
         put(content, key, new)
     buffer = io.BytesIO()
     yaml.dump(content, buffer)
-    check_params(content, profile)
+    check_params(content, origin)
     write_bytes(Path(path), buffer.getvalue())
     return changes
 

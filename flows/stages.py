@@ -1,0 +1,176 @@
+"""A task per stage of DVC's graph, and the steps around them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.concurrency.sync import concurrency
+from prefect.events import emit_event
+from prefect.futures import PrefectFuture
+from prefect.states import Completed
+from prefect.tasks import exponential_backoff
+
+from flows.artifacts import StageProgress, key_of, newest_image, show_picture, show_table
+from flows.graph import SET_SIGN, Step, stage_of
+from flows.processes import REFUSED, Children, StageFailed, run_module
+
+REGISTER, PORTRAITS = "register", "portraits"
+REGISTRATION = "registration.json"
+# Global concurrency limit of Prefect; without one of this name, no stage waits.
+GPU = "gpu"
+ON_GPU = frozenset(
+    ("invert", "adapt", "destylize", "finetune", "refine", "package", "evaluate", "leaderboard")
+)
+CHAMPION_MOVED = "dualstylegan.champion.moved"
+BACKOFF_SECONDS = 2
+JITTER = 0.5
+PUSH_RETRIES = 2
+
+
+@dataclass
+class Summary:
+    """Outcome of a run of the pipeline, as the flow returns it.
+
+    Attributes:
+        made: seconds per step that ran.
+        up_to_date: steps that did not need to.
+        champions: registered model and version of each style set that has one.
+        moved: style sets with a new champion.
+        seconds: of the whole.
+    """
+
+    made: dict[str, float] = field(default_factory=dict)
+    up_to_date: list[str] = field(default_factory=list)
+    champions: dict[str, str] = field(default_factory=dict)
+    moved: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON values."""
+        return asdict(self)
+
+
+def worth_retrying(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Return True for failures that may pass: no refused input, and no flow being stopped."""
+    if Children.ending:
+        return False
+    error = state.result(raise_on_failure=False)
+    return not (isinstance(error, StageFailed) and error.code == REFUSED)
+
+
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS),
+    retry_jitter_factor=JITTER,
+    retry_condition_fn=worth_retrying,
+)
+def run_stage(name: str, outs: tuple[str, ...], folder: str, due: bool) -> Any:
+    """Bring one step up to date; return its seconds, or Prefect's state Cached if it was.
+
+    Its progress and its newest image are artifacts.
+    """
+    if not due:
+        return Completed(name="Cached", message=f"{name} is up to date", data=0.0)
+    start = time.monotonic()
+    arguments = ["--wait-for-lock", "repro", "--single-item", name]
+    with concurrency([GPU] if stage_of(name) in ON_GPU else [], strict=False):
+        run_module("dvc", arguments, Path(folder), StageProgress(name))
+    image = newest_image([Path(folder) / out for out in outs])
+    if image is not None:
+        show_picture(key_of("stage", name), name, image)
+    return round(time.monotonic() - start, 1)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def check_sources(folder: str) -> None:
+    """Check the folders of portraits, of which DVC does not see those that are links."""
+    run_module("tasks.shared.sources", [], Path(folder))
+
+
+@task(
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=PUSH_RETRIES,
+    retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS),
+    retry_jitter_factor=JITTER,
+)
+def push(remote: str, folder: str) -> None:
+    """Push what the remote lacks, run cache included; idempotent, as objects go by content."""
+    arguments = ["--wait-for-lock", "push", "--run-cache", "--remote", remote]
+    run_module("dvc", arguments, Path(folder))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def ensure_registered(style_set: str, folder: str) -> None:
+    """Register a set's packaged model if the registry lacks it, as after a pull; idempotent."""
+    run_module("tasks.register", [style_set, "--ensure"], Path(folder))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def show_measures(folder: str) -> None:
+    """Publish the headline measures of every model as a table."""
+    shown = json.loads(run_module("dvc", ["metrics", "show", "--json"], Path(folder)))
+    rows = measure_rows(shown)
+    if rows:
+        show_table("portrait-measures", rows, "headline measures of each style set")
+
+
+def measure_rows(shown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the measures that `dvc metrics show --json` prints as rows, one per file."""
+    files = (shown.get("") or shown.get("workspace") or {}).get("data") or {}
+    return [
+        {"file": name, **entry["data"]}
+        for name, entry in sorted(files.items())
+        if isinstance(entry.get("data"), Mapping)
+    ]
+
+
+def submit(steps: Sequence[Step], folder: str, retries: int) -> dict[str, PrefectFuture[Any]]:
+    """Submit a task for each step, named after its stage, to run after those that it needs."""
+    futures: dict[str, PrefectFuture[Any]] = {}
+    for step in steps:
+        stage = run_stage.with_options(name=stage_of(step.name), retries=retries)
+        before = [futures[need] for need in sorted(step.needs) if need in futures]
+        futures[step.name] = stage.submit(
+            name=step.name,
+            outs=step.outs,
+            folder=folder,
+            due=step.due,
+            return_state=False,
+            wait_for=before,
+        )
+    return futures
+
+
+def tell_champions(steps: Sequence[Step], folder: str, summary: Summary) -> None:
+    """Note the champion of each style set, and emit an event for one that has changed."""
+    for step in steps:
+        if stage_of(step.name) != REGISTER:
+            continue
+        path = next((Path(folder) / out for out in step.outs if out.endswith(REGISTRATION)), None)
+        if path is None or not path.is_file():
+            continue
+        facts = json.loads(path.read_text())
+        style_set = step.name.partition(SET_SIGN)[2]
+        summary.champions[style_set] = f"{facts['model']} version {facts['champion']}"
+        if step.due and facts.get("promoted"):
+            summary.moved.append(style_set)
+            resource = f"dualstylegan.model.{facts['model']}"
+            emit_event(
+                CHAMPION_MOVED,
+                {"prefect.resource.id": resource, "prefect.resource.name": str(facts["model"])},
+                payload={"version": str(facts["champion"])},
+            )
+    if summary.champions:
+        told = ", ".join(f"{name}: {one}" for name, one in summary.champions.items())
+        get_run_logger().info("champions: %s", told)
