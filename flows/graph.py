@@ -95,13 +95,27 @@ def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
     with Repo(str(folder)) as repo:
         root = Path(repo.root_dir)
         graph = repo.index.graph
-        needs = {s.addressing: frozenset(n.addressing for n in graph.successors(s)) for s in graph}
-        outs = {
-            s.addressing: tuple(str(Path(o.fs_path).relative_to(root)) for o in s.outs)
-            for s in graph
+        # DVC's own addresses are relative to the working folder
+        names = {stage: _name(stage, root) for stage in graph}
+        needs = {
+            name: frozenset(names[n] for n in graph.successors(s)) for s, name in names.items()
         }
-        stale = set(repo.status(targets=list(needs)))
+        outs = {
+            name: tuple(str(Path(out.fs_path).relative_to(root)) for out in stage.outs)
+            for stage, name in names.items()
+        }
+        found = set(repo.status(targets=[stage.addressing for stage in graph]))
+        stale = {name for stage, name in names.items() if stage.addressing in found}
     return plan(needs, outs, stale, targets)
+
+
+def _name(stage: Any, root: Path) -> str:
+    """Return the address of a stage in the project's folder."""
+    file = Path(stage.path).relative_to(root)
+    own = getattr(stage, "name", None)
+    if own is None:  # of a .dvc file
+        return str(file)
+    return str(own) if str(file) == GRAPH_FILE else f"{file}:{own}"
 
 
 def plan(

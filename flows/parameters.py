@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Optional
 
 from pydantic import Field, create_model
 
@@ -20,15 +20,18 @@ from tasks.shared.settings import DEFAULT_FILE, Sections
 
 
 def _choice(names: Iterable[str]) -> Any:
-    """Return the type of one of some names; any text where there are none."""
-    known = tuple(names)
-    return Literal[known] if known else str
+    """Return the type of a text for which a form offers some names.
+
+    What is given is checked when the flow runs, against the folder that it runs in.
+    """
+    known = list(names)
+    return Annotated[str, Field(json_schema_extra={"enum": known})] if known else str
 
 
 def _names_of_stages() -> list[str]:
     try:
         return stage_names(Path())
-    except SettingsError:  # loaded elsewhere: what is given is checked when the flow runs
+    except SettingsError:  # loaded elsewhere
         return []
 
 
@@ -57,7 +60,8 @@ def _overrides() -> Any:
     sections: dict[str, Any] = {}
     for name, field in Sections.model_fields.items():
         assert isinstance(field.annotation, type)
-        sections[field.alias or name] = (Optional[partial(field.annotation)], None)  # noqa: UP045
+        field_of = Field(default=None, alias=field.alias)
+        sections[name] = (Optional[partial(field.annotation)], field_of)  # noqa: UP045
     return create_model("Overrides", __base__=Section, **sections)
 
 
@@ -72,5 +76,5 @@ def given_settings(overrides: Any) -> Mapping[str, Any]:
     """Return the settings that a form gave, as an overlay of params.yaml."""
     if overrides is None:
         return {}
-    found: dict[str, Any] = overrides.model_dump(mode="json", exclude_none=True)
+    found: dict[str, Any] = overrides.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {name: values for name, values in found.items() if values}

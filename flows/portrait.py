@@ -23,14 +23,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import Flow, flow, get_run_logger, runtime
-from prefect.artifacts import create_markdown_artifact
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect import flow, get_run_logger, runtime
 
-from flows.graph import SET_SIGN, Step, read_graph, stage_of
+from flows.graph import SET_SIGN, read_graph, stage_of
 from flows.parameters import Overrides, Retries, StageName, given_settings
 from flows.processes import Children, StageFailed
+from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
 from flows.stages import (
     PORTRAITS,
     REGISTER,
@@ -38,28 +36,16 @@ from flows.stages import (
     check_sources,
     ensure_registered,
     push,
+    run_steps,
     show_measures,
-    submit,
     tell_champions,
 )
-
-PARALLEL = 2
-TIMEOUT_SECONDS = 48 * 3600
-TAGS = ["dualstylegan"]
-# Any: Prefect declares runners as invariant in the type of their futures.
-RUNNER: Any = ThreadPoolTaskRunner(max_workers=PARALLEL)
 
 
 def name_of_run() -> str:
     """Return the name of a run: what it is to reach, and when it was begun."""
     targets = runtime.flow_run.parameters.get("targets") or ["everything"]
     return f"{'-'.join(targets)}-{time.strftime('%Y-%m-%d-%H%M%S')}".replace(SET_SIGN, "-of-")
-
-
-def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """Publish why a run failed, for whoever is notified of it."""
-    text = f"### {flow_run.name}\n\n```text\n{state.message}\n```"
-    create_markdown_artifact(text, key="portrait-failure", description="why the last run failed")
 
 
 @flow(
@@ -139,26 +125,6 @@ def bring_up_to_date(
     told = (len(summary.made), len(summary.up_to_date), summary.seconds)
     get_run_logger().info("%d steps made, %d up to date, %.1f s", *told)
     return summary
-
-
-def run_steps(steps: Sequence[Step], project: str, retries: int, summary: Summary) -> None:
-    """Run steps and note what was made (StageFailed)."""
-    futures = submit(steps, project, retries)
-    states: dict[str, State[Any]] = {}
-    for name, future in futures.items():
-        future.wait()
-        states[name] = future.state
-    failed = [name for name, state in states.items() if state.is_failed() or state.is_crashed()]
-    undone = [name for name, state in states.items() if not state.is_completed()]
-    if undone:
-        reasons = "".join(f"\n{states[name].message}" for name in failed)
-        told = f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(undone)}"
-        raise StageFailed(told + reasons)
-    for step in steps:
-        if step.due:
-            summary.made[step.name] = float(futures[step.name].result())
-        else:
-            summary.up_to_date.append(step.name)
 
 
 def main(given: Arguments) -> None:

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect import Task, get_run_logger, task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
 from prefect.events import emit_event
 from prefect.futures import PrefectFuture
@@ -20,7 +20,8 @@ from prefect.tasks import exponential_backoff
 
 from flows.artifacts import StageProgress, key_of, newest_image, show_picture, show_table
 from flows.graph import SET_SIGN, Step, stage_of
-from flows.processes import REFUSED, Children, StageFailed, run_module
+from flows.processes import StageFailed, run_module
+from flows.runs import BACKOFF_SECONDS, JITTER, worth_retrying
 
 REGISTER, PORTRAITS = "register", "portraits"
 REGISTRATION = "registration.json"
@@ -30,8 +31,6 @@ ON_GPU = frozenset(
     ("invert", "adapt", "destylize", "finetune", "refine", "package", "evaluate", "leaderboard")
 )
 CHAMPION_MOVED = "dualstylegan.champion.moved"
-BACKOFF_SECONDS = 2
-JITTER = 0.5
 PUSH_RETRIES = 2
 
 
@@ -56,14 +55,6 @@ class Summary:
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
         return asdict(self)
-
-
-def worth_retrying(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return True for failures that may pass: no refused input, and no flow being stopped."""
-    if Children.ending:
-        return False
-    error = state.result(raise_on_failure=False)
-    return not (isinstance(error, StageFailed) and error.code == REFUSED)
 
 
 @task(
@@ -139,7 +130,12 @@ def submit(steps: Sequence[Step], folder: str, retries: int) -> dict[str, Prefec
     """Submit a task for each step, named after its stage, to run after those that it needs."""
     futures: dict[str, PrefectFuture[Any]] = {}
     for step in steps:
-        stage = run_stage.with_options(name=stage_of(step.name), retries=retries)
+        stage = run_stage.with_options(
+            name=stage_of(step.name),
+            retries=retries,
+            # a number of delays, which follows the number of retries
+            retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS),
+        )
         before = [futures[need] for need in sorted(step.needs) if need in futures]
         futures[step.name] = stage.submit(
             name=step.name,
@@ -150,6 +146,26 @@ def submit(steps: Sequence[Step], folder: str, retries: int) -> dict[str, Prefec
             wait_for=before,
         )
     return futures
+
+
+def run_steps(steps: Sequence[Step], project: str, retries: int, summary: Summary) -> None:
+    """Run steps and note what was made (StageFailed)."""
+    futures = submit(steps, project, retries)
+    states: dict[str, State[Any]] = {}
+    for name, future in futures.items():
+        future.wait()
+        states[name] = future.state
+    failed = [name for name, state in states.items() if state.is_failed() or state.is_crashed()]
+    undone = [name for name, state in states.items() if not state.is_completed()]
+    if undone:
+        reasons = "".join(f"\n{states[name].message}" for name in failed)
+        told = f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(undone)}"
+        raise StageFailed(told + reasons)
+    for step in steps:
+        if step.due:
+            summary.made[step.name] = float(futures[step.name].result())
+        else:
+            summary.up_to_date.append(step.name)
 
 
 def tell_champions(steps: Sequence[Step], folder: str, summary: Summary) -> None:

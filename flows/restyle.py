@@ -1,0 +1,175 @@
+"""The flow `restyle`: photos of a folder or a bucket, in batches that run beside each other.
+
+Each batch is one process of the command `dualstylegan transfer`, which keeps results of the same
+recipe. Addresses are folders or those of fsspec, such as s3://bucket/photos (extra `s3`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any
+
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+from prefect import flow, get_run_logger, task, unmapped
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+from pydantic import Field
+
+from dualstylegan.errors import DataError
+from flows.processes import Children, run_module
+from flows.runs import (
+    BACKOFF_SECONDS,
+    JITTER,
+    RUNNER,
+    TIMEOUT_SECONDS,
+    tell_failure,
+    worth_retrying,
+)
+
+PICTURES = frozenset(
+    (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".tif", ".tiff", ".bmp", ".gif")
+)
+CONTACT_SHEET = "contact-sheet.jpg"
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def list_photos(source: str) -> dict[str, str]:
+    """Return the addresses of the photos in a folder by the beginnings of their results' names.
+
+    Raises:
+        DataError: there is none, or two would have results of the same name.
+    """
+    from dualstylegan.portrait.batch import result_stems
+
+    files, folder = url_to_fs(source)
+    names = [str(name) for name in files.ls(folder, detail=False)] if files.isdir(folder) else []
+    found = sorted(name for name in names if PurePosixPath(name).suffix.lower() in PICTURES)
+    if not found:
+        raise DataError("no photos", file=source, fix="name a folder that holds some")
+    stems = result_stems([Path(PurePosixPath(name)) for name in found])
+    return dict(zip(stems, found, strict=True))
+
+
+@task(
+    task_run_name="{first} and {more} more",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS),
+    retry_jitter_factor=JITTER,
+    retry_condition_fn=worth_retrying,
+)
+def restyle_batch(
+    first: str,
+    more: int,
+    photos: Mapping[str, str],
+    source: str,
+    output: str,
+    options: Sequence[str],
+) -> list[str]:
+    """Restyle some photos; return the names of their results.
+
+    Args:
+        first, more: name of the first photo and number of the others, for the task's name.
+        photos: addresses by the beginnings of the results' names.
+        source, output: folders of the photos and of the results.
+        options: of `dualstylegan transfer`.
+
+    Raises:
+        StageFailed: a photo cannot be restyled; the results of the others are there.
+    """
+    files, _ = url_to_fs(source)
+    results, target = url_to_fs(output)
+    results.makedirs(target, exist_ok=True)
+    there = {PurePosixPath(name).name for name in results.ls(target, detail=False)}
+    with tempfile.TemporaryDirectory() as scratch:
+        taken, made = Path(scratch, "photos"), Path(scratch, "results")
+        taken.mkdir()
+        made.mkdir()
+        for stem, address in photos.items():
+            files.get_file(address, str(taken / f"{stem}{PurePosixPath(address).suffix}"))
+        for name in there:
+            if any(name.startswith(f"{stem}_") for stem in photos):
+                results.get_file(f"{target}/{name}", str(made / name))
+        arguments = ["transfer", str(taken), *options, "-o", f"{made}/"]
+        try:
+            run_module("dualstylegan", arguments, Path.cwd())
+        finally:
+            names = [path.name for path in sorted(made.iterdir()) if path.name != CONTACT_SHEET]
+            for name in names:
+                _put(results, made / name, f"{target}/{name}")
+    return names
+
+
+def _put(results: Any, path: Path, address: str) -> None:
+    """Store a file whole: under another name first where the store can rename."""
+    if "file" in results.protocol:
+        part = f"{address}.part"
+        results.put_file(str(path), part)
+        results.mv(part, address)
+    else:  # an object is there once it is whole
+        results.put_file(str(path), address)
+
+
+@flow(
+    name="restyle",
+    flow_run_name="restyle-{source}",
+    task_runner=RUNNER,
+    timeout_seconds=TIMEOUT_SECONDS,
+    persist_result=False,
+    on_failure=[tell_failure],
+)
+def restyle(
+    source: str,
+    output: str,
+    styles: list[str],
+    model: str | None = None,
+    options: list[str] | None = None,
+    batch: Annotated[int, Field(ge=1, le=1000)] = 16,
+    retries: Annotated[int, Field(ge=0, le=10)] = 1,
+) -> dict[str, Any]:
+    """Restyle every photo of a folder or a bucket.
+
+    Args:
+        source: folder of the photos.
+        output: folder of the results.
+        styles: names, or mixes such as `a:0.6`.
+        model: as `dualstylegan transfer --model` takes it; by default the project's.
+        options: more options of `dualstylegan transfer`, such as `--size`, `1024`.
+        batch: photos per process.
+        retries: attempts after a failed one, per batch.
+
+    Returns:
+        Number of photos and results, and seconds.
+
+    Raises:
+        DataError: no photos.
+        StageFailed: photos of a batch cannot be restyled; all others have been.
+    """
+    start = time.monotonic()
+    try:
+        photos = list(list_photos(source).items())
+        given = [part for style in styles for part in ("--style", style)]
+        given += (["--model", model] if model else []) + list(options or [])
+        batches = [dict(photos[at : at + batch]) for at in range(0, len(photos), batch)]
+        futures = restyle_batch.with_options(
+            retries=retries, retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS)
+        ).map(
+            first=[next(iter(one)) for one in batches],
+            more=[len(one) - 1 for one in batches],
+            photos=batches,
+            source=unmapped(source),
+            output=unmapped(output),
+            options=unmapped(given),
+        )
+        results = sum(len(names) for names in futures.result())
+    except Exception:
+        raise
+    except BaseException:  # a signal
+        Children.end()
+        raise
+    seconds = round(time.monotonic() - start, 1)
+    get_run_logger().info("%d photos, %d results, %.1f s", len(photos), results, seconds)
+    return {"photos": len(photos), "results": results, "seconds": seconds}
