@@ -12,10 +12,15 @@ import sys
 from flows.arguments import Arguments, parse
 
 if __name__ == "__main__":
+    from flows.shortcut import look_after, nothing_due
     from flows.supervision import run_supervised
 
-    # Parsed before Prefect is imported, which takes seconds: a wrong stage is refused at once.
-    parse()
+    # Before Prefect is imported, which takes seconds: a wrong stage is refused at once, and a run
+    # that has nothing to do needs no server.
+    asked = parse()
+    steps_here = [] if asked.remote else nothing_due(asked.targets)
+    if steps_here:
+        sys.exit(look_after(steps_here))
     sys.exit(run_supervised("flows.supervised", sys.argv[1:]))
 
 import time
@@ -29,9 +34,8 @@ from flows.graph import SET_SIGN, read_graph, stage_of
 from flows.parameters import Overrides, Retries, StageName, given_settings
 from flows.processes import Children, StageFailed
 from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
+from flows.shortcut import PORTRAITS, REGISTER
 from flows.stages import (
-    PORTRAITS,
-    REGISTER,
     Summary,
     check_sources,
     ensure_registered,

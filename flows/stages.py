@@ -22,8 +22,8 @@ from flows.artifacts import StageProgress, key_of, newest_image, show_picture, s
 from flows.graph import SET_SIGN, Step, stage_of
 from flows.processes import StageFailed, run_module
 from flows.runs import BACKOFF_SECONDS, JITTER, worth_retrying
+from flows.shortcut import REGISTER
 
-REGISTER, PORTRAITS = "register", "portraits"
 REGISTRATION = "registration.json"
 # Global concurrency limit of Prefect; without one of this name, no stage waits.
 GPU = "gpu"

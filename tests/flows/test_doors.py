@@ -35,24 +35,6 @@ def test_plan_orders_stages_and_spreads_staleness() -> None:
     assert [s.name for s in plan(needs, dict.fromkeys(needs, ()), [], ["b"])] == ["a", "b"]
 
 
-def test_flow_and_repro_share_cache_and_retries_are_a_stages_own(project: Project) -> None:
-    project.run("-m", "dvc", "repro", "-q")
-    assert sorted(project.ran()) == ["join", "left", "right", "seed"]
-    project.set(seed=1, left=2, right=1, join=1)
-    (project.folder / "fail-left").touch()
-    said = project.run(*FLOW)
-    assert "made left" in said
-    assert "up to date" in said
-    assert project.ran() == ["left", "left", "join"]
-    assert project.result() == "seed1;left2;seed1;right1;join1;"
-    project.run("-m", "dvc", "repro", "-q")
-    assert project.ran() == []
-    project.set(seed=1, left=1, right=1, join=1)
-    project.run("-m", "dvc", "repro", "-q")
-    assert project.ran() == []
-    assert project.result() == "seed1;left1;seed1;right1;join1;"
-
-
 def test_an_unknown_stage_is_refused_before_prefect_starts(project: Project) -> None:
     start = time.monotonic()
     said = project.run(*FLOW, "join", "nosuch", code=2)
@@ -65,11 +47,14 @@ def test_an_unknown_stage_is_refused_before_prefect_starts(project: Project) -> 
         read_graph(project.folder, ["nosuch"])
 
 
-def test_failing_stage_leaves_independent_branches_done(project: Project) -> None:
+def test_a_run_of_its_own_ends_with_the_code_of_its_stages(project: Project) -> None:
+    """What the flow does beside is seen in test_flows.py, without a server for each run."""
     (project.folder / "fail-left").touch()
     said = project.run(*FLOW, "--retries", "0", code=1)
     assert "failed: left; not done: left, join" in said
     assert sorted(project.ran()) == ["left", "right", "seed"]
+    assert "portrait: 2 steps, all up to date" in project.run(*FLOW, "right")
+    assert project.ran() == []
 
 
 def test_push_and_pull_restore_a_clone(project: Project, tmp_path: Path) -> None:
@@ -93,8 +78,8 @@ def test_deployment_runs_on_a_worker(project: Project) -> None:
     port = free_port()
     project.env["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
     (project.folder / "flows").mkdir()
-    for name in ("__init__.py", "arguments.py", "graph.py", "portrait.py"):
-        shutil.copy(HERE / "flows" / name, project.folder / "flows" / name)
+    for path in (HERE / "flows").glob("*.py"):
+        shutil.copy(path, project.folder / "flows")
     shutil.copy(HERE / "prefect.yaml", project.folder)
     prefect = ("-m", "prefect")
     with project.daemon(*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -165,7 +166,7 @@ def test_photos_are_restyled_in_batches_and_kept(
     with Image.open(weights / "astronaut.png") as image:
         for name in ("a.png", "b.png", "c.png"):
             image.convert("RGB").resize((160, 160)).save(photos / name)
-    given = {
+    given: dict[str, Any] = {
         "source": str(photos),
         "output": f"file://{tmp_path / 'out'}",
         "styles": [model.styles.names[0]],
