@@ -24,7 +24,7 @@ def _choice(names: Iterable[str]) -> Any:
 
     What is given is checked when the flow runs, against the folder that it runs in.
     """
-    known = list(names)
+    known: list[Any] = list(names)
     return Annotated[str, Field(json_schema_extra={"enum": known})] if known else str
 
 
