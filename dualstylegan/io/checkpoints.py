@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.io.files import READ_FIX, atomic_write
-from dualstylegan.io.seals import BLANK, is_whole, sealed
+from dualstylegan.io.seals import BLANK, has_seal, is_whole, sealed
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
 LISTED_KEYS = 8
+# What the library itself reads of a head.
+MAX_HEAD_BYTES = 100_000_000
+# Codes of 6,900 styles at 1,024 px.
+MAX_ARRAYS_BYTES = 512 << 20
 DAMAGED_FIX = "delete it and run the stage that makes it"
 META_KEY, SEAL_KEY, FORMAT_KEY = "json", "seal", "format"
 
@@ -97,7 +101,19 @@ def read_tensors(
 def read_arrays(
     path: Path | str, *, foreign: bool = True
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read a file as `read_tensors` does, its tensors as numpy arrays, without torch."""
+    """Read a file as `read_tensors` does, its tensors as numpy arrays, without torch.
+
+    Arrays are copies, where tensors are mapped: a larger file than `MAX_ARRAYS_BYTES` is refused.
+    """
+    length = Path(path).stat().st_size if Path(path).is_file() else 0
+    if length > MAX_ARRAYS_BYTES:
+        raise CheckpointError(
+            "too large a file of arrays",
+            file=path,
+            value=f"{length} bytes",
+            limit=f"{MAX_ARRAYS_BYTES} bytes",
+            fix=DAMAGED_FIX,
+        )
     return _read(path, "numpy", foreign)
 
 
@@ -108,13 +124,14 @@ def _read(
     if not Path(path).is_file():
         raise CheckpointError("no such file", file=path, fix="run the stage that makes it")
     try:
-        whole = is_whole(path)
-        if whole is False or (whole is None and not foreign):
-            found = "no seal" if whole is None else "bytes that do not agree with its seal"
-            raise CheckpointError(
-                "a damaged safetensors file", file=path, value=found, fix=DAMAGED_FIX
-            )
+        # Opened first: a file whose length is not that of its tensors is refused unread.
         with safetensors.safe_open(str(path), framework) as file:
+            whole = is_whole(path, within=_head_length(path))
+            if whole is False or (whole is None and not foreign):
+                found = "no seal" if whole is None else "bytes that do not agree with its seal"
+                raise CheckpointError(
+                    "a damaged safetensors file", file=path, value=found, fix=DAMAGED_FIX
+                )
             names = list(file.keys())
             tensors = {name: file.get_tensor(name) for name in names}
             meta = json.loads((file.metadata() or {}).get(META_KEY, "{}"))
@@ -122,7 +139,7 @@ def _read(
         raise CheckpointError(
             "cannot be read", file=path, value=error.strerror or error, fix=READ_FIX
         ) from error
-    except (safetensors.SafetensorError, json.JSONDecodeError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise CheckpointError(
             "not a whole safetensors file",
             file=path,
@@ -130,6 +147,17 @@ def _read(
             fix=DAMAGED_FIX,
         ) from error
     return tensors, meta
+
+
+def lacks_seal(path: Path | str) -> bool:
+    """Return True if a safetensors file has no seal in its head, where `save_tensors` writes it."""
+    return not has_seal(path, within=_head_length(path))
+
+
+def _head_length(path: Path | str) -> int:
+    """Return the length that a safetensors file states for its head, at most `MAX_HEAD_BYTES`."""
+    with open(path, "rb") as handle:
+        return min(8 + int.from_bytes(handle.read(8), "little"), MAX_HEAD_BYTES)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from dualstylegan.errors import CheckpointError
+from dualstylegan.io.checkpoints import lacks_seal
 from dualstylegan.io.files import MAX_JSON_BYTES, sha256_file, write_bytes
-from dualstylegan.io.seals import BLANK, FIELD, has_seal, is_whole, sealed
+from dualstylegan.io.seals import BLANK, FIELD, is_whole, sealed
 from dualstylegan.networks.config import CARD_FILE, ClosedSchema, FileRecord, read_validated
 
 LISTING_FILE = "files.json"
@@ -118,7 +119,7 @@ def check_seals(folder: Path, *names: str) -> None:
         return
     for name in names:
         path = folder / name
-        if path.is_file() and (path.stat().st_size == 0 or not has_seal(path)):
+        if path.is_file() and lacks_seal(path):
             raise CheckpointError("a damaged file: it has lost its seal", file=path, fix=FIX)
 
 

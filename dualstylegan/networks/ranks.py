@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dualstylegan.errors import RankLostError, TrainingError
 
@@ -28,6 +28,8 @@ Item = TypeVar("Item")
 
 # Set for each process that torchrun, or another elastic agent, starts.
 MARK = "TORCHELASTIC_RUN_ID"
+# File by which ranks of one machine find each other: torch's own server listens on all interfaces.
+STORE = "DUALSTYLEGAN_RANKS_STORE"
 # Longest wait for another rank: the first one checks, draws and saves while the others wait.
 PATIENCE = timedelta(minutes=30)
 # Gradients that are sent at once: 64 MiB of float64.
@@ -81,8 +83,14 @@ def joined(device: torch.device) -> Iterator[None]:
 
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    place: dict[str, Any] = {}
+    if STORE in os.environ:
+        ranks = int(os.environ["WORLD_SIZE"])
+        store = dist.FileStore(os.environ[STORE], ranks)
+        place = {"store": store, "rank": int(os.environ["RANK"]), "world_size": ranks}
+    backend = "nccl" if device.type == "cuda" else "gloo"
     with _connection():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        dist.init_process_group(backend, timeout=PATIENCE, **place)
     yield
     dist.destroy_process_group()
 

@@ -110,17 +110,20 @@ def _read(folder: Path) -> FolderContent:
     network = config.network.build()
     fill(network, load_tensors(folder / MODEL_FILE), folder / MODEL_FILE)
     encoder = load_encoder(config.network, folder / ENCODER_FILE)
-    codes = load_tensors(folder / STYLES_FILE, torch.float32)
+    codes = load_tensors(folder / STYLES_FILE)
     if set(codes) != {"extrinsic", "intrinsic"}:
         raise CheckpointError(
             "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
         )
+    tables = (codes["extrinsic"], codes["intrinsic"])
+    styles = StyleLibrary(config.styles, *tables, config.labels)
+    styles.check_shape(network.generator.rows, network.generator.style_dim)  # before any copy
     check_files(folder, LICENCE_FILE, *CARD_IMAGES)
     return FolderContent(
         config=config,
         network=network,
         encoder=encoder,
-        styles=StyleLibrary(config.styles, codes["extrinsic"], codes["intrinsic"], config.labels),
+        styles=styles.to(torch.float32),
         sampler=StyleSampler.load(folder / SAMPLER_FILE) if config.has_sampler else None,
         card=read_card(folder),
         card_images=read_card_images(folder),

@@ -181,7 +181,7 @@ class StyleLibrary:
                     "style codes do not fit the model", value=tuple(codes.shape), limit=expected
                 )
 
-    def to(self, device: torch.device) -> StyleLibrary:
-        """Return the styles with their codes on a device."""
-        extrinsic_SLD, intrinsic_SLD = self.extrinsic_SLD.to(device), self.intrinsic_SLD.to(device)
+    def to(self, place: torch.device | torch.dtype) -> StyleLibrary:
+        """Return the styles with their codes on a device, or of a dtype."""
+        extrinsic_SLD, intrinsic_SLD = self.extrinsic_SLD.to(place), self.intrinsic_SLD.to(place)
         return replace(self, extrinsic_SLD=extrinsic_SLD, intrinsic_SLD=intrinsic_SLD)

@@ -9,7 +9,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dualstylegan.errors import RankLostError
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 LOOPBACK = "127.0.0.1"
+INTERFACES = {"linux": "lo", "darwin": "lo0"}
 
 
 def run_training(name: str, runtime: Runtime, passes: int, train: Callable[[], object]) -> None:
@@ -65,26 +69,42 @@ def launch(module: str, count: int, threads: int = 0) -> int:
     os.environ[SUPERVISED] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(threads or max(1, (os.cpu_count() or 1) // count)))
     heard = [number.name for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=count,
-        run_id=name,
-        rdzv_backend="c10d",
-        rdzv_endpoint=f"{LOOPBACK}:0",
-        local_addr=LOOPBACK,
-        max_restarts=0,
-        signals_to_handle=",".join(heard),
-        shutdown_timeout=int(GRACE_SECONDS) + 1,
-    )
-    try:
-        elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
-    except ChildFailedError as error:
-        return failed(name, error.failures)
-    except SignalException as stopped:
-        print(f"\n{name}: stopped; {GOES_ON}", file=sys.stderr)
-        return SHELL_OFFSET + stopped.sigval
+    with _meeting_place() as meeting:
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            run_id=name,
+            rdzv_backend="c10d",
+            rdzv_endpoint=str(meeting),
+            rdzv_configs={"store_type": "file"},
+            local_addr=LOOPBACK,
+            max_restarts=0,
+            signals_to_handle=",".join(heard),
+            shutdown_timeout=int(GRACE_SECONDS) + 1,
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
+        except ChildFailedError as error:
+            return failed(name, error.failures)
+        except SignalException as stopped:
+            print(f"\n{name}: stopped; {GOES_ON}", file=sys.stderr)
+            return SHELL_OFFSET + stopped.sigval
     return 0
+
+
+@contextmanager
+def _meeting_place() -> Iterator[Path]:
+    """Let agent and ranks meet by files and talk on the loopback alone; yield the agent's file.
+
+    torch's own server of addresses, which has no authentication, listens on all interfaces.
+    """
+    with tempfile.TemporaryDirectory(prefix="ranks-") as folder:
+        os.environ[ranks.STORE] = str(Path(folder) / "ranks")
+        os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
+        if sys.platform in INTERFACES:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", INTERFACES[sys.platform])
+        yield Path(folder) / "agent"
 
 
 def failed(name: str, failures: dict[int, ProcessFailure]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dualstylegan.networks.config import MODEL_FILE
 from dualstylegan.networks.listing import LISTING_FILE
-from dualstylegan.portrait.config import STYLES_FILE
+from dualstylegan.portrait.config import ENCODER_FILE, STYLES_FILE
 from tests.support.portrait_models import tiny_model
 
 Edit = Callable[[Path], object]
@@ -88,6 +88,19 @@ def tensors(header: object, length: int | None = None, name: str = WEIGHTS) -> E
     return text(struct.pack("<Q", size) + data + bytes(64), name)
 
 
+def claimed(name: str, sides: int) -> Edit:
+    """Return an edit that makes a file of holes whose header agrees with its length."""
+    entry = {"dtype": "F32", "shape": [sides], "data_offsets": [0, 4 * sides]}
+    header = json.dumps({"extrinsic": entry}).encode()
+
+    def edit(folder: Path) -> None:
+        with (folder / name).open("wb") as handle:
+            handle.write(struct.pack("<Q", len(header)) + header)
+            handle.truncate(8 + len(header) + 4 * sides)
+
+    return edit
+
+
 def cut(name: str) -> Edit:
     """Return an edit that leaves half of a file."""
 
@@ -159,6 +172,11 @@ EDITS: dict[str, Edit] = {
     "weights of a pipe": piped(WEIGHTS),
     "a folder for weights": folder_instead(WEIGHTS),
     "weights of holes": sparse(WEIGHTS, 8 << 30),
+    "weights of one tensor of holes": claimed(WEIGHTS, 2 << 30),
+    "an encoder of holes": sparse(ENCODER_FILE, 8 << 30),
+    "an encoder of one tensor of holes": claimed(ENCODER_FILE, 2 << 30),
+    "codes of holes": sparse(CODES, 8 << 30),
+    "codes of one tensor of holes": claimed(CODES, 2 << 30),
     "half of the weights": cut(WEIGHTS),
     "empty weights": text("", WEIGHTS),
     "a header of 2**60 bytes": tensors({}, 1 << 60),
