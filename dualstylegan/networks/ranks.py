@@ -85,9 +85,9 @@ def joined(device: torch.device) -> Iterator[None]:
         torch.cuda.set_device(device)
     place: dict[str, Any] = {}
     if STORE in os.environ:
-        ranks = int(os.environ["WORLD_SIZE"])
-        store = dist.FileStore(os.environ[STORE], ranks)
-        place = {"store": store, "rank": int(os.environ["RANK"]), "world_size": ranks}
+        names = {"rank": "RANK", "world_size": "WORLD_SIZE"}
+        place = {key: int(os.environ[name]) for key, name in names.items()}
+        place["init_method"] = f"file://{os.environ[STORE]}"
     backend = "nccl" if device.type == "cuda" else "gloo"
     with _connection():
         dist.init_process_group(backend, timeout=PATIENCE, **place)

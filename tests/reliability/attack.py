@@ -18,6 +18,7 @@ from tests.reliability import (
     attack_checkpoints,
     attack_disks,
     attack_flips,
+    attack_fuzz,
     attack_models,
     attack_pairs,
     attack_pictures,
@@ -34,6 +35,7 @@ PARTS: dict[str, Part] = {
     "pairs": attack_pairs.attack,
     "flips": attack_flips.attack,
     "pictures": attack_pictures.attack,
+    "fuzz": attack_fuzz.attack,
     "checkpoints": attack_checkpoints.attack,
     "models": attack_models.attack,
 }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from ipaddress import ip_address
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dualstylegan.io.checkpoints import load_state
 from dualstylegan.io.stopping import GOES_ON
-from tests.reliability.running import running, shell_code
+from tests.reliability.running import Run, running, shell_code
 from tests.support.ranked_stage import PIDS, STATE
 
 LAUNCH = """
@@ -20,13 +22,25 @@ end(launch("tests.support.ranked_stage", 2), at_once=True)
 """
 # A wait for a rank that is gone would take half an hour; beside other work an end takes seconds.
 LIMIT_SECONDS = 120.0
+START_SECONDS = 600.0
+
+
+def _heard_addresses(run: Run) -> set[str]:
+    """Return the addresses on which a run's processes listen."""
+    return {
+        connection.laddr.ip
+        for process in run.family()
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_end_of_a_rank_is_the_end_of_all_in_a_line(tmp_path: Path, number: int) -> None:
     """A rank that is killed, and Ctrl-C at the launcher; the saved state is whole."""
     with running(["-c", LAUNCH], tmp_path) as run:
-        run.wait_until((tmp_path / STATE).exists)
+        run.wait_until((tmp_path / STATE).exists, START_SECONDS)
+        assert all(ip_address(heard).is_loopback for heard in _heard_addresses(run))
         if number == signal.SIGKILL:
             os.kill(int((tmp_path / PIDS / "1").read_text()), number)
             number = 0  # sent to the launcher, it changes nothing

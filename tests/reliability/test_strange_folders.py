@@ -49,8 +49,8 @@ def test_entries_that_are_no_files_are_passed_over(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes, /proc")
 def test_names_and_files_of_any_kind_are_read_or_refused(tmp_path: Path) -> None:
     data = saved(picture("RGB"), "PNG")
-    for name in (b"bad\xff\xfe.png", b"line\nbreak.png"):
-        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as handle:
+    for raw in (b"bad\xff\xfe.png", b"line\nbreak.png"):
+        with open(os.fsencode(tmp_path) + b"/" + raw, "wb") as handle:
             handle.write(data)
     assert len(scan_images(tmp_path).paths) == 2
     assert all(read_image(path).size for path in scan_images(tmp_path).paths)

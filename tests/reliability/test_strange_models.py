@@ -13,6 +13,22 @@ from tests.reliability.measuring import outcome
 from tests.reliability.strange_models import EDITS, edited, whole_model
 from tests.support.command import run
 
+# Odd and harmless: a number as text, names that no path is made of, thumbnails and listings that
+# are passed over.
+READABLE = {
+    "text for a number",
+    "styles outside",
+    "styles of nothing",
+    "one style twice",
+    "styles of control characters",
+    "styles that write backwards",
+    "a name of lines",
+    "a thumbnail of a pipe",
+    "a thumbnail of a device",
+    "a thumbnail of text",
+    "a listing of a pipe",
+}
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -20,14 +36,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", EDITS)
-def test_a_strange_model_is_read_or_refused_in_a_sentence(
+def test_a_strange_model_is_refused_in_a_sentence_unless_it_is_harmless(
     whole: Path, tmp_path: Path, kind: str
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(whole, folder)
     EDITS[kind](folder)
     start = time.process_time()
-    assert outcome(lambda: PortraitModel.from_pretrained(folder)) in ("refused", "done")
+    expected = "done" if kind in READABLE else "refused"
+    assert outcome(lambda: PortraitModel.from_pretrained(folder)) == expected
     assert run("styles", folder).status in (0, 2)
     assert time.process_time() - start < 5
 

@@ -135,7 +135,8 @@ def test_kept_tensors_have_one_order_in_every_process(
     """Tables are written in this order; their bytes must not depend on the process."""
     import torch
 
-    from tasks.shared.tensors import Tick, cached_tensors
+    from tasks.shared.at_once import Tick
+    from tasks.shared.tensors import cached_tensors
 
     monkeypatch.chdir(tmp_path)
     names = [f"n{i}" for i in range(12)]
