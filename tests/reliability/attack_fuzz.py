@@ -15,9 +15,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.reliability.attack_pictures import MUTATED_BYTES, SECONDS
-from tests.reliability.strange_pictures import corpus
-
 RUNS_PER_ROUND = 2000
 MAX_MEMORY_MIB = 1536
 FUZZER = "atheris"
@@ -34,6 +31,10 @@ def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> Iterato
     if importlib.util.find_spec(FUZZER) is None:
         yield SKIPPED
         return
+    # not above: what the fuzzer's process has imported before, it does not instrument
+    from tests.reliability.attack_pictures import MUTATED_BYTES, SECONDS
+    from tests.reliability.strange_pictures import corpus
+
     seeds, found = folder / "seeds", folder / "found"
     seeds.mkdir()
     found.mkdir()
