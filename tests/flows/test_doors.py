@@ -48,7 +48,7 @@ def test_an_unknown_stage_is_refused_before_prefect_starts(project: Project) -> 
 
 
 def test_a_run_of_its_own_ends_with_the_code_of_its_stages(project: Project) -> None:
-    """What the flow does beside is seen in test_flows.py, without a server for each run."""
+    """Two runs by real doors; all else of the flow is tested in test_flows.py, on one server."""
     (project.folder / "fail-left").touch()
     said = project.run(*FLOW, "--retries", "0", code=1)
     assert "failed: left; not done: left, join" in said
