@@ -78,6 +78,8 @@ class Studio:
         self.uploads = asyncio.Semaphore(MAX_UPLOADS)
         # one photo is decoded at a time: 64 megapixels take 200 MB
         self._decoding = asyncio.Lock()
+        # and one whole photo held for its reading
+        self._reading = asyncio.Lock()
         # and one model packed, which takes as much on the disk as the model twice
         self._packing = asyncio.Lock()
         self._extended: dict[tuple[str, ...], PortraitModel] = {}
@@ -90,13 +92,14 @@ class Studio:
             FaceError: no usable face.
             BusyError: too much work is waiting.
         """
-        photo = await self._decode(data)
-        # the largest face alone, so that a first picture is there soon; the others with the fit,
-        # which decodes the photo again: photos that wait would fill the memory
-        draft, first = await asyncio.gather(
-            asyncio.to_thread(draft_of, photo),
-            self._work(partial(self._read, photo, 1, 0), Urgency.READING),
-        )
+        async with self._reading:
+            photo = await self._decode(data)
+            # the largest face alone, so that a first picture is there soon; the others with the
+            # fit, which decodes the photo again: photos that wait would fill the memory
+            draft, first = await asyncio.gather(
+                asyncio.to_thread(draft_of, photo),
+                self._work(partial(self._read, photo, 1, 0), Urgency.READING),
+            )
         sitting = Sitting(data, draft, first)
         name = self.sittings.put(sitting)
         # in the meantime the visitor asks for a first picture
