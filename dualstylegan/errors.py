@@ -130,6 +130,13 @@ class BusyError(RequestError):
     status = 503
 
 
+class ClosingError(BusyError):
+    """A request that the studio, which is being ended, does not serve any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the studio is closing", fix="open it again")
+
+
 # Photo from which a person's code is fitted better.
 BETTER_PHOTO = "a sharper, more frontal, evenly lit photo"
 

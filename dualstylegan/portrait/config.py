@@ -166,6 +166,19 @@ def check_options(
             raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")
 
 
+def result_suffix(name: str) -> str:
+    """Return the ending of a result's file in a format, such as `png`.
+
+    Raises:
+        SettingsError: no such format.
+    """
+    suffix = f".{name}"
+    if suffix not in RESULT_FORMATS:
+        limit = ", ".join(known.removeprefix(".") for known in RESULT_FORMATS)
+        raise SettingsError("format", value=name, limit=limit)
+    return suffix
+
+
 def check_new_name(config: PortraitConfig, name: str) -> None:
     """Refuse a name for a new style that is blank or taken. Needs no network.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # Faces of a photo to read: the largest, all, or at most so many of the largest.
 Faces = Literal["largest", "all"] | int
+MAX_DIGITS = 10
 
 
 def face_count(faces: Faces) -> int | None:
@@ -41,7 +42,8 @@ def parse_faces(text: str) -> Faces:
     Raises:
         SettingsError: none of these.
     """
-    faces: Any = int(text) if text.isdecimal() else text
+    # an integer of thousands of digits Python refuses to read
+    faces: Any = int(text) if text.isdecimal() and len(text) < MAX_DIGITS else text
     face_count(faces)
     return cast("Faces", faces)
 

@@ -21,6 +21,7 @@ from dualstylegan.errors import (
     UploadError,
 )
 from dualstylegan.networks.config import ClosedSchema
+from dualstylegan.portrait.options import MAX_DIGITS
 from dualstylegan.studio.export import chunks
 from dualstylegan.studio.openapi import document
 from dualstylegan.studio.schemas import (
@@ -64,6 +65,7 @@ async def read_body(request: Request) -> bytes:
     Raises:
         UploadError: it exceeds `MAX_BODY`.
         RequestError: it takes longer than `BODY_SECONDS`.
+        BusyError: others send too much at the same time.
     """
     limit = UploadError(
         "the file is too large", limit=f"{MAX_BODY >> 20} MB", fix="save the picture as JPEG"
@@ -71,18 +73,21 @@ async def read_body(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY:
         raise limit
-    parts, size = [], 0
+    parts, size, room = [], 0, studio_of(request).uploads
     try:
-        async with studio_of(request).uploads, asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():
-                size += len(part)
-                if size > MAX_BODY:
+                if size + len(part) > MAX_BODY:
                     raise limit
+                room.take(len(part))
+                size += len(part)
                 parts.append(part)
     except TimeoutError as error:
         raise RequestError(
             "the upload takes too long", limit=f"{BODY_SECONDS} seconds", fix="send it again"
         ) from error
+    finally:
+        room.give(size)
     return b"".join(parts)
 
 
@@ -138,7 +143,8 @@ async def get_picture(request: Request) -> Response:
 async def get_photo(request: Request) -> Response:
     """Return the photo itself, reduced, or with `face` the crop of a face."""
     text = request.query_params.get("face")
-    if text is not None and not text.isdecimal():
+    # an integer of thousands of digits Python refuses to read
+    if text is not None and not (text.isdecimal() and len(text) < MAX_DIGITS):
         raise SettingsError("the option face", value=text[:80], limit="an index, 0 the largest")
     face = None if text is None else int(text)
     data = await studio_of(request).photo(request.path_params["sitter"], face)

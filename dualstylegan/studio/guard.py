@@ -6,6 +6,7 @@ address (cross-site requests) or under a name of its own that it has moved here 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dualstylegan.errors import ForeignError
+from dualstylegan.errors import ClosingError, ForeignError, RequestError
 from dualstylegan.studio.schemas import ErrorAnswer
 
 HEADERS = {
@@ -56,16 +57,25 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
 
+        started = False
+
         async def guarded(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        error = self._refusal(Headers(scope=scope))
+        error: RequestError | None = self._refusal(Headers(scope=scope))
         if error is None:
-            return await self.app(scope, receive, guarded)
+            try:
+                return await self.app(scope, receive, guarded)
+            except asyncio.CancelledError:  # the server ends, and its seconds are over
+                if started:
+                    raise
+                error = ClosingError()
         answer = JSONResponse(ErrorAnswer.of(error).model_dump(), status_code=error.status)
         await answer(scope, receive, guarded)
 

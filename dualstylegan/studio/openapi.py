@@ -40,7 +40,7 @@ REFUSALS = {
     413: "the file is too large",
     415: "not an image that can be read",
     422: "no usable face, an unknown style, a value out of its bounds, or no space on the disk",
-    503: "too much work is waiting",
+    503: "too much work is waiting, too much is being sent, or the studio is closing",
 }
 
 

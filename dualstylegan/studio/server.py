@@ -67,6 +67,8 @@ def application(
         exception_handlers=cast("dict[Any, Any]", HANDLERS),
         lifespan=life,
     )
+    # an address with a slash too many is unknown
+    app.router.redirect_slashes = False
     app.state.studio = studio
     return app
 
@@ -106,9 +108,20 @@ def address(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
-def server(app: Starlette) -> uvicorn.Server:
+class StudioServer(uvicorn.Server):
+    """Server that leaves the work of its studio as soon as it is to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Refuse what waits, then give what runs its seconds to end."""
+        app = self.config.app
+        assert isinstance(app, Starlette)
+        app.state.studio.worker.close()
+        await super().shutdown(sockets)
+
+
+def server(app: Starlette) -> StudioServer:
     """Return a server of the application that says nothing but errors."""
-    return uvicorn.Server(
+    return StudioServer(
         uvicorn.Config(
             app,
             log_level="warning",

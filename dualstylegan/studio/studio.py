@@ -17,7 +17,14 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from PIL import Image
 
-from dualstylegan.errors import BusyError, DualStyleGANError, FaceError, RequestError, SettingsError
+from dualstylegan.errors import (
+    BusyError,
+    ClosingError,
+    DualStyleGANError,
+    FaceError,
+    RequestError,
+    SettingsError,
+)
 from dualstylegan.io.images import decode_image
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.config import SIZE_LIMITS, check_new_name
@@ -34,6 +41,7 @@ from dualstylegan.studio.visits import (
     LiveFace,
     OwnStyle,
     Progress,
+    Room,
     Shelf,
     Sitting,
     State,
@@ -50,7 +58,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_FACES = 6
-MAX_UPLOADS = 8
+# Bytes of uploads under way; by bytes, so that slow ones hold up no others.
+MAX_UPLOADING = 800 << 20
 # A first picture is asked for within this time of the answer to an upload.
 FIRST_SECONDS = 0.25
 MAX_NAME = 60
@@ -75,7 +84,7 @@ class Studio:
         self.live: Shelf[LiveFace] = Shelf(
             "live face", "begin anew", _leave_live, idle_seconds=LIVE_IDLE_SECONDS
         )
-        self.uploads = asyncio.Semaphore(MAX_UPLOADS)
+        self.uploads = Room(MAX_UPLOADING)
         # one photo is decoded at a time: 64 megapixels take 200 MB
         self._decoding = asyncio.Lock()
         # and one whole photo held for its reading
@@ -378,5 +387,6 @@ def _leave_live(name: str, live: LiveFace) -> None:
 
 def _log(done: Future[None]) -> None:
     """Tell the server's log why long work failed; visitors get the typed errors by themselves."""
-    if not done.cancelled() and (error := done.exception()) is not None:
+    error = None if done.cancelled() else done.exception()
+    if error is not None and not isinstance(error, ClosingError):
         logger.error("work of the studio failed", exc_info=error)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from PIL import Image
 
-from dualstylegan.errors import DualStyleGANError, UnknownItemError
+from dualstylegan.errors import BusyError, DualStyleGANError, UnknownItemError
 from dualstylegan.io.images import picture_digest
 from dualstylegan.portrait.sitter import Sitter
 
@@ -164,6 +164,36 @@ def draft_of(photo: Image.Image) -> Image.Image:
         return photo
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     return photo.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+class Room:
+    """Memory that uploads under way share.
+
+    Args:
+        limit: bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = 0
+
+    def take(self, size: int) -> None:
+        """Take some bytes.
+
+        Raises:
+            BusyError: there are not as many left.
+        """
+        if self._used + size > self._limit:
+            raise BusyError(
+                "too much is being sent",
+                limit=f"{self._limit >> 20} MB",
+                fix="try again in a minute",
+            )
+        self._used += size
+
+    def give(self, size: int) -> None:
+        """Give them back."""
+        self._used -= size
 
 
 Item = TypeVar("Item", Sitting, OwnStyle, LiveFace)

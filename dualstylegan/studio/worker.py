@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from dualstylegan.errors import BusyError, SupersededError
+from dualstylegan.errors import BusyError, ClosingError, SupersededError
 
 T = TypeVar("T")
 MAX_WAITING = 64
@@ -70,9 +70,12 @@ class Worker:
 
         Raises:
             BusyError: too much is waiting.
+            ClosingError: the worker is to stop.
         """
         future: Future[T] = Future()
         with self._changed:
+            if self._stopped:
+                raise ClosingError()
             if view is not None:
                 for stale in [job for job in self._waiting if job.view == view]:
                     self._waiting.remove(stale)
@@ -108,14 +111,19 @@ class Worker:
         if self._stopped:
             raise StoppedError
 
-    def stop(self) -> None:
-        """Leave long work at its next step, drop what waits, and wait for the thread a while."""
+    def close(self) -> None:
+        """Refuse new work and what waits, and leave long work at its next step."""
         with self._changed:
             self._stopped = True
             for job in self._waiting:
-                job.future.cancel()
+                if job.future.set_running_or_notify_cancel():
+                    job.future.set_exception(ClosingError())
             self._waiting.clear()
             self._changed.notify()
+
+    def stop(self) -> None:
+        """Close, and wait for the thread a while."""
+        self.close()
         self._thread.join(STOP_SECONDS)
 
     def _next(self, below: int, last: int, seconds: float = 0.0) -> _Job | None:

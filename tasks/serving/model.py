@@ -7,9 +7,10 @@ describes requests and answers, `signature.py` states them to MLflow.
 from __future__ import annotations
 
 import base64
+import functools
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.context import get_prediction_context
 from mlflow.pyfunc.model import PythonModel
 
-from dualstylegan.errors import DualStyleGANError, ImageError, SettingsError, WeightsError
+from dualstylegan.errors import DualStyleGANError, SettingsError, WeightsError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("dualstylegan.serving")
 # Error of a row, or of a request, that the client cannot do anything about.
 FAULT = "the model failed; the server's log has the cause"
-IMAGE_FIX = "give the bytes of the photo's file in base64 as `image`"
+JSON_TYPE = "application/json"
+MAX_BODY = 256 << 20
+# Longest sentence to a client: values and MLflow's own words may be long.
+MAX_SENTENCE = 600
 # MLflow drops what the signature does not name before `predict` sees it, and tells its log alone.
 MLFLOW_LOG = logging.getLogger("mlflow.models.utils")
 DROPPED = {
@@ -85,6 +89,9 @@ class Answer:
 class ServedPortraits(PythonModel):
     """PortraitModel behind MLflow's interface."""
 
+    # tells this model from others in one process
+    serves_portraits = True
+
     def load_context(self, context: Any) -> None:
         """Load the portrait model from the artifacts, and the weights that it refers to."""
         from dualstylegan.portrait.model import PortraitModel
@@ -95,6 +102,7 @@ class ServedPortraits(PythonModel):
         portrait = Path(context.artifacts["portrait"])
         self.model = PortraitModel.from_pretrained(portrait, weights_dir=weights)
         MLFLOW_LOG.addFilter(note_dropped)
+        guard_invocations()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
         """Restyle the photo of each row; a row that fails does not stop the others.
@@ -154,6 +162,7 @@ class Request:
             SettingsError: names the option, its value and the limit.
             CheckpointError: a seed, but the model has no sampler.
         """
+        from dualstylegan.portrait.config import result_suffix
         from dualstylegan.portrait.options import ReadOptions, RestyleOptions, parse_faces
         from dualstylegan.portrait.sizes import render_size
         from dualstylegan.portrait.style_choice import choose_style
@@ -171,7 +180,7 @@ class Request:
         style = None
         if mix is not None or seed is not None:
             style = choose_style(model, mixed(model, mix), seed, options)
-        return cls(model, options, reading, paste, suffix_of(given.get("format", "png")), style)
+        return cls(model, options, reading, paste, result_suffix(given.get("format", "png")), style)
 
     def answer(self, row: Mapping[Any, Any]) -> Answer:
         """Restyle the photo of a row, or say what is wrong."""
@@ -181,11 +190,12 @@ class Request:
             return Answer(error=told(error))
 
     def _restyle(self, row: Mapping[Any, Any]) -> Answer:
+        from dualstylegan.io.base64_images import decode_base64
         from dualstylegan.portrait.restyling import restyle_sitter
         from dualstylegan.portrait.result import OUTCOME, PREFIX, encode_result, facts_of
 
         style, text = self._style_of(row), _cell(row, "image")
-        photo = decode(text)
+        photo = decode_base64(text)
         sitter = self._read(text or "", photo)
         result = restyle_sitter(
             self.model, sitter, style, self.options, 0, photo if self.paste else None
@@ -242,6 +252,71 @@ def fetch_weights(address: str, scratch: Path) -> Path:
     return Path(fetched)
 
 
+def guard_invocations() -> None:
+    """Have MLflow's server check a request before it reads it, and refuse in a sentence alone.
+
+    It has no hook for that; docs/serving.md tells what it does by itself. Its one function that
+    turns a body into an answer is wrapped, once, for models of this kind.
+    """
+    from mlflow.pyfunc import scoring_server
+
+    original = getattr(scoring_server, "invocations", None)
+    if original is None:
+        LOGGER.warning("this version of MLflow reads requests elsewhere: they are not checked")
+    elif not hasattr(original, "__wrapped__"):
+        scoring_server.invocations = guarded(original)
+
+
+def guarded(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return MLflow's function `invocations` with checks before it and words of ours after it."""
+
+    @functools.wraps(original)
+    def invocations(data: Any, content_type: str | None, model: Any, input_schema: Any) -> Any:
+        if not hasattr(model.unwrap_python_model(), "serves_portraits"):
+            return original(data, content_type, model, input_schema)
+        try:
+            return original(check_body(data, content_type), content_type, model, input_schema)
+        except RefusedError:
+            raise
+        except MlflowException as error:
+            raise RefusedError(mlflow_sentence(error)) from error
+        except Exception as error:
+            raise refusal([told(error)]) from error
+
+    return invocations
+
+
+def check_body(data: bytes, content_type: str | None) -> Any:
+    """Return the body of a request, parsed if it is JSON.
+
+    Raises:
+        SettingsError: it is too large or no such JSON, or its type is not named.
+    """
+    from dualstylegan.io.strict_json import parse_strict
+
+    if not content_type:
+        raise SettingsError("no content type", limit=JSON_TYPE)
+    if len(data) > MAX_BODY:
+        raise SettingsError("the request is too large", limit=f"{MAX_BODY >> 20} MB")
+    if content_type.split(";")[0].strip() != JSON_TYPE:
+        return data
+    if isinstance(value := parse_strict(data), dict):
+        return value
+    raise SettingsError("the request is no JSON object", fix="give rows as `dataframe_records`")
+
+
+def mlflow_sentence(error: MlflowException) -> str:
+    """Return what MLflow says of a request, without its data, advice on versions or stack trace."""
+    said = str(error).partition(" IMPORTANT: ")[0]
+    return shortened(said.rpartition("'. Error: ")[2])
+
+
+def shortened(sentence: str) -> str:
+    """Return a sentence of bounded length, in characters that can be sent."""
+    text = sentence.encode(errors="backslashreplace").decode()
+    return text if len(text) <= MAX_SENTENCE else f"{text[:MAX_SENTENCE]}..."
+
+
 def note_dropped(record: logging.LogRecord) -> bool:
     """Note the names that MLflow's log says to be dropped, with the prediction that they are of."""
     prediction = get_prediction_context()
@@ -275,7 +350,7 @@ def told(error: Exception) -> str:
     # an error that names a file is about the server's own, as are missing weights
     ours = isinstance(error, WeightsError)
     if isinstance(error, DualStyleGANError) and error.file is None and not ours:
-        return str(error)
+        return shortened(str(error))
     LOGGER.error(FAULT, exc_info=error)
     return FAULT
 
@@ -305,38 +380,6 @@ def mixed(model: PortraitModel, texts: list[str] | None) -> dict[str, float] | N
             "several styles that are no mix", value=texts, fix="give each by itself, as name:weight"
         )
     return styles[0]
-
-
-def suffix_of(name: str) -> str:
-    """Return the ending of a result's file in a format.
-
-    Raises:
-        SettingsError: no such format.
-    """
-    from dualstylegan.portrait.config import RESULT_FORMATS
-
-    suffix = f".{name}"
-    if suffix not in RESULT_FORMATS:
-        limit = ", ".join(known.removeprefix(".") for known in RESULT_FORMATS)
-        raise SettingsError("format", value=name, limit=limit)
-    return suffix
-
-
-def decode(text: str | None) -> Image.Image:
-    """Read an image in base64 with the checks of any file.
-
-    Raises:
-        ImageError: nothing, not base64, or not an image.
-    """
-    from dualstylegan.io.images import decode_image
-
-    if text is None:
-        raise ImageError("no image", fix=IMAGE_FIX)
-    try:
-        data = base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise ImageError("not base64", value=text[:40], fix=IMAGE_FIX) from error
-    return decode_image(data)
 
 
 def _of_class(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import random
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from tests.conftest import ROOT
@@ -22,9 +24,11 @@ from tests.reliability import (
     attack_models,
     attack_pairs,
     attack_pictures,
+    attack_serving,
     attack_stops,
     attack_swaps,
 )
+from tests.reliability.serving_doors import mlflow_door, studio_door
 
 Part = Callable[[int, random.Random, Path, Path], Iterable[str]]
 PARTS: dict[str, Part] = {
@@ -38,6 +42,8 @@ PARTS: dict[str, Part] = {
     "fuzz": attack_fuzz.attack,
     "checkpoints": attack_checkpoints.attack,
     "models": attack_models.attack,
+    "studio": partial(attack_serving.attack, opened=studio_door),
+    "mlflow": partial(attack_serving.attack, opened=mlflow_door),
 }
 
 
@@ -50,6 +56,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT, help="checkout that is attacked")
     given = parser.parse_args()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    # so that what it has started goes with it
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     for name in given.parts or PARTS:
         rng = random.Random(f"{given.seed} {name}")
         with tempfile.TemporaryDirectory(prefix="attack-") as folder:

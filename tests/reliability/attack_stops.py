@@ -125,21 +125,36 @@ def attack(rounds: int, rng: random.Random, folder: Path, root: Path) -> Iterato
             for index in range(count):
                 place = folder / f"{door.__name__}-{number}-{index}"
                 with door(place, root) as run:
-                    # from the interpreter's own start on, which is not the project's
-                    time.sleep(0.5 + rng.uniform(0, MOMENTS.get(door.__name__, 2.0)))
+                    # the interpreter's own start is not the project's
+                    wait_until_obeyed(run)
+                    time.sleep(rng.uniform(0, MOMENTS.get(door.__name__, 2.0)))
                     if run.process.poll() is None:
                         before = run.errors.read_text().count("\n")
-                        end = run.send(number, PATIENCE_SECONDS)
+                        end = run.send(number, PATIENCE_SECONDS, group=number == signal.SIGINT)
                         said = "\n".join(end.errors.splitlines()[before:])
                         ends.append(Ended(end.code, end.seconds, said, end.left))
             yield f"{door.__name__} {signal.Signals(number).name}: {summary(ends, number)}"
 
 
+def wait_until_obeyed(run: Run) -> None:
+    """Wait until a program catches SIGTERM; DVC, which catches none, and other systems at once."""
+    status = Path(f"/proc/{run.process.pid}/status")
+    if status.is_file() and "dvc" not in psutil.Process(run.process.pid).cmdline():
+        run.wait_until(lambda: catches_termination(status.read_text()))
+
+
+def catches_termination(status: str) -> bool:
+    """Return True for the status of a process, as Linux tells it, with a handler of SIGTERM."""
+    mask = status.partition("SigCgt:\t")[2].partition("\n")[0]
+    return bool(int(mask or "0", 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def summary(ends: list[Ended], number: int) -> str:
     """Return the figures of stopped processes."""
-    code = -number if number == signal.SIGKILL else 128 + number
+    # a process that the signal ends is told by shells in the same way
+    code = 128 + number
     soon = sum(end.seconds < LIMIT_SECONDS and end.left == 0 for end in ends)
-    coded = sum(end.code == code for end in ends)
+    coded = sum(end.code in (code, -number) for end in ends)
     longest = max((end.seconds for end in ends), default=0)
     said = max((end.errors.strip().count("\n") + 1 for end in ends), default=0)
     traces = sum("Traceback" in end.errors for end in ends)

@@ -17,7 +17,10 @@ import psutil
 
 from tests.conftest import ROOT
 
-COMMAND = "import sys; from dualstylegan.cli import main; sys.exit(main())"
+# Under the name of its script, by which the command obeys signals from its first line on.
+COMMAND = (
+    "import sys; sys.argv[0] = 'dualstylegan'; from dualstylegan.cli import main; sys.exit(main())"
+)
 MARK = "RELIABILITY_MARK"
 
 
@@ -73,10 +76,19 @@ class Run:
             assert time.monotonic() < end, self.errors.read_text()
             time.sleep(0.02)
 
-    def send(self, number: int, patience: float = 10) -> Ended:
-        """Send a signal and wait for the end of the process and of its descendants."""
+    def send(self, number: int, patience: float = 10, group: bool = False) -> Ended:
+        """Send a signal and wait for the end of the process and of its descendants.
+
+        Args:
+            number: of the signal.
+            patience: seconds to wait.
+            group: send it to the process's whole group, as a terminal does on Ctrl-C.
+        """
         start = time.monotonic()
-        self.process.send_signal(number)
+        if group:
+            os.killpg(self.process.pid, number)
+        else:
+            self.process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(patience)
         while self.family() and time.monotonic() - start < patience:

@@ -6,9 +6,10 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -54,6 +55,7 @@ class RunningStudio:
     studio: Studio
     address: str
     port: int
+    stop: Callable[[], None]
 
     def ask(
         self,
@@ -99,7 +101,9 @@ def running_studio(model: PortraitModel) -> Iterator[RunningStudio]:
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            yield RunningStudio(app.state.studio, address(listening), listening.getsockname()[1])
+            port = listening.getsockname()[1]
+            stop = partial(setattr, running, "should_exit", True)
+            yield RunningStudio(app.state.studio, address(listening), port, stop)
         finally:
             running.should_exit = True
             thread.join(SECONDS)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import re
 import socket
+import threading
 import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from dualstylegan.portrait.result import encode_result, facts_of
 from dualstylegan.portrait.style_choice import choose_style
 from dualstylegan.studio import api
 from dualstylegan.studio.openapi import document
+from dualstylegan.studio.server import GRACE_SECONDS
 from dualstylegan.studio.studio import MAX_FACES
+from dualstylegan.studio.worker import Urgency
 from tests.support.portrait_models import STYLE_NAMES
 from tests.support.studios import Answer, RunningStudio, running_studio, seeing_model
 
@@ -134,7 +138,8 @@ def test_a_draft_of_the_whole_photo_is_the_photo_reduced(
         assert Image.open(io.BytesIO(answer.body)).size == (1280, 1280)
     crop = Image.open(io.BytesIO(studio.ask("GET", f"/api/sitters/{name}/photo", face=0).body))
     assert crop.width == crop.height > 200
-    assert studio.ask("GET", f"/api/sitters/{name}/photo", face=7).status == 422
+    for face in (7, "9" * 5000):
+        assert studio.ask("GET", f"/api/sitters/{name}/photo", face=face).status == 422
 
 
 def check_export(answer: Answer, picture: Answer, folder: Path) -> None:
@@ -259,6 +264,45 @@ def test_an_upload_beyond_the_limit_is_refused(
 ) -> None:
     monkeypatch.setattr(api, "MAX_BODY", 1000)
     assert studio.ask("POST", "/api/sitters", photo).status == 413
+
+
+def test_slow_uploads_hold_up_no_others(studio: RunningStudio, photo: bytes) -> None:
+    head = b"POST /api/sitters HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with ExitStack() as slow:
+        for _ in range(20):
+            connection = slow.enter_context(socket.create_connection(("127.0.0.1", studio.port)))
+            connection.sendall(head + b"a part")
+        assert studio.ask("POST", "/api/sitters", photo).status == 201
+
+
+def test_what_waits_and_what_runs_too_long_is_refused_at_the_end(
+    weights: Path, photo: bytes
+) -> None:
+    held, statuses = threading.Event(), []
+    with running_studio(seeing_model(weights)) as closing:
+        path = f"/api/sitters/{closing.upload(photo)}/picture"
+        begun = threading.Event()
+
+        def hold() -> None:
+            begun.set()
+            held.wait(60)
+
+        closing.studio.worker.submit(hold, Urgency.PICTURE)
+
+        def ask() -> None:
+            statuses.append(closing.ask("GET", path, style=STYLE, size=64))
+
+        asking = [threading.Thread(target=ask) for _ in range(3)]
+        assert begun.wait(60)
+        for thread in asking:
+            thread.start()
+        time.sleep(0.3)
+        closing.stop()
+        for thread in asking:
+            thread.join(GRACE_SECONDS + 2)
+        held.set()
+    assert [answer.status for answer in statuses] == [503] * 3
+    assert {answer.json["error"] for answer in statuses} == {"the studio is closing"}
 
 
 def test_two_visitors_get_what_each_would_get_alone(

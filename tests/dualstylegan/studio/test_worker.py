@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualstylegan.errors import BusyError, SupersededError, UnknownItemError
+from dualstylegan.errors import BusyError, ClosingError, SupersededError, UnknownItemError
 from dualstylegan.portrait.sitter import FaceFit, Sitter, SitterFace
 from dualstylegan.studio import visits, worker
 from dualstylegan.studio.visits import IDLE_SECONDS, MAX_ITEMS, Shelf, Sitting
@@ -145,7 +145,9 @@ def test_a_stopped_worker_leaves_long_work_at_its_next_step() -> None:
     working.stop()
     with pytest.raises(StoppedError):
         future.result(SECONDS)
-    assert waiting.cancelled()
+    assert isinstance(waiting.exception(SECONDS), ClosingError)
+    with pytest.raises(ClosingError):
+        working.submit(lambda: None, Urgency.PICTURE)
 
 
 def sitting(data: bytes = b"") -> Sitting:

@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -65,13 +66,13 @@ class Served:
     loaded: Any
     port: int
 
-    def post(self, body: Mapping[str, Any] | str) -> tuple[int, dict[str, Any]]:
+    def post(
+        self, body: Mapping[str, Any] | str, kind: str = "application/json"
+    ) -> tuple[int, dict[str, Any]]:
         """Post JSON; return status and answer, in which no path and no stack trace may be."""
         text = body if isinstance(body, str) else json.dumps(body)
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/invocations",
-            text.encode(),
-            {"Content-Type": "application/json"},
+            f"http://127.0.0.1:{self.port}/invocations", text.encode(), {"Content-Type": kind}
         )
         try:
             with urllib.request.urlopen(request, timeout=SECONDS) as answer:
@@ -249,11 +250,53 @@ def test_options_stand_beside_the_rows_and_not_in_them(served: Served) -> None:
     assert status == 200
 
 
-def test_what_mlflow_refuses_says_why(served: Served) -> None:
-    assert "Model is missing inputs ['image']" in served.refusal({"style": "stone"})
-    said = served.refusal(ROW, structure="much")
-    assert "'structure'" in said
-    assert "for value `much`" in said
+def test_what_mlflow_refuses_says_why_and_nothing_else(served: Served) -> None:
+    assert served.refusal({"style": "stone"}).startswith("Model is missing inputs ['image']")
+    for options in ({"structure": "much"}, {"preserve_color": "no"}, {"size": 256.5}):
+        ((name, value),) = options.items()
+        said = served.refusal(ROW, **options)
+        assert said.startswith(f"Invalid parameters found: {{('{name}'")
+        assert f"for value `{value}`" in said
+        assert PHOTO[:20] not in said
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "sentence"),
+    [
+        (DEEP, "application/json", "the JSON is nested too deeply; limit: 32 levels"),
+        ("[" * 33 + "]" * 33, "application/json", "the JSON is nested too deeply"),
+        ('{"inputs": %s}' % ("9" * 5000), "application/json", "not valid JSON; found: Exceeds"),
+        ('{"params": {"size": NaN}}', "application/json", "not a value of JSON; found: NaN"),
+        ("", "application/json", "not valid JSON"),
+        ("[]", "application/json", "the request is no JSON object"),
+        ("{}", "", "no content type; limit: application/json"),
+        ("", "text/csv", "Failed to parse input as a Pandas DataFrame"),
+        (json.dumps({"dataframe_records": [ROW], "params": {"faces": "9" * 5000}}),
+         "application/json", "faces; found: 999"),
+    ],
+    ids=["deep", "33", "long", "nan", "nothing", "list", "no type", "csv", "digits"],
+)  # fmt: skip
+def test_what_mlflow_would_fail_at_is_refused_in_a_sentence(
+    served: Served, body: str, kind: str, sentence: str
+) -> None:
+    status, said = served.post(body, kind)
+    assert (status, said["error_code"]) == (400, REFUSED)
+    assert said["message"].startswith(sentence)
+    assert len(said["message"]) < 700
+
+
+def test_other_models_of_the_same_process_are_served_as_before(served: Served) -> None:
+    other = SimpleNamespace(
+        metadata=mlflow.models.Model(),
+        unwrap_python_model=object,
+        predict=lambda data, params=None: list(data),
+    )
+    serve: Any = scoring_server.invocations
+    answer = serve(b'{"inputs": [1, 2]}', "application/json", other, None)
+    assert json.loads(answer.response) == {"predictions": [1, 2]}
 
 
 def test_a_fault_of_the_server_is_in_its_log_alone(
