@@ -13,8 +13,8 @@ from pathlib import Path
 import mlflow
 import psutil
 
-from tasks.register import SERVING
 from tasks.serving.signature import example, signature
+from tasks.serving.versions import SERVING
 from tests.conftest import ROOT
 from tests.reliability.running import COMMAND, Run, running
 from tests.support.portrait_models import tiny_model, with_sampler
