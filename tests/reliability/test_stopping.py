@@ -15,6 +15,7 @@ from tests.reliability.running import COMMAND, Ended, Run, running, shell_code
 from tests.support.standin import Project
 
 LIMIT_SECONDS = 5.0
+RUNS = "data/sets/demo/runs"
 
 
 def assert_stopped(ended: Ended, number: int, line: str) -> None:
@@ -28,11 +29,11 @@ def assert_stopped(ended: Ended, number: int, line: str) -> None:
 def test_a_stage_that_trains_says_that_it_goes_on(tmp_path: Path, number: int) -> None:
     folder = sampler_project(tmp_path / "project")
     with running(["-m", "tasks.sampler"], folder) as run:
-        run.wait_until((folder / "data/cache/.sampler.dualstylegan.lock").exists)
+        run.wait_until((folder / RUNS / ".sampler.dualstylegan.lock").exists)
         ended = run.send(number)
     line = "sampler: stopped; run it again, and it goes on where it was"
     assert_stopped(ended, number, line)
-    assert not list((folder / "data/cache").iterdir())
+    assert not list((folder / RUNS).iterdir())
 
 
 def test_a_stage_that_imports_is_stopped_in_a_line(tmp_path: Path) -> None:
@@ -55,7 +56,7 @@ def test_a_stage_does_not_outlive_dvc(tmp_path: Path) -> None:
     """A killed `dvc repro` can end nothing itself."""
     folder = with_dvc(sampler_project(tmp_path / "project"))
     with running(["-m", "dvc", "repro", "-q"], folder) as run:
-        run.wait_until((folder / "data/cache/.sampler.dualstylegan.lock").exists)
+        run.wait_until((folder / RUNS / ".sampler.dualstylegan.lock").exists)
         assert any("tasks.sampler" in process.cmdline() for process in run.family())
         ended = run.send(signal.SIGKILL)
     assert (ended.code, ended.left) == (-signal.SIGKILL, 0)
