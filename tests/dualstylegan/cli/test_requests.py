@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,12 @@ def run_code(code: str) -> tuple[str, float]:
     return shown.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@cache
+def seconds_of_torch() -> float:
+    """Return the CPU seconds of an import of torch, beside which an answer at once is short."""
+    return min(run_code("import torch")[1] for _ in range(2))
+
+
 def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     code = (
         "import sys; sys.argv = ['dualstylegan', '--help']; from dualstylegan.cli import main\n"
@@ -39,7 +46,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy() -> None:
     shown, seconds = run_code(code)
     assert "transfer" in shown
     assert shown.rstrip().endswith("[]")
-    assert seconds < 1.0  # 0.2 s when measured
+    assert seconds < 0.5 * seconds_of_torch()  # 0.2 s beside 1 s when measured
 
 
 def test_importing_the_package_costs_next_to_nothing() -> None:
@@ -119,7 +126,8 @@ def test_faults_of_a_request_are_told_before_torch_is_loaded(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout.split() == ["False"]
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.8  # 0.33 s
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 0.5 * seconds_of_torch()
     assert not (folder / "out.png").exists()
 
 
