@@ -132,7 +132,7 @@ def _register(
         run = version_run(client, experiment, settings, digest, pipeline)
         with killed_unless_done(client, run):
             log_run(client, experiment, settings, digest, run)
-            version = log_version(client, run, rule, digest, new)
+            version = log_version(client, run, rule, digest)
             client.set_terminated(run)
     left_out = ""
     if known is None or GATE not in known.tags or holder is None or fault is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,11 +105,12 @@ def log_version(
     run: str,
     rule: Register,
     digest: str,
-    figures: Mapping[str, float],
 ) -> str:
-    """Log the pyfunc model under a run and register it; return the version."""
+    """Log the pyfunc model under a run and register it; return the version.
+
+    MLflow gives the model the measures that the run has: logging them again fails beyond a hundred.
+    """
     import mlflow
-    from mlflow.entities import Metric
 
     reference = share_weights(Paths.portrait)
     mlflow.set_experiment(experiment_id=client.get_run(run).info.experiment_id)
@@ -132,14 +132,6 @@ def log_version(
             metadata={"styles": list(read_config(Paths.portrait).styles)},
             pip_requirements=requirements(),
         )
-    # the version's page shows the measures of its model
-    taken = client.get_run(run).data._metric_objs
-    points = [
-        Metric(m.key, m.value, m.timestamp, m.step, logged.model_id, run_id=run)
-        for m in taken
-        if m.key in figures
-    ]
-    client.log_batch(run, metrics=points)
     version = client.create_model_version(
         rule.model, logged.model_uri, run_id=run, tags={DIGEST: digest}, model_id=logged.model_id
     )

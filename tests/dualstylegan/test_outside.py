@@ -202,6 +202,7 @@ def _calling(painted: SimpleNamespace, canvas: Tensor) -> Any:
 
     class Painted:
         mod_res = painted.mod_res
+        tone = False
 
         def __call__(self, *args: Any, **options: Any) -> Tensor:
             return canvas
