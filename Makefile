@@ -43,6 +43,7 @@ coverage: test
 
 # ROUNDS, SEED: length and seed of the attack
 attack: $(STAMP)
+	pytest -q -m long
 	python -m tests.reliability.attack --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),0)
 
 lint: $(STAMP)

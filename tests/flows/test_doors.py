@@ -47,6 +47,7 @@ def test_an_unknown_stage_is_refused_before_prefect_starts(project: Project) -> 
         read_graph(project.folder, ["nosuch"])
 
 
+@pytest.mark.long
 def test_a_run_of_its_own_ends_with_the_code_of_its_stages(project: Project) -> None:
     """Two runs by real doors; all else of the flow is tested in test_flows.py, on one server."""
     (project.folder / "fail-left").touch()

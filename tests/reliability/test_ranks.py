@@ -35,6 +35,7 @@ def _heard_addresses(run: Run) -> set[str]:
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_end_of_a_rank_is_the_end_of_all_in_a_line(tmp_path: Path, number: int) -> None:
     """A rank that is killed, and Ctrl-C at the launcher; the saved state is whole."""

@@ -63,6 +63,7 @@ def test_a_stage_does_not_outlive_dvc(tmp_path: Path) -> None:
     assert ended.seconds < LIMIT_SECONDS
 
 
+@pytest.mark.long
 def test_the_flow_ends_with_its_server_and_its_stages(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     project.write()
