@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import safetensors
-from numpy.typing import NDArray
 
 from dualstylegan.errors import CheckpointError
 from dualstylegan.io.files import READ_FIX, atomic_write
@@ -20,6 +19,7 @@ from dualstylegan.io.seals import BLANK, has_seal, is_whole, sealed
 
 if TYPE_CHECKING:
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 LISTED_KEYS = 8
