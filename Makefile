@@ -1,4 +1,4 @@
-# `make demo` creates the environment, runs the pipeline and prints the report's address.
+# `make demo` creates the environment, runs the pipeline and prints the address of its page.
 # `make test` runs all checks; `make lint` and `make types` are its quick parts. `make coverage` is
 # `make test` with the coverage floor, at a quarter more CPU time. `make attack` kills, fills and
 # overtakes real processes, and prints the figures of docs/reliability.md. `make dist` builds the
@@ -31,7 +31,7 @@ UV_ENV = $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_NO_SOURCES=
 demo: $(STAMP)
 	@python -m tasks.shared.sources
 	dvc --wait-for-lock repro
-	@echo "Report: $(CURDIR)/data/reports/report.html"
+	@echo "Every set: $(CURDIR)/data/gallery.html"
 
 # COVERAGE: options of pytest-cov, none by default
 test: lint types
