@@ -297,7 +297,8 @@ def test_a_linked_folder_is_refused_since_dvc_does_not_follow_it(project: Path) 
     with pytest.raises(DataError, match=r"link.*`source` in params"):
         portraits(source="mine")
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    Path("portraits").symlink_to("mine")
+    Path("portraits").mkdir()
+    Path("portraits/demo").symlink_to(project / "mine")
     told = subprocess.run(
         [sys.executable, "-m", "tasks.shared.sources"],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
