@@ -276,9 +276,10 @@ def guarded(original: Callable[..., Any]) -> Callable[..., Any]:
             return original(data, content_type, model, input_schema)
         try:
             return original(check_body(data, content_type), content_type, model, input_schema)
-        except RefusedError:
-            raise
         except MlflowException as error:
+            # a second model in this process brings a class `RefusedError` of its own
+            if hasattr(error, "sentence"):
+                raise
             raise RefusedError(mlflow_sentence(error)) from error
         except Exception as error:
             raise refusal([told(error)]) from error

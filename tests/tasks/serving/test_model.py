@@ -26,6 +26,8 @@ import uvicorn
 from mlflow.pyfunc import scoring_server
 from PIL import Image
 
+from starlette.testclient import TestClient
+
 from dualstylegan.errors import LikenessWarning
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.result import encode_result
@@ -297,6 +299,21 @@ def test_other_models_of_the_same_process_are_served_as_before(served: Served) -
     serve: Any = scoring_server.invocations
     answer = serve(b'{"inputs": [1, 2]}', "application/json", other, None)
     assert json.loads(answer.response) == {"predictions": [1, 2]}
+
+
+def test_a_second_model_of_a_process_refuses_as_the_first(served: Served) -> None:
+    """Each load runs the file anew; the guard of the first stands before both."""
+    second = scoring_server.init(mlflow.pyfunc.load_model(str(served.folder)))
+    asked = json.dumps(
+        {"dataframe_records": [{**ROW, "style": "ston"}, {"image": TEXT}], "params": OPTIONS}
+    )
+    answer = TestClient(second).post(
+        "/invocations", content=asked, headers={"Content-Type": "application/json"}
+    )
+    assert answer.status_code == 400
+    assert len(answer.json()["errors"]) == 2
+    status, said = served.rows({**ROW, "style": "ston"}, {"image": TEXT})
+    assert (status, said) == (400, answer.json())
 
 
 def test_a_fault_of_the_server_is_in_its_log_alone(
