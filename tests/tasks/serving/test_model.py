@@ -25,7 +25,6 @@ import pytest
 import uvicorn
 from mlflow.pyfunc import scoring_server
 from PIL import Image
-
 from starlette.testclient import TestClient
 
 from dualstylegan.errors import LikenessWarning
