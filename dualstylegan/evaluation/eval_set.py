@@ -17,6 +17,7 @@ from torch import Tensor
 from dualstylegan.codes.subsets import evenly_spaced
 from dualstylegan.io.images import dequantize, quantize
 from dualstylegan.networks.masks import Mask
+from dualstylegan.networks.threads import mapped
 from dualstylegan.portrait.model import PortraitModel
 
 Progress = Callable[[str, int, int], None]
@@ -113,8 +114,8 @@ class EvalSet:
     ) -> Tensor:
         """Render N faces, each in the style of the exemplar of an index."""
         device = code_NLD.device
-        parts = []
-        for start in range(0, len(styles), self.batch):
+
+        def render(start: int) -> Tensor:
             part = slice(start, start + self.batch)
             columns = list(styles[part])
             faces = FaceBatch(code_NLD[part], dequantize(face_NCHW[part].to(device)))
@@ -122,8 +123,12 @@ class EvalSet:
             mask = self.exemplar_mask_S1HW
             mask = None if mask is None else mask[columns].to(device)
             exemplars = ExemplarBatch(self.extrinsic_SLD[columns], images, mask)
-            parts.append(quantize(method(faces, exemplars, truncation)).cpu())
-            progress(min(start + self.batch, len(styles)))
+            return quantize(method(faces, exemplars, truncation)).cpu()
+
+        parts: list[Tensor] = []
+        for images_NCHW in mapped(render, range(0, len(styles), self.batch), device):
+            parts.append(images_NCHW)
+            progress(min(len(parts) * self.batch, len(styles)))
         return torch.cat(parts)
 
 
@@ -155,11 +160,11 @@ def render_faces(
     model: PortraitModel, code_NLD: Tensor, *, truncation: float, size: int, batch: int
 ) -> Tensor:
     """Render faces of Z+ codes (N, L, D) with g, without a style, uint8 (N, 3, size, size)."""
-    parts = [
-        quantize(model.render(codes, None, truncation=truncation, size=size)).cpu()
-        for codes in torch.split(code_NLD, batch)
-    ]
-    return torch.cat(parts)
+
+    def render(codes_NLD: Tensor) -> Tensor:
+        return quantize(model.render(codes_NLD, None, truncation=truncation, size=size)).cpu()
+
+    return torch.cat(list(mapped(render, torch.split(code_NLD, batch), model.device)))
 
 
 def spread_pairs(faces: int, styles: int, wanted: int) -> list[tuple[int, int]]:

@@ -5,10 +5,10 @@ Legend of shape suffixes: N image, C channel, H, W, E identity width, P pair, K 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,10 @@ from dualstylegan.faces.plausible import LandmarkModel
 from dualstylegan.io.images import dequantize
 from dualstylegan.networks.masks import Mask, mask_of, within
 from dualstylegan.networks.style_embedding import Description, describe, join
+from dualstylegan.networks.threads import mapped
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class PerceptualMetric(Protocol):
@@ -57,11 +61,6 @@ class FeatureExtractor:
     batch: int
     device: torch.device
 
-    def batches(self, images: Tensor) -> Iterator[Tensor]:
-        """Yield uint8 images (N, 3, H, W) as float batches in [-1, 1] on the device."""
-        for start in range(0, len(images), self.batch):
-            yield dequantize(images[start : start + self.batch].to(self.device))
-
     def resize(self, x_NCHW: Tensor) -> Tensor:
         """Resize images to the working size."""
         if x_NCHW.shape[-1] == self.size:
@@ -83,22 +82,31 @@ class FeatureExtractor:
             images: uint8 (N, 3, H, W).
             pairs: indices of two images each.
             mask_N1HW: of what lies inside of the images' pictures; nothing else is described, and
-                pairs are compared where both lie inside, for which VGG16 runs anew.
+                pairs are compared where both lie inside. The first one of a pair passes through
+                VGG16 anew where something lies outside.
         """
-        parts: list[Description] = []
-        cached: list[list[Tensor]] = []
-        for start, x in zip(range(0, len(images), self.batch), self.batches(images), strict=True):
-            small = self.resize(x)
-            maps = self.perceptual.features(small)
-            mask = None if mask_N1HW is None else mask_N1HW[start : start + len(x)].to(x.device)
-            parts.append(describe(maps, small, mask))
-            if pairs and mask_N1HW is None:
-                cached += [[level[i : i + 1] for level in maps] for i in range(len(x))]
-        if pairs and mask_N1HW is not None:
-            first, second = (list(column) for column in zip(*pairs, strict=True))
-            both = mask_N1HW[first] & mask_N1HW[second]
-            return join(parts), self.lpips(images[first], images[second], both)
-        distances = [self.perceptual.distance(cached[a], cached[b]) for a, b in pairs]
+
+        def seen(start: int) -> tuple[Description, Tensor, Sequence[Tensor]]:
+            x = self.resize(self._batch(images, start))
+            maps = self.perceptual.features(x)
+            return (
+                describe(maps, x, self._batch_of_mask(mask_N1HW, start)),
+                x,
+                maps if pairs else (),
+            )
+
+        parts, kept = [], []
+        for part, x, maps in self._map(seen, range(0, len(images), self.batch)):
+            parts.append(part)
+            if pairs:
+                kept += [_Seen(x[i : i + 1], [m[i : i + 1] for m in maps]) for i in range(len(x))]
+
+        def compare(pair: tuple[int, int]) -> Tensor:
+            first, second = pair
+            both = None if mask_N1HW is None else (mask_N1HW[[first]] & mask_N1HW[[second]])
+            return self._distance(kept[first], kept[second], both)
+
+        distances = list(self._map(compare, pairs))
         return join(parts), _array(torch.cat(distances)) if distances else np.zeros(0)
 
     def identities(self, images: Tensor) -> Array:
@@ -110,7 +118,9 @@ class FeatureExtractor:
         return self._descriptors(self.dlib, images)
 
     def _descriptors(self, network: IdentityNetwork, images: Tensor) -> Array:
-        return _array(torch.cat([network(x) for x in self.batches(images)]))
+        starts = range(0, len(images), self.batch)
+        found = self._map(lambda start: network(self._batch(images, start)), starts)
+        return _array(torch.cat(list(found)))
 
     def landmark_tables(self, images: Tensor) -> Array:
         """Detect landmarks (N, K, 2) in pixels in uint8 images (N, 3, H, W) at full size.
@@ -126,18 +136,45 @@ class FeatureExtractor:
         With a mask of the second ones' pictures, the first ones take their surroundings, and the
         distance is divided by the share of the image that lies inside.
         """
-        distances = []
-        starts = range(0, len(first), self.batch)
-        for start, a, b in zip(starts, self.batches(first), self.batches(second), strict=True):
-            small_a, small_b = self.resize(a), self.resize(b)
-            mask = None if mask_N1HW is None else mask_N1HW[start : start + len(a)].to(a.device)
-            mask = mask_of(mask, small_b)
-            features_a = self.perceptual.features(within(mask, small_a, small_b))
-            distance = self.perceptual.distance(features_a, self.perceptual.features(small_b))
-            if mask is not None:
-                distance = distance / mask.float().mean((1, 2, 3)).clamp(min=1 / mask[0].numel())
-            distances.append(distance)
-        return _array(torch.cat(distances))
+
+        def compare(start: int) -> Tensor:
+            a, b = (self.resize(self._batch(images, start)) for images in (first, second))
+            mask = self._batch_of_mask(mask_N1HW, start)
+            return self._distance(_Seen(a), _Seen(b, self.perceptual.features(b)), mask)
+
+        return _array(torch.cat(list(self._map(compare, range(0, len(first), self.batch)))))
+
+    def _distance(self, first: _Seen, second: _Seen, mask_N1HW: Mask) -> Tensor:
+        """Compute LPIPS (N,) of what lies inside of a mask; the second ones have their maps."""
+        maps = first.maps
+        mask = None
+        if mask_N1HW is not None and not bool(mask_N1HW.all()):
+            mask = mask_of(mask_N1HW.to(self.device), second.image_NCHW)
+        if mask is not None or not maps:
+            maps = self.perceptual.features(within(mask, first.image_NCHW, second.image_NCHW))
+        distance = self.perceptual.distance(maps, second.maps)
+        if mask is None:
+            return distance
+        share_N = mask.float().mean((1, 2, 3)).clamp(min=1 / mask[0].numel())
+        return distance / share_N
+
+    def _batch(self, images: Tensor, start: int) -> Tensor:
+        """Return the images from a start on as a float batch in [-1, 1] on the device."""
+        return dequantize(images[start : start + self.batch].to(self.device))
+
+    def _batch_of_mask(self, mask_N1HW: Mask, start: int) -> Mask:
+        return None if mask_N1HW is None else mask_N1HW[start : start + self.batch].to(self.device)
+
+    def _map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        return mapped(work, items, self.device)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Images at the working size, in [-1, 1], and their feature maps; none if not yet computed."""
+
+    image_NCHW: Tensor
+    maps: Sequence[Tensor] = ()
 
 
 def _array(x: Tensor) -> Array:

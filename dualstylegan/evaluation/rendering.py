@@ -19,6 +19,7 @@ from dualstylegan.evaluation.plan import EvaluationPlan
 from dualstylegan.faces.frame import Array as Corners
 from dualstylegan.io.images import quantize
 from dualstylegan.networks.masks import crop_to_tensor, masks_of
+from dualstylegan.networks.threads import mapped
 from dualstylegan.portrait.model import PortraitModel
 
 Portrait = tuple[str, Image.Image]
@@ -37,15 +38,16 @@ def stack(portraits: Sequence[Portrait], size: int, frames: Frames = WHOLE) -> T
 
 def render_sweep(model: PortraitModel, code_LD: Tensor, style: str, size: int) -> Tensor:
     """Render one face in one style at each pair of weights, uint8 (steps, steps, 3, H, W)."""
-    rows = []
     extrinsic = model.styles.extrinsic_of([style])
-    for structure in SWEEP_WEIGHTS:
+
+    def render(structure: float) -> Tensor:
         images = [
             model.render(code_LD[None], extrinsic, structure=structure, color=color, size=size)
             for color in SWEEP_WEIGHTS
         ]
-        rows.append(quantize(torch.cat(images)).cpu())
-    return torch.stack(rows)
+        return quantize(torch.cat(images)).cpu()
+
+    return torch.stack(list(mapped(render, SWEEP_WEIGHTS, model.device)))
 
 
 def build_eval_set(

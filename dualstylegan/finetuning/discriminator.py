@@ -5,7 +5,6 @@ Legend of shape suffixes: N image, C channel, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -141,56 +140,16 @@ class DiscriminatorTrainer:
         self.network.requires_grad_(True)
         return generator_adversarial(logits)
 
-    def update(
-        self, comparisons: Mapping[int, Comparison], step: int, passes: int = 1
-    ) -> dict[str, Tensor]:
-        """Do one optimiser step of D, with R1 every `r1_steps`; return scalars to log.
-
-        L_D = weight * (softplus(-D(real)) + softplus(D(fake))) + r1_weight * r1_steps * R1
+    def begin(self, step: int, passes: int = 1) -> DiscriminatorUpdate:
+        """Begin one optimiser step of D.
 
         Args:
-            comparisons: images of this rank's passes by the number of the pass. The groups of the
-                minibatch standard deviation lie within a pass.
             step: number of the step.
             passes: number of passes of all ranks, over which gradients and scalars are averaged.
         """
-        gradients, rows = ranks.GradientSum(self.network.parameters(), passes), {}
-        for number, compared in comparisons.items():
-            real = augment(compared.real_NCHW, self.augment, compared.rng)
-            fake = augment(compared.fake_NCHW.detach(), self.augment, compared.rng)
-            rows[number] = self._backward_adversarial(real, fake, passes)
-            # After the loss's backward pass, so that the two graphs never need memory at once.
-            if step % self.plan.r1_steps == 0:
-                rows[number]["d/r1"] = self._backward_r1(real, passes)
-            gradients.add()
-        gradients.finish()
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)  # frees the memory for G's passes
-        scalars = ranks.mean_over_passes(rows, passes)
-        if self.plan.augment_target:
-            self._update_augment(scalars["d/right"], passes * len(real))
-        return scalars
+        return DiscriminatorUpdate(self, step, passes)
 
-    def _backward_adversarial(self, real: Tensor, fake: Tensor, passes: int) -> dict[str, Tensor]:
-        """Accumulate gradients of D's logistic loss on a pass; return scalars."""
-        real_logits = self.network(real)
-        loss = discriminator_adversarial(real_logits, self.network(fake)).mean()
-        (self.plan.weight * loss / passes).backward()  # type: ignore[no-untyped-call]
-        return {
-            "d/adversarial": loss.detach(),
-            "d/real": real_logits.detach().mean(),
-            "d/right": real_logits.detach().sign().mean(),
-            "d/augment": self.augment.clone(),
-        }
-
-    def _backward_r1(self, real: Tensor, passes: int) -> Tensor:
-        """Accumulate gradients of lazy R1 on a pass; return the mean of R1."""
-        r1 = r1_penalty(self.network, real).mean()
-        weight = self.plan.r1_weight * self.plan.r1_steps / passes
-        (weight * r1).backward()  # type: ignore[no-untyped-call]
-        return r1.detach()
-
-    def _update_augment(self, sign: Tensor, images: int) -> None:
+    def steer_augment(self, sign: Tensor, images: int) -> None:
         """Raise p while E[sign D(x)] exceeds its target, lower it below (ADA, section 3.1).
 
         The sign is averaged over steps, as a small batch gives a noisy estimate.
@@ -199,3 +158,64 @@ class DiscriminatorTrainer:
         direction = (self.real_sign - self.plan.augment_target).sign()
         change = direction * images / self.plan.augment_images
         self.augment.add_(change).clamp_(0, MAX_AUGMENT_PROBABILITY)
+
+
+class DiscriminatorUpdate:
+    """One optimiser step of D in passes, with R1 every `r1_steps`.
+
+    L_D = weight * (softplus(-D(real)) + softplus(D(fake))) + r1_weight * r1_steps * R1
+
+    Args:
+        trainer: D with its optimiser.
+        step: number of the step.
+        passes: number of passes of all ranks, over which gradients and scalars are averaged. The
+            groups of the minibatch standard deviation lie within a pass.
+    """
+
+    def __init__(self, trainer: DiscriminatorTrainer, step: int, passes: int) -> None:
+        self.trainer, self.passes = trainer, passes
+        self.regularised = step % trainer.plan.r1_steps == 0
+        self.gradients = ranks.GradientSum(trainer.network.parameters(), passes)
+        self.rows: dict[int, dict[str, Tensor]] = {}
+        self.images = 0
+
+    def add(self, number: int, compared: Comparison) -> None:
+        """Accumulate the gradients of a pass of this rank, by its number among those of all."""
+        real = augment(compared.real_NCHW, self.trainer.augment, compared.rng)
+        fake = augment(compared.fake_NCHW.detach(), self.trainer.augment, compared.rng)
+        self.rows[number] = self._backward_adversarial(real, fake)
+        # After the loss's backward pass, so that the two graphs never need memory at once.
+        if self.regularised:
+            self.rows[number]["d/r1"] = self._backward_r1(real)
+        self.gradients.add()
+        self.images = self.passes * len(real)
+
+    def finish(self) -> dict[str, Tensor]:
+        """Do the optimiser's step and ADA's; return scalars to log."""
+        trainer = self.trainer
+        self.gradients.finish()
+        trainer.optimiser.step()
+        trainer.optimiser.zero_grad(set_to_none=True)
+        scalars = ranks.mean_over_passes(self.rows, self.passes)
+        if trainer.plan.augment_target:
+            trainer.steer_augment(scalars["d/right"], self.images)
+        return scalars
+
+    def _backward_adversarial(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        """Accumulate gradients of D's logistic loss on a pass; return scalars."""
+        real_logits = self.trainer.network(real)
+        loss = discriminator_adversarial(real_logits, self.trainer.network(fake)).mean()
+        (self.trainer.plan.weight * loss / self.passes).backward()  # type: ignore[no-untyped-call]
+        return {
+            "d/adversarial": loss.detach(),
+            "d/real": real_logits.detach().mean(),
+            "d/right": real_logits.detach().sign().mean(),
+            "d/augment": self.trainer.augment.clone(),
+        }
+
+    def _backward_r1(self, real: Tensor) -> Tensor:
+        """Accumulate gradients of lazy R1 on a pass; return the mean of R1."""
+        r1 = r1_penalty(self.trainer.network, real).mean()
+        weight = self.trainer.plan.r1_weight * self.trainer.plan.r1_steps / self.passes
+        (weight * r1).backward()  # type: ignore[no-untyped-call]
+        return r1.detach()

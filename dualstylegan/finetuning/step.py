@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from dualstylegan.finetuning.discriminator import Comparison, DiscriminatorTrain
 from dualstylegan.finetuning.trainer import Training
 from dualstylegan.losses import path_lengths
 from dualstylegan.networks import ranks
+from dualstylegan.networks.threads import beside
 
 # Rate of the running mean of path lengths, a (StyleGAN2, section 3.2).
 PATH_MEAN_RATE = 0.01
@@ -103,20 +105,22 @@ class AdversarialTraining(Training):
         own = ranks.own_passes(pass_generators(rng, passes))
         parameters = (p for group in self.optimiser.param_groups for p in group["params"])
         gradients = ranks.GradientSum(parameters, passes)
-        compared, rows = {}, {}
+        update = self.discriminator.begin(step, passes)
+        rows = {}
         for number, draws in own.items():
             result = self.make_pass(step, draws)
             loss = torch.stack(list(result.terms.values())).sum() / passes
-            loss.backward()  # type: ignore[no-untyped-call]
+            compared = Comparison(result.real_NCHW, result.fake_NCHW.detach(), draws)
+            # Both need D as it is before its update, and neither needs the other's gradients.
+            beside(loss.backward, partial(update.add, number, compared), self.device)
             gradients.add()
-            compared[number] = Comparison(result.real_NCHW, result.fake_NCHW.detach(), draws)
             rows[number] = {k: v.detach() for k, v in (result.terms | result.metrics).items()}
         if self.step_options.path_weight and step % self.step_options.path_steps == 0:
             self._backward_path_length(own, passes, gradients)
         gradients.finish()
         self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)  # frees the memory for D's update
-        scalars = self.discriminator.update(compared, step, passes)
+        self.optimiser.zero_grad(set_to_none=True)
+        scalars = update.finish()
         means = ranks.mean_over_passes(rows, passes)
         return {**{f"{self.kind(step)}/{k}": v for k, v in means.items()}, **scalars}
 

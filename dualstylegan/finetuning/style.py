@@ -47,6 +47,7 @@ from dualstylegan.losses import (
 from dualstylegan.networks.dualstylegan import DualStyleGAN
 from dualstylegan.networks.identity import FaceRecognition
 from dualstylegan.networks.masks import Mask, Masks, no_masks, within
+from dualstylegan.networks.threads import beside
 from dualstylegan.networks.vgg import PerceptualNetwork
 
 # Feature maps that are compared, and their weights in L_perc; L_CX and L_content take the last.
@@ -222,13 +223,12 @@ class StyleTraining(AdversarialTraining):
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Render a batch; return the images, the weighted loss terms and the metrics (means)."""
         plan = self.plan
-        fake = self.network(
-            batch.intrinsic_NLD, batch.extrinsic_NLD, space="w_plus", size=self.size
+        fake, (person, person_identity) = beside(
+            lambda: self._render(batch), lambda: self._person(batch), self.device
         )
         mask, portrait = batch.mask_N1HW, batch.portrait_NCHW
         seen = within(mask, fake, portrait)
         rendered, target = self._compared(seen), self._features(batch.index_N)
-        person, person_identity = self._person(batch)
         cx = contextual(rendered[-1], target[-1], mask_N1HW=mask)
         fm = feature_matching(rendered, target, mask)
         # Faces are compared whole, beyond the exemplar's picture too.
@@ -252,6 +252,12 @@ class StyleTraining(AdversarialTraining):
                 terms["distinction"] = plan.distinction * error
             terms |= self._content_terms(seen, rendered, within(mask, person, portrait))
         return seen, terms, {"person": identity_loss}
+
+    def _render(self, batch: Batch) -> Tensor:
+        """Render G(z_i+, z_e+, 1)."""
+        codes = batch.intrinsic_NLD, batch.extrinsic_NLD
+        image: Tensor = self.network(*codes, space="w_plus", size=self.size)
+        return image
 
     def _compared(self, image_NCHW: Tensor) -> list[Tensor]:
         """Return the feature maps that are compared."""

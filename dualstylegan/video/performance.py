@@ -18,9 +18,9 @@ from torch import Tensor
 from dualstylegan.faces.frame import Array
 from dualstylegan.networks.layers import pixel_norm
 from dualstylegan.networks.masks import framed_image
+from dualstylegan.networks.threads import one_thread
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.sitter import FaceFit
-from dualstylegan.video.ordered import one_thread
 from dualstylegan.video.smoothing import OneEuroFilter, Smoothing
 
 # Speeds are in units of the code, of unit mean square, a second.

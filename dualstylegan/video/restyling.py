@@ -16,12 +16,12 @@ from dualstylegan.faces.filters import Map
 from dualstylegan.faces.paste import Pasted, paste_back
 from dualstylegan.io.video_reading import Picture, Sound, VideoReader, open_video
 from dualstylegan.io.video_writing import VideoWriter, check_format, create_video
+from dualstylegan.networks.threads import OrderedWork
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.options import RestyleOptions
 from dualstylegan.portrait.result import prefixed
 from dualstylegan.portrait.style_choice import ChosenStyle, Style, choose_style
 from dualstylegan.video.mattes import SteadyMattes
-from dualstylegan.video.ordered import OrderedWork
 from dualstylegan.video.performance import Performance
 from dualstylegan.video.performing import (
     PerformedFace,

@@ -65,3 +65,20 @@ def test_targets_beyond_the_budget_are_computed_again() -> None:
         rows, numbers = targets(torch.tensor([2, 0, 2, 1]))
         assert numbers.flatten().tolist() == rows[:, 0].tolist() == [2, 0, 2, 1]
     assert asked == [0, 1, 2, 2]
+
+
+def test_a_step_has_the_same_bits_on_one_thread_and_on_two() -> None:
+    """Two parts of it run beside each other, each on one thread."""
+
+    def steps(threads: int) -> list[dict[str, float]]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            torch.manual_seed(5)
+            training = style_training(small_network())
+            made = [training.step(i, torch.Generator().manual_seed(i)) for i in range(4)]
+        finally:
+            torch.set_num_threads(before)
+        return [{name: float(value) for name, value in row.items()} for row in made]
+
+    assert steps(1) == steps(2)

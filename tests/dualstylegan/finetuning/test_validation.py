@@ -136,10 +136,16 @@ def test_augmentation_follows_how_often_the_discriminator_is_right(
     )
     images = torch.randn(2, 3, SIZE, SIZE)
     compared = Comparison(images, images, torch.Generator().manual_seed(0))
-    trainer.update({0: compared}, 1)
+
+    def update(step: int) -> None:
+        update = trainer.begin(step)
+        update.add(0, compared)
+        update.finish()
+
+    update(1)
     assert float(trainer.augment) == pytest.approx(after)
     for step in range(1, 60):
-        trainer.update({0: compared}, step)
+        update(step)
     assert float(trainer.augment) == pytest.approx(MAX_AUGMENT_PROBABILITY if logit > 0 else 0.0)
 
 

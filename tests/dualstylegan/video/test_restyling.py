@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ from dualstylegan.errors import DataError, FaceError, SettingsError
 from dualstylegan.io.images import read_image
 from dualstylegan.io.video_reading import Picture, Sound, open_video
 from dualstylegan.portrait.model import PortraitModel
-from dualstylegan.video.ordered import OrderedWork, one_thread
 from dualstylegan.video.performance import Performance
 from dualstylegan.video.restyling import restyle_video
 from tests.support.portrait_models import tiny_model
@@ -147,34 +144,3 @@ def test_faults_leave_no_file(model: PortraitModel, source: Path, tmp_path: Path
         restyle_video(model, source, tmp_path / "out.mp4", "stone", size=64, progress=interrupt)
     assert threading.active_count() == threads
     assert [path.name for path in tmp_path.iterdir()] == ["empty.mp4"]
-
-
-def test_work_on_threads_keeps_its_order_and_its_bound() -> None:
-    began: list[int] = []
-
-    def task(number: int) -> int:
-        began.append(number)
-        time.sleep(0.01 * (number % 3))
-        return number
-
-    done: list[int] = []
-    ahead = 0
-    with OrderedWork[int](torch.device("cpu")) as work:
-        for number in range(20):
-            done += work.submit(lambda number=number: task(number))  # type: ignore[misc]
-            ahead = max(ahead, number + 1 - len(done))
-        done += work.drain()
-    assert done == list(range(20))
-    assert ahead <= 2 * torch.get_num_threads()
-
-
-def test_work_on_one_thread_leaves_their_number_as_it_was() -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        with suppress(KeyboardInterrupt), one_thread():
-            assert torch.get_num_threads() == 1
-            raise KeyboardInterrupt
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
