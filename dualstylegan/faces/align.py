@@ -26,6 +26,7 @@ from dualstylegan.faces.landmarks import landmarks68
 
 NOSE_TIP = 30
 MIN_CROP_PX = 48
+SMALLER = "smaller than those asked for"
 # Bounds of the flags: crop's side over the requested one, detector's score, roll, offset of the
 # nose from the middle of the eyes over their distance, fraction of the crop outside of the photo.
 MIN_SIZE_RATIO = 0.5
@@ -46,6 +47,7 @@ class AlignedFace:
         flags: conditions that may impair results: `small`, `uncertain`, `tilted`, `turned`,
             `outside` (of the photo) and `several_faces` (the photo shows others).
         score: score of the detector, 0 to 1.
+        box: left, top, right, bottom of the face in the photo, in pixels.
         frame_Q2: corners of the photo in the crop, see `frame`; None if it covers the crop.
     """
 
@@ -54,6 +56,7 @@ class AlignedFace:
     landmarks_K2: Array
     flags: tuple[str, ...]
     score: float
+    box: tuple[float, float, float, float]
     frame_Q2: Array | None = None
 
     @property
@@ -138,7 +141,7 @@ def align_faces(
     refusals: list[FaceError] = []
     for face in found:
         if len(taken) == count:
-            left_out.append(LeftOut(face.box, "smaller than those asked for"))
+            left_out.append(LeftOut(face.box, SMALLER))
             continue
         try:
             aligned = _align(photo, face, size, weights_dir)
@@ -171,7 +174,7 @@ def _align(photo: Image.Image, face: Face, size: int, weights_dir: Path | str) -
         )
     flags = _flags(landmarks_K2, quad_Q2, photo.size, size, face.score)
     crop, frame_Q2 = crop_quad(photo, quad_Q2, size), picture_frame(photo.size, quad_Q2)
-    return AlignedFace(crop, quad_Q2, landmarks_K2, flags, face.score, frame_Q2)
+    return AlignedFace(crop, quad_Q2, landmarks_K2, flags, face.score, face.box, frame_Q2)
 
 
 def _flags(

@@ -33,7 +33,7 @@ UPRIGHT = {
 
 
 def to_upright_srgb(image: Image.Image) -> Image.Image:
-    """Convert a decoded picture to upright RGB in sRGB, and close it.
+    """Convert a decoded picture to upright RGB in sRGB, itself where it is that, else close it.
 
     Strip by strip, and turned at last, so that no more than two pictures are in memory at a time.
     16-bit levels are scaled; transparency lies on white; metadata is read and never rewritten.
@@ -44,8 +44,14 @@ def to_upright_srgb(image: Image.Image) -> Image.Image:
     """
     turn = _turn(image)
     rgb = _converted(image)
-    image.close()
+    if rgb is not image:
+        image.close()
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return an RGB picture itself, which Pillow would copy, and any other converted."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -62,11 +68,13 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 def _converted(image: Image.Image) -> Image.Image:
     """Return a picture as RGB in sRGB."""
     if image.mode in DEEP_GREY:
-        return _grey_levels(image).convert("RGB")
+        grey = _grey_levels(image)
+        image.close()
+        return grey.convert("RGB")
     transform = _to_srgb(image)
     layered = image.has_transparency_data
     if transform is None and not layered:
-        return image.convert("RGB")
+        return as_rgb(image)
     result = Image.new("RGB", image.size)
     for box in _strips(image.size):
         strip = image.crop(box)

@@ -11,12 +11,12 @@ import io
 import math
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, UnidentifiedImageError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+T = TypeVar("T")
 THUMBNAIL_QUALITY = 88
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "BMP", "TIFF", "GIF", "PPM")
 HEIC = "HEIF"
@@ -70,7 +71,7 @@ def read_image(path: Path | str) -> Image.Image:
     """
     path = Path(path)
     check_image_file(path)
-    return _decode(path, path)
+    return _opened(path, path, _decode)
 
 
 def check_image_file(path: Path) -> None:
@@ -93,14 +94,32 @@ def check_image_file(path: Path) -> None:
 
 def decode_image(data: bytes) -> Image.Image:
     """Decode the bytes of an image file, with the checks and conversions of `read_image`."""
-    return _decode(io.BytesIO(data), None)
+    return _opened(io.BytesIO(data), None, _decode)
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Return the sides of an image by its file's header, with the checks of `read_image`."""
+    return _opened(io.BytesIO(data), None, lambda image: image.size)
 
 
 _LARGE = threading.Lock()
 
 
-def _decode(source: Source, path: Path | None) -> Image.Image:
-    """Decode an image from a file or from memory; `path` is named in errors."""
+def _decode(image: Image.Image) -> Image.Image:
+    large = image.width * image.height >= LARGE_PIXELS
+    with _LARGE if large else nullcontext():
+        image.load()
+        return to_upright_srgb(image)
+
+
+def _opened(source: Source, path: Path | None, act: Callable[[Image.Image], T]) -> T:
+    """Open an image of a file or in memory, check its header, and return what is made of it.
+
+    Args:
+        source: the file.
+        path: named in errors.
+        act: makes something of the opened image, or raises whatever a damaged one makes it raise.
+    """
     try:
         check_file(source, path)
         with warnings.catch_warnings():
@@ -108,10 +127,7 @@ def _decode(source: Source, path: Path | None) -> Image.Image:
             warnings.simplefilter("ignore")
             with Image.open(source, formats=_formats()) as image:
                 check_picture(image, source, path)
-                large = image.width * image.height >= LARGE_PIXELS
-                with _LARGE if large else nullcontext():
-                    image.load()
-                    return to_upright_srgb(image)
+                return act(image)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:

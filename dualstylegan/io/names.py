@@ -39,6 +39,7 @@ def safe_name(label: str) -> str:
     if kept == composed and _fits(kept):
         return kept
     digest = hashlib.sha256(composed.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST_LENGTH]
+    kept = kept[:MAX_NAME_BYTES]  # a character has a byte at least
     while not _fits(f"{kept}-{digest}") and kept:
         kept = kept[:-1]
     return f"{kept.rstrip(' .') or REPLACEMENT}-{digest}"

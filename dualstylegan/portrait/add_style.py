@@ -21,6 +21,7 @@ from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
 from dualstylegan.codes.inversion import OptimizationSchedule, resize_images
 from dualstylegan.codes.refinement import refine
 from dualstylegan.faces.frame import Array
+from dualstylegan.io.conversion import as_rgb
 from dualstylegan.io.images import thumbnail
 from dualstylegan.io.names import safe_name
 from dualstylegan.networks.masks import framed_image
@@ -168,7 +169,7 @@ def _face(
     model: PortraitModel, portrait: Image.Image, align: bool, frame: Array | None
 ) -> tuple[Image.Image, Array | None]:
     """Return the aligned face, and the frame of its picture."""
-    photo = portrait.convert("RGB")
+    photo = as_rgb(portrait)
     if not align:
         return centre_square(photo), frame
     aligned = model.align(photo)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from dualstylegan.io.conversion import as_rgb
 from dualstylegan.io.images import picture_digest
-from dualstylegan.portrait.options import ReadOptions, face_count
+from dualstylegan.portrait.options import Faces, ReadOptions, face_count
 from dualstylegan.portrait.sitter import Sitter, SitterFace
 from dualstylegan.portrait.sizes import centre_square
 
@@ -23,40 +25,84 @@ LOGGER = logging.getLogger(__name__)
 ReadProgress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True)
+class CutPhoto:
+    """Faces cut out of a photo, which is no longer needed to read them.
+
+    Attributes:
+        photo_size: width and height in pixels.
+        photo_digest: SHA-256 of the photo's pixels.
+        faces: the largest first; of a photo that is not aligned its centre square.
+        left_out: the other faces that were found, and why they were not taken.
+        asked: the faces that were asked for.
+    """
+
+    photo_size: tuple[int, int]
+    photo_digest: str
+    faces: tuple[AlignedFace | Image.Image, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    asked: Faces = "largest"
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, about."""
+        images = (face if isinstance(face, Image.Image) else face.image for face in self.faces)
+        return sum(3 * image.width * image.height for image in images)
+
+    def largest(self) -> CutPhoto:
+        """Return the photo as if its largest face alone had been asked for."""
+        from dualstylegan.faces.align import SMALLER, LeftOut
+
+        others = (face for face in self.faces[1:] if not isinstance(face, Image.Image))
+        smaller = tuple(LeftOut(face.box, SMALLER) for face in others)
+        return replace(self, faces=self.faces[:1], left_out=smaller + self.left_out, asked=1)
+
+
+def cut_faces(model: Restyler, image: Image.Image, options: ReadOptions) -> CutPhoto:
+    """Find the faces of a photo and cut them out, see `PortraitModel.read`."""
+    options.check()
+    photo = as_rgb(image)
+    digest = picture_digest(photo)
+    if not options.align:
+        return CutPhoto(photo.size, digest, (centre_square(photo),), asked=options.faces)
+    found = model.align_all(photo, face_count(options.faces))
+    return CutPhoto(photo.size, digest, found.faces, found.left_out, options.faces)
+
+
+def read_cut(
+    model: Restyler, cut: CutPhoto, fit_steps: int | None, progress: ReadProgress | None
+) -> Sitter:
+    """Read faces that were cut out, see `PortraitModel.read`."""
+    steps = model.networks.fit_steps(fit_steps)
+    read: list[SitterFace] = []
+    for face in cut.faces:
+        ticks = None if progress is None else _ticks(progress, len(read), len(cut.faces), steps)
+        read.append(_read_face(model, face, steps, ticks))
+        likeness = read[-1].fit.likeness
+        LOGGER.debug(f"face {len(read)} of {len(cut.faces)}: {steps} steps, likeness {likeness}")
+    return Sitter(
+        cut.photo_size, cut.photo_digest, model.digest, tuple(read), cut.left_out, cut.asked
+    )
+
+
 def read_sitter(
     model: Restyler, image: Image.Image, options: ReadOptions, progress: ReadProgress | None
 ) -> Sitter:
     """Read the faces of a photo, see `PortraitModel.read`."""
-    options.check()
-    steps = model.networks.fit_steps(options.fit_steps)
-    photo = image.convert("RGB")
-    crops: tuple[AlignedFace | None, ...] = (None,)
-    left_out: tuple[LeftOut, ...] = ()
-    if options.align:
-        found = model.align_all(photo, face_count(options.faces))
-        crops, left_out = found.faces, found.left_out
-    read: list[SitterFace] = []
-    for crop in crops:
-        ticks = None if progress is None else _ticks(progress, len(read), len(crops), steps)
-        read.append(_read_face(model, photo, crop, steps, ticks))
-        likeness = read[-1].fit.likeness
-        LOGGER.debug(f"face {len(read)} of {len(crops)}: {steps} steps, likeness {likeness}")
-    digest = picture_digest(photo)
-    return Sitter(photo.size, digest, model.digest, tuple(read), left_out, options.faces)
+    return read_cut(model, cut_faces(model, image, options), options.fit_steps, progress)
 
 
 def _read_face(
     model: Restyler,
-    photo: Image.Image,
-    crop: AlignedFace | None,
+    face: AlignedFace | Image.Image,
     steps: int,
     progress: Callable[[int], None] | None,
 ) -> SitterFace:
-    """Fit an aligned face, or the centre square of the photo where there is no crop."""
-    if crop is None:
-        return SitterFace(model.fit(centre_square(photo), steps, progress=progress))
-    fitted = model.fit(crop.image, steps, crop.frame, progress)
-    return SitterFace(fitted, crop.quad, crop.landmarks_K2, crop.frame, crop.flags)
+    """Fit an aligned face, or the square of a photo that was not aligned."""
+    if isinstance(face, Image.Image):
+        return SitterFace(model.fit(face, steps, progress=progress))
+    fitted = model.fit(face.image, steps, face.frame, progress)
+    return SitterFace(fitted, face.quad, face.landmarks_K2, face.frame, face.flags)
 
 
 def _ticks(progress: ReadProgress, before: int, faces: int, steps: int) -> Callable[[int], None]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from dualstylegan.errors import SettingsError
 from dualstylegan.io.arrays import Floats, array_to_image
+from dualstylegan.io.conversion import as_rgb
 from dualstylegan.io.images import picture_digest
 from dualstylegan.portrait.options import ReadOptions
 from dualstylegan.portrait.result import Recipe, outcome_facts
@@ -95,7 +96,7 @@ def _pasted(
     """
     from dualstylegan.faces.paste import Pasted, paste_back
 
-    rgb = photo.convert("RGB")
+    rgb = as_rgb(photo)
     if rgb.size != sitter.photo_size or picture_digest(rgb) != sitter.photo_digest:
         raise SettingsError(
             "not the photo that was read",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dualstylegan.errors import CheckpointError, SettingsError
-from dualstylegan.io.names import safe_name
+from dualstylegan.io.names import MAX_NAME_BYTES, safe_name
 
 if TYPE_CHECKING:
     import torch
@@ -39,11 +39,12 @@ def find_style(names: Sequence[str], labels: Mapping[str, str], wanted: str) -> 
     if found is not None:
         return found
     shown = [labels.get(name, name) for name in names]
-    similar = difflib.get_close_matches(wanted, [*names, *shown], MAX_SUGGESTIONS, cutoff=0.4)
+    meant = wanted[:MAX_NAME_BYTES]
+    similar = difflib.get_close_matches(meant, [*names, *shown], MAX_SUGGESTIONS, cutoff=0.4)
     suggestions = ", ".join(dict.fromkeys(similar))
     raise SettingsError(
         "unknown style",
-        value=wanted,
+        value=meant,
         limit=f"one of {len(names)} styles",
         fix=f"did you mean {suggestions}?" if similar else "`dualstylegan styles` lists them",
     )
@@ -65,7 +66,8 @@ def parse_styles(
     weights or without (`a:0.6`, `b:0.4`), stand for a mix. A name or label comes before all that.
 
     Raises:
-        SettingsError: an unknown style, or a list among the parts of a mix.
+        SettingsError: an unknown style, a list among the parts of a mix, or a weight that is none,
+            of a style alone too.
     """
     if len(texts) == 1:
         return [{name: 1.0} for name in _listed(names, labels, texts[0])]
@@ -84,7 +86,8 @@ def _listed(names: Sequence[str], labels: Mapping[str, str], text: str) -> list[
         if "," in text:
             parts = (find_style(names, labels, part.strip()) for part in text.split(","))
             return list(dict.fromkeys(parts))
-    return [_weighted(names, labels, text)[0]]
+    name, weight = _weighted(names, labels, text)
+    return list(mix_shares(names, labels, {name: weight}))
 
 
 def _weighted(names: Sequence[str], labels: Mapping[str, str], text: str) -> tuple[str, float]:

@@ -25,15 +25,15 @@ from dualstylegan.errors import (
     RequestError,
     SettingsError,
 )
-from dualstylegan.io.images import decode_image
+from dualstylegan.io.photo_room import PhotoRoom
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.config import SIZE_LIMITS, check_new_name
 from dualstylegan.portrait.options import ReadOptions, RestyleOptions
-from dualstylegan.portrait.reading import read_sitter
+from dualstylegan.portrait.reading import CutPhoto, cut_faces, read_cut
 from dualstylegan.portrait.result import encode_result
 from dualstylegan.portrait.style_choice import choose_style
 from dualstylegan.studio.export import pack_model
-from dualstylegan.studio.mixes import read_mix
+from dualstylegan.studio.mixes import Mix, read_mix
 from dualstylegan.studio.schemas import MAX_MIX, FrameQuery, PictureQuery
 from dualstylegan.studio.visits import (
     LIVE_IDLE_SECONDS,
@@ -51,6 +51,7 @@ from dualstylegan.studio.worker import StoppedError, Urgency, Worker
 from dualstylegan.video.performing import Performer, crop_facts, restyle_performed
 
 if TYPE_CHECKING:
+    from dualstylegan.faces.align import AlignedFace
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.sitter import Sitter
     from dualstylegan.video.performance import Performance
@@ -85,11 +86,9 @@ class Studio:
             "live face", "begin anew", _leave_live, idle_seconds=LIVE_IDLE_SECONDS
         )
         self.uploads = Room(MAX_UPLOADING)
-        # one photo is decoded at a time: 64 megapixels take 200 MB
-        self._decoding = asyncio.Lock()
-        # and one whole photo held for its reading
-        self._reading = asyncio.Lock()
-        # and one model packed, which takes as much on the disk as the model twice
+        # whole photos: 64 megapixels take 256 MB
+        self._photos = PhotoRoom()
+        # one model is packed at a time, which takes as much on the disk as the model twice
         self._packing = asyncio.Lock()
         self._extended: dict[tuple[str, ...], PortraitModel] = {}
 
@@ -101,15 +100,12 @@ class Studio:
             FaceError: no usable face.
             BusyError: too much work is waiting.
         """
-        async with self._reading:
-            photo = await self._decode(data)
-            # the largest face alone, so that a first picture is there soon; the others with the
-            # fit, which decodes the photo again: photos that wait would fill the memory
-            draft, first = await asyncio.gather(
+        async with self._photos.decoded_aside(data) as photo:
+            draft, (cut, first) = await asyncio.gather(
                 asyncio.to_thread(draft_of, photo),
-                self._work(partial(self._read, photo, 1, 0), Urgency.READING),
+                self._work(partial(self._read, photo), Urgency.READING),
             )
-        sitting = Sitting(data, draft, first)
+        sitting = Sitting(data, draft, cut, first)
         name = self.sittings.put(sitting)
         # in the meantime the visitor asks for a first picture
         fit = partial(self._fit, sitting)
@@ -126,28 +122,20 @@ class Studio:
         """
         sitting = self.sittings.get(name)
         mix = read_mix(query.style, self.styles)
-        photo: Image.Image | None = None
-        if query.whole:
-            photo = sitting.draft if query.draft else await self._decode(sitting.data)
-
-        def work() -> Image.Image:
-            model = self._with_styles(mix.own)
-            sitter = sitting.sitter if photo is not sitting.draft else sitting.draft_sitter()
-            return model.restyle(
-                sitter,
-                mix.named,
-                structure=query.structure,
-                color=query.color,
-                preserve_color=query.preserve_color,
-                size=query.size,
-                face=query.face,
-                paste=photo is not None,
-                photo=photo,
-            )
-
         view = (name, query.view) if query.view else None
-        result = await self._work(work, Urgency.PICTURE, view)
-        return await asyncio.to_thread(encode_result, result, f".{query.format}")
+
+        async def shown(photo: Image.Image | None) -> bytes:
+            work = partial(self._restyle, sitting, mix, query, photo)
+            result = await self._work(work, Urgency.PICTURE, view)
+            return await asyncio.to_thread(encode_result, result, f".{query.format}")
+
+        if not query.whole:
+            return await shown(None)
+        if query.draft:
+            return await shown(sitting.draft)
+        # held until its result is encoded, which is as large
+        async with self._photos.decoded_aside(sitting.data) as photo:
+            return await shown(photo)
 
     def go_live(self) -> str:
         """Begin to follow a face before a camera; return its identifier.
@@ -177,7 +165,9 @@ class Studio:
         options = RestyleOptions(
             query.structure, query.color, None, query.preserve_color, size=query.size
         )
-        image = draft_of(await self._decode(data))
+        async with self._photos.decoded_aside(data) as photo:
+            image = await asyncio.to_thread(draft_of, photo)
+        del photo
 
         def work() -> Image.Image | None:
             model = self._with_styles(mix.own)
@@ -229,9 +219,10 @@ class Studio:
                 "the style's name is too long", value=len(name), limit=f"{MAX_NAME} characters"
             )
         check_new_name(self.model.config, name)
-        await self._decode(data)  # refused at once where it is no image
+        async with self._photos.decoded_aside(data) as photo:
+            face = await self._work(partial(self.model.align, photo), Urgency.READING)
         style = OwnStyle(name)
-        self._start(partial(self._optimise, style, data), style.progress, Urgency.LEARNING)
+        self._start(partial(self._optimise, style, face), style.progress, Urgency.LEARNING)
         return self.styles.put(style)
 
     async def export(self, name: str) -> tuple[str, IO[bytes]]:
@@ -264,11 +255,6 @@ class Studio:
             self.model.render(code_LD[None], code_LD[None], size=size)
         with contextlib.suppress(FaceError):
             self.model.align(blank)
-
-    async def _decode(self, data: bytes) -> Image.Image:
-        """Return a photo."""
-        async with self._decoding:
-            return await asyncio.to_thread(decode_image, data)
 
     async def _work(self, work: Callable[[], T], urgency: Urgency, view: Hashable = None) -> T:
         return await asyncio.wrap_future(self.worker.submit(work, urgency, view))
@@ -310,25 +296,37 @@ class Studio:
             raise StoppedError
         self.worker.relieve(urgency)
 
-    def _read(
-        self,
-        photo: Image.Image,
-        faces: int,
-        steps: int | None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Sitter:
+    def _read(self, photo: Image.Image) -> tuple[CutPhoto, Sitter]:
+        """Cut out the faces of a photo; read the largest alone, so that a picture is there soon."""
+        cut = cut_faces(self.model, photo, ReadOptions(MAX_FACES))
         # not by `PortraitModel.read`, which warns: the answer holds the warnings
-        return read_sitter(self.model, photo, ReadOptions(faces, True, steps), progress)
+        return cut, read_cut(self.model, cut.largest(), 0, None)
 
     def _fit(self, sitting: Sitting) -> None:
         """Read all faces of a photo, by the encoder where there are several, then by the fit."""
-        progress, photo = sitting.fit, decode_image(sitting.data)
         steps = self.model.fit_settings().steps
         if sitting.sitter.left_out or steps == 0:
-            sitting.renew(self._read(photo, MAX_FACES, 0))
+            sitting.renew(read_cut(self.model, sitting.cut, 0, None))
         if steps > 0:
-            ticks = partial(self._tick, progress, Urgency.FITTING)
-            sitting.renew(self._read(photo, MAX_FACES, None, ticks))
+            ticks = partial(self._tick, sitting.fit, Urgency.FITTING)
+            sitting.renew(read_cut(self.model, sitting.cut, None, ticks))
+
+    def _restyle(
+        self, sitting: Sitting, mix: Mix, query: PictureQuery, photo: Image.Image | None
+    ) -> Image.Image:
+        model = self._with_styles(mix.own)
+        sitter = sitting.sitter if photo is not sitting.draft else sitting.draft_sitter()
+        return model.restyle(
+            sitter,
+            mix.named,
+            structure=query.structure,
+            color=query.color,
+            preserve_color=query.preserve_color,
+            size=query.size,
+            face=query.face,
+            paste=photo is not None,
+            photo=photo,
+        )
 
     def _fit_live(self, performance: Performance, progress: Progress) -> None:
         """Fit the first frame of a face before a camera, while the next ones are shown."""
@@ -337,13 +335,15 @@ class Studio:
             tick = partial(self._tick, progress, Urgency.FITTING)
             performance.refit(progress=lambda done: tick(done, steps))
 
-    def _optimise(self, style: OwnStyle, data: bytes) -> None:
+    def _optimise(self, style: OwnStyle, face: AlignedFace) -> None:
         """Find the codes of a portrait."""
-        progress, portrait = style.progress, decode_image(data)
+        progress = style.progress
         added = add_style(
             self.model,
             style.name,
-            portrait,
+            face.image,
+            align=False,
+            frame=face.frame,
             settings=self.adding,
             progress=lambda phase, done, total: self._tick(progress, Urgency.LEARNING, done, total),
         ).model

@@ -18,6 +18,7 @@ from PIL import Image
 
 from dualstylegan.errors import BusyError, DualStyleGANError, UnknownItemError
 from dualstylegan.io.images import picture_digest
+from dualstylegan.portrait.reading import CutPhoto
 from dualstylegan.portrait.sitter import Sitter
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Sitting:
     Attributes:
         data: the photo's file as it was sent.
         draft: the photo, its longer side at most `DRAFT_SIDE` pixels.
+        cut: its faces as they were cut out.
         sitter: as it was read last: by the encoder first, then by the fit.
         revision: number of readings.
         fit: progress of the fit.
@@ -75,6 +77,7 @@ class Sitting:
 
     data: bytes
     draft: Image.Image
+    cut: CutPhoto
     sitter: Sitter
     revision: int = 1
     fit: Progress = field(default_factory=Progress)
@@ -82,7 +85,7 @@ class Sitting:
     @property
     def size(self) -> int:
         """Bytes in memory, about."""
-        return len(self.data) + 3 * self.draft.width * self.draft.height
+        return len(self.data) + 3 * self.draft.width * self.draft.height + self.cut.size
 
     @cached_property
     def draft_digest(self) -> str:

@@ -27,6 +27,7 @@ from dualstylegan.errors import DualStyleGANError, SettingsError, WeightsError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from dualstylegan.io.photo_room import PhotoRoom
     from dualstylegan.portrait.model import PortraitModel
     from dualstylegan.portrait.options import ReadOptions, RestyleOptions
     from dualstylegan.portrait.sitter import Sitter
@@ -94,6 +95,7 @@ class ServedPortraits(PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Load the portrait model from the artifacts, and the weights that it refers to."""
+        from dualstylegan.io.photo_room import PhotoRoom
         from dualstylegan.portrait.model import PortraitModel
         from dualstylegan.portrait.shared_weights import local_weights, read_reference
 
@@ -101,6 +103,7 @@ class ServedPortraits(PythonModel):
         weights = reference and local_weights(read_reference(Path(reference)), fetch_weights)
         portrait = Path(context.artifacts["portrait"])
         self.model = PortraitModel.from_pretrained(portrait, weights_dir=weights)
+        self.photos = PhotoRoom()
         MLFLOW_LOG.addFilter(note_dropped)
         guard_invocations()
 
@@ -120,7 +123,7 @@ class ServedPortraits(PythonModel):
         """
         try:
             check_names(params or {})
-            request = Request.of(self.model, params or {})
+            request = Request.of(self.model, params or {}, self.photos)
         except Exception as error:
             raise refusal([told(error)]) from error
         answers = [request.answer(row) for row in model_input.to_dict("records")]
@@ -143,6 +146,7 @@ class Request:
         paste: put the faces back into their photo.
         suffix: of the result's file format.
         style: of all rows; None: each row names its own.
+        photos: room that all requests share.
         sitters: photos that were read, by their text: several rows may show the same.
     """
 
@@ -152,10 +156,11 @@ class Request:
     paste: bool
     suffix: str
     style: ChosenStyle | None
+    photos: PhotoRoom
     sitters: dict[str, Sitter] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, model: PortraitModel, params: Mapping[str, Any]) -> Request:
+    def of(cls, model: PortraitModel, params: Mapping[str, Any], photos: PhotoRoom) -> Request:
         """Check the options of a request; None and empty lists take the defaults.
 
         Raises:
@@ -180,7 +185,8 @@ class Request:
         style = None
         if mix is not None or seed is not None:
             style = choose_style(model, mixed(model, mix), seed, options)
-        return cls(model, options, reading, paste, result_suffix(given.get("format", "png")), style)
+        suffix = result_suffix(given.get("format", "png"))
+        return cls(model, options, reading, paste, suffix, style, photos)
 
     def answer(self, row: Mapping[Any, Any]) -> Answer:
         """Restyle the photo of a row, or say what is wrong."""
@@ -190,20 +196,22 @@ class Request:
             return Answer(error=told(error))
 
     def _restyle(self, row: Mapping[Any, Any]) -> Answer:
-        from dualstylegan.io.base64_images import decode_base64
+        from dualstylegan.io.base64_images import file_of_base64
         from dualstylegan.portrait.restyling import restyle_sitter
         from dualstylegan.portrait.result import OUTCOME, PREFIX, encode_result, facts_of
 
         style, text = self._style_of(row), _cell(row, "image")
-        photo = decode_base64(text)
-        sitter = self._read(text or "", photo)
-        result = restyle_sitter(
-            self.model, sitter, style, self.options, 0, photo if self.paste else None
-        )
+        # held until its result is encoded, which may be as large
+        with self.photos.decoded(file_of_base64(text)) as photo:
+            sitter = self._read(text or "", photo)
+            result = restyle_sitter(
+                self.model, sitter, style, self.options, 0, photo if self.paste else None
+            )
+            file = encode_result(result, self.suffix)
         facts = facts_of(result)
         recipe = {key.removeprefix(PREFIX): x for key, x in facts.items() if key not in OUTCOME}
         return Answer(
-            image=base64.b64encode(encode_result(result, self.suffix)).decode(),
+            image=base64.b64encode(file).decode(),
             warning=facts.get(f"{PREFIX}warning"),
             likeness=[face.fit.likeness for face in sitter.faces],
             left_out=[str(face) for face in sitter.left_out],
@@ -369,12 +377,14 @@ def mixed(model: PortraitModel, texts: list[str] | None) -> dict[str, float] | N
     """Return the weights by style of a mix such as `a:0.6`, `b:0.4`.
 
     Raises:
-        SettingsError: an unknown style, or several styles that are no mix.
+        SettingsError: an unknown style, a part that is no text, or several styles that are no mix.
     """
     from dualstylegan.portrait.styles import parse_styles
 
     if texts is None:
         return None
+    if not all(isinstance(text, str) for text in texts):
+        raise SettingsError("a part of `mix` is no text", value=str(texts)[:80])
     styles = parse_styles(model.styles.names, model.styles.labels, texts)
     if len(styles) > 1:
         raise SettingsError(

@@ -43,6 +43,9 @@ def test_texts_are_names_lists_and_mixes(texts: list[str], asked: list[dict[str,
         (["ink,oil", "ink"], "unknown style; found: ink,oil"),
         (["ink:0", "oil:0"], "all 0"),
         (["ink:-1", "oil:2"], "0 or more"),
+        (["ink:-1"], "0 or more"),
+        (["ink:1e999"], "0 or more"),
+        (["ink:0"], "all 0"),
     ],
 )
 def test_other_texts_are_refused(texts: list[str], said: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dualstylegan.errors import BusyError, ClosingError, SupersededError, UnknownItemError
+from dualstylegan.portrait.reading import CutPhoto
 from dualstylegan.portrait.sitter import FaceFit, Sitter, SitterFace
 from dualstylegan.studio import visits, worker
 from dualstylegan.studio.visits import IDLE_SECONDS, MAX_ITEMS, Shelf, Sitting
@@ -152,7 +153,9 @@ def test_a_stopped_worker_leaves_long_work_at_its_next_step() -> None:
 
 def sitting(data: bytes = b"") -> Sitting:
     face = SitterFace(FaceFit(np.zeros((1, 1), np.float32), 0, None, 0.0))
-    return Sitting(data, Image.new("RGB", (8, 8)), Sitter((8, 8), "0" * 64, "0" * 64, (face,)))
+    cut = CutPhoto((8, 8), "0" * 64, ())
+    sitter = Sitter((8, 8), "0" * 64, "0" * 64, (face,))
+    return Sitting(data, Image.new("RGB", (8, 8)), cut, sitter)
 
 
 class Clock:

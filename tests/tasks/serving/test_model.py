@@ -231,6 +231,8 @@ def test_a_request_of_which_no_row_can_be_served_is_refused(served: Served) -> N
         ({"format": "gif"}, "format; found: gif; limit: png, jpg, jpeg, webp"),
         ({"mix": ["stone:1", "ston:1"]}, "unknown style; found: ston; limit: one of 4 styles"),
         ({"mix": ["stone,amber-fox"]}, "several styles that are no mix; found: ['stone,amber"),
+        ({"mix": [None]}, "a part of `mix` is no text; found: [None]"),
+        ({"mix": ["stone:-1"]}, "a style's weight in a mix; found: stone:-1; limit: 0 or more"),
         ({"mix": ["stone:1"], "seed": 1}, "give either a style or a seed"),
         ({"seed": 2**70}, "seed is out of bounds; found: 1180591620717411303424; limit: "),
         ({"seed": 1}, "a row's style beside that of the whole request; found: stone; fix: "),
