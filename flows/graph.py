@@ -104,8 +104,12 @@ def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
             name: tuple(str(Path(out.fs_path).relative_to(root)) for out in stage.outs)
             for stage, name in names.items()
         }
-        found = set(repo.status(targets=[stage.addressing for stage in graph]))
+        # What is imported stays as it is until `dvc update`, and its source may be out of reach.
+        frozen = [stage for stage in graph if stage.is_import]
+        asked = [stage.addressing for stage in graph if not stage.is_import]
+        found = set(repo.status(targets=asked)) if asked else set()
         stale = {name for stage, name in names.items() if stage.addressing in found}
+        stale |= {names[stage] for stage in frozen if any(out.status() for out in stage.outs)}
     return plan(needs, outs, stale, targets)
 
 

@@ -37,6 +37,7 @@ from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
 from flows.shortcut import PORTRAITS, REGISTER
 from flows.stages import (
     Summary,
+    check_remote,
     check_sources,
     ensure_registered,
     push,
@@ -116,6 +117,8 @@ def bring_up_to_date(
     steps = read_graph(project, targets)
     if any(stage_of(step.name) == PORTRAITS for step in steps):
         check_sources(project)
+    if remote is not None:
+        check_remote(remote, project)
     run_steps(steps, project, retries, summary)
     for step in steps:
         if stage_of(step.name) == REGISTER and not step.due:

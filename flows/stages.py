@@ -88,6 +88,12 @@ def check_sources(folder: str) -> None:
     run_module("tasks.shared.sources", [], Path(folder))
 
 
+@task(cache_policy=NO_CACHE, persist_result=False)
+def check_remote(remote: str, folder: str) -> None:
+    """Check that a remote can be written, before the work whose results it is to take."""
+    run_module("tasks.shared.remotes", [remote], Path(folder))
+
+
 @task(
     cache_policy=NO_CACHE,
     persist_result=False,

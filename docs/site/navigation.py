@@ -30,6 +30,7 @@ NAVIGATION = {
         "docs/howto/style-sets",
         "docs/howto/registry",
         "docs/howto/schedule",
+        "docs/howto/remotes",
         "docs/howto/machines",
         "docs/howto/published",
         "docs/howto/recipe",
