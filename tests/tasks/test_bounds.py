@@ -92,7 +92,9 @@ def test_the_discriminator_takes_both_ends(section: type[Adapt | Finetune]) -> N
         trainer = DiscriminatorTrainer(Discriminator(SIZE, channels=[8] * 4), plan)
         images = torch.randn(2, 3, SIZE, SIZE)
         compared = Comparison(images, images, torch.Generator().manual_seed(0))
-        assert finite(trainer.update({0: compared}, 0))
+        update = trainer.begin(0)
+        update.add(0, compared)
+        assert finite(update.finish())
         assert 0 <= float(trainer.augment) <= 1
 
 
