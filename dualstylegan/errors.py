@@ -90,6 +90,10 @@ class RankLostError(TrainingError):
     """Another process of a training on several devices has ended."""
 
 
+class ClusterError(DualStyleGANError):
+    """A cluster does not answer, has no workers, or does not share the project."""
+
+
 class RequestError(DualStyleGANError):
     """A request to the studio that it cannot serve.
 

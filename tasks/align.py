@@ -3,45 +3,75 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from dualstylegan.errors import DataError, FaceError
 from dualstylegan.faces.align import align_face
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
-from dualstylegan.io.images import list_images, read_image
+from dualstylegan.io.images import list_images, png_bytes, read_image
 from tasks.shared.aligned import FRAME
-from tasks.shared.caching import Entry, Make, cache_key, cached_image, weight_digests
+from tasks.shared.at_once import Tick, fits_at_once
+from tasks.shared.caching import Entry, cache_key, weight_digests
 from tasks.shared.dataframes import write_dataframe
 from tasks.shared.feasibility import check_aligned
+from tasks.shared.mapping import Computation, mapped
 from tasks.shared.paths import KINDS, Paths
-from tasks.shared.progress import with_progress
 from tasks.shared.runner import load_settings, run_stage
+from tasks.shared.settings import Settings
 
-CACHE = Paths.cache / "aligned"
 # Part of the cache key: raise it when the crop changes.
 VERSION = 3
 
 
-def crop_maker(path: Path, size: int) -> Make:
-    """Return a function that crops a portrait, or gives the reason why it has no usable face."""
+class Aligner(Computation):
+    """Crops of the set's portraits, named KIND/FILE.
 
-    def make() -> tuple[Image.Image | None, dict[str, Any]]:
+    Args:
+        size: side of the crops in pixels.
+
+    Attributes:
+        sources: digests of the portraits' files, by the names of which `keys` has been asked.
+    """
+
+    stage, unit = "aligned", "portraits"
+
+    def __init__(self, size: int) -> None:
+        import torch
+
+        self.size, self.sources = size, dict[str, str]()
+        self.together = fits_at_once(torch.device("cpu"))
+        self.digests = weight_digests((DETECTOR_FILE, PREDICTOR_FILE))
+
+    @classmethod
+    def of_set(cls, settings: Settings) -> Aligner:
+        """Return the alignment by the settings of the set."""
+        return cls(settings.align.size)
+
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """Return a key of everything that a crop depends on."""
+        self.sources |= {name: sha256_file(Paths.portraits / name) for name in names}
+        return [cache_key(VERSION, self.sources[name], self.size, self.digests) for name in names]
+
+    def compute(self, names: Sequence[str], tick: Tick) -> Iterator[Entry]:
+        """Crop portraits; one without a usable face gives the reason instead."""
+        for done, name in enumerate(names):
+            yield self._crop(Paths.portraits / name)
+            tick(done + 1)
+
+    def _crop(self, path: Path) -> Entry:
         try:
-            face = align_face(read_image(path), size, weights_dir=Paths.weights)
+            face = align_face(read_image(path), self.size, weights_dir=Paths.weights)
         except FaceError as error:
-            return None, {"refused": str(error), "flags": "", "score": 0.0, "quad": [], FRAME: []}
+            refused = {"refused": str(error), "flags": "", "score": 0.0, "quad": [], FRAME: []}
+            return Entry(None, refused)
         quad = [round(v, 3) for v in face.quad.reshape(-1).tolist()]
         frame = [] if face.frame_Q2 is None else face.frame_Q2.reshape(-1).tolist()
         facts = {"refused": "", "flags": " ".join(face.flags), "score": round(face.score, 4)}
-        return face.image, {**facts, "quad": quad, FRAME: frame}
-
-    return make
+        return Entry(png_bytes(face.image), {**facts, "quad": quad, FRAME: frame})
 
 
 def hold_out(hashes: Mapping[str, str], wanted: int, min_exemplars: int) -> set[str]:
@@ -60,13 +90,16 @@ def hold_out(hashes: Mapping[str, str], wanted: int, min_exemplars: int) -> set[
     return set(sorted(hashes, key=lambda name: (hashes[name], name))[:count])
 
 
-def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
+def align(
+    *, size: int, held_out: int, min_exemplars: int, settings: Settings | None = None
+) -> dict[str, str]:
     """Write the set's crops.
 
     Args:
         size: side of the crops in pixels.
         held_out: exemplars that go to its folder `held_out`, so that nothing is trained on them.
         min_exemplars: exemplars that are not held out, at least.
+        settings: of the set, see `mapped`.
 
     Returns:
         The reason of each refused portrait, by kind and file name.
@@ -76,20 +109,19 @@ def align(*, size: int, held_out: int, min_exemplars: int) -> dict[str, str]:
     """
     import pandas as pd
 
-    digests = weight_digests((DETECTOR_FILE, PREDICTOR_FILE))
     portraits = [(kind, path) for kind in KINDS for path in list_images(Paths.portraits / kind)]
+    names = [f"{kind}/{path.name}" for kind, path in portraits]
     rows = []
     refused: dict[str, str] = {}
     with atomic_directory(Paths.aligned) as out:
-        for kind, path in with_progress(portraits, "align", "portraits"):
-            source = sha256_file(path)
-            key = cache_key(VERSION, source, size, digests)
-            entry = cached_image(CACHE, key, crop_maker(path, size))
+        aligner = Aligner(size)
+        entries = mapped(aligner, names, settings)
+        for name, (kind, path), entry in zip(names, portraits, entries, strict=True):
             if entry.data is None:
                 refused[f"{kind}/{path.name}"] = str(entry.facts["refused"])
             else:
                 write_bytes(out / kind / f"{path.stem}.png", entry.data)
-            rows.append(_row(kind, path, source, entry))
+            rows.append(_row(kind, path, aligner.sources[name], entry))
         _check_any(rows, refused)
         table = pd.DataFrame(rows).sort_values(["kind", "name"], ignore_index=True)
         usable = table[(table["kind"] == "style") & (table["aligned_sha256"] != "")]
@@ -132,7 +164,8 @@ def main() -> None:
     options, min_exemplars = settings.align, settings.diagnose.min_exemplars
 
     def stage() -> None:
-        for name, reason in align(**options.model_dump(), min_exemplars=min_exemplars).items():
+        own = {**options.model_dump(), "min_exemplars": min_exemplars}
+        for name, reason in align(**own, settings=settings).items():
             print(f"left out {name}: {reason}")
         check_aligned(settings)
 

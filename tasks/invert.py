@@ -2,88 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from dualstylegan.codes.fitting import FitNetworks, FitSettings, fit
 from dualstylegan.codes.tables import CodeTable, digest, write_codes
 from tasks.shared.at_once import Tick, fits_at_once
-from tasks.shared.caching import cache_key
+from tasks.shared.caching import Entry, cache_key
+from tasks.shared.mapping import Computation, mapped
 from tasks.shared.networks import open_networks, place
 from tasks.shared.paths import Paths
 from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.tensors import (
-    Tensors,
-    cached_tensors,
+    file_digests,
     loss_columns,
+    portrait_digests,
+    portrait_names,
     read_portraits,
+    stack_entries,
+    tensor_entries,
 )
 
 # Part of the cache key: raise it when the codes change.
 VERSION = 2
 
 
-class Inverter:
-    """Networks of inversion.
+class Inverter(Computation):
+    """Inversion of the set's exemplars.
 
     Args:
         settings: of the pipeline.
     """
 
+    stage = "invert"
+
     def __init__(self, settings: Settings) -> None:
-        self.profile, self.options = settings.profile, settings.invert
-        self.portraits_per_pass = settings.runtime.batch
+        profile, options = settings.profile, settings.invert
+        self.profile = profile
+        self.batch, self.steps = settings.runtime.batch, options.style_steps
         self.device = prepare(settings.runtime)
-        profile = self.profile
+        self.together = fits_at_once(self.device)
         networks = open_networks(profile)
-        self.encoder_px = networks.config().encoder_px
+        self.fit = FitSettings.of_painting(
+            profile.working_size, options.style_steps, options.rate, options.pixel_weight
+        )
+        self.size = max(self.fit.size, networks.config().encoder_px)
         self.networks = FitNetworks(
             place(networks.generator(), profile, self.device),
             networks.encoder().to(self.device),
             place(networks.lpips(), profile, self.device),
         )
-        self.generator_digest = digest(self.networks.generator)
+        self.digests = [digest(network) for network in self.networks.present]
 
-    def exemplars(self, folder: Path) -> CodeTable:
-        """Return the code of every exemplar of a folder, with its loss before and after."""
-        options = self.options
-        settings = FitSettings.of_painting(
-            self.profile.working_size, options.style_steps, options.rate, options.pixel_weight
-        )
-        portraits = read_portraits(folder, max(settings.size, self.encoder_px)).to(self.device)
-        digests = [digest(network) for network in self.networks.present]
-        keys = [
-            cache_key(VERSION, sha256, self.profile.bfloat16, asdict(settings), digests)
-            for sha256 in portraits.digests
+    @classmethod
+    def of_set(cls, settings: Settings) -> Inverter:
+        """Return the inversion by the settings of the set."""
+        return cls(settings)
+
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """Return a key of everything that an exemplar's code depends on."""
+        return [
+            cache_key(VERSION, sha256, self.profile.bfloat16, asdict(self.fit), self.digests)
+            for sha256 in portrait_digests(Paths.exemplars, names)
         ]
 
-        def work(indices: list[int], tick: Tick) -> Tensors:
-            images, masks = portraits.images(indices), portraits.masks(indices)
-            fitted = fit(self.networks, images, settings, tick, masks)
-            columns = {
-                "code": fitted.code_NLD,
-                "start": fitted.initial_loss_N,
-                "end": fitted.loss_N,
-            }
-            return {name: column for name, column in columns.items() if column is not None}
+    def compute(self, names: Sequence[str], tick: Tick) -> list[Entry]:
+        """Fit exemplars: codes, and losses where steps are taken."""
+        portraits = read_portraits(Paths.exemplars, self.size, names).to(self.device)
+        every = range(len(names))
+        fitted = fit(self.networks, portraits.images(every), self.fit, tick, portraits.masks(every))
+        columns = {
+            "code": fitted.code_NLD,
+            "start": fitted.initial_loss_N,
+            "end": fitted.loss_N,
+        }
+        return tensor_entries({name: c for name, c in columns.items() if c is not None})
 
-        tensors = cached_tensors(
-            "invert",
-            keys,
-            self.portraits_per_pass,
-            settings.steps,
-            work,
-            fits_at_once(self.device),
-        )
-        return CodeTable(
-            portraits.names,
-            portraits.sha256,
-            "z_plus",
-            tensors.pop("code"),
-            self.generator_digest,
-            loss_columns(tensors),
-        )
+
+def invert_exemplars(settings: Settings) -> CodeTable:
+    """Return the code of every exemplar of the set, with its loss before and after."""
+    inverter = Inverter(settings)
+    names = portrait_names(Paths.exemplars)
+    tensors = stack_entries(mapped(inverter, names, settings))
+    return CodeTable(
+        tuple(names),
+        file_digests(Paths.exemplars, names),
+        "z_plus",
+        tensors.pop("code"),
+        digest(inverter.networks.generator),
+        loss_columns(tensors),
+    )
 
 
 def main() -> None:
@@ -91,8 +100,7 @@ def main() -> None:
     settings = load_settings()
 
     def stage() -> None:
-        inverter = Inverter(settings)
-        write_codes(Paths.codes / "style.parquet", inverter.exemplars(Paths.exemplars))
+        write_codes(Paths.style_codes, invert_exemplars(settings))
 
     run_stage("invert", stage)
 

@@ -24,15 +24,15 @@ from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
 from dualstylegan.io.images import list_images, read_image
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo.recipes import PIXELS, Recipe, paint_face, strongest
-from tasks.shared.caching import Make, cache_key, cached_images, weight_digests
+from tasks.shared.caching import Make, cache_key, weight_digests
 from tasks.shared.dataframes import read_dataframe, write_dataframe
+from tasks.shared.mapping import Pictures, mapped
 from tasks.shared.pastiches import pastiche_file
 from tasks.shared.paths import Paths
-from tasks.shared.progress import with_progress
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Pastiches
 
-CACHE = Paths.cache / "pastiches"
+STAGE = "pastiches"
 # Part of the cache key: raise it when a pastiche changes though recipe and face do not.
 VERSION = 1
 COLUMNS = ("content", "style", "strength", "refused")
@@ -119,9 +119,8 @@ def run(chosen: Pastiches) -> None:
     items = pastiches(faces, known)
     rows = []
     with atomic_directory(Paths.pastiches) as out:
-        shown = with_progress(items, "pastiches", "pictures")
-        entries = cached_images(CACHE, [(item.key, item.make) for item in items])
-        for item, entry in zip(shown, entries, strict=True):
+        makers = {f"{item.content}/{item.style}": (item.key, item.make) for item in items}
+        for item, entry in zip(items, mapped(Pictures(STAGE, makers), makers), strict=True):
             if entry.data is None:
                 print(f"left out {item.content} in {item.style}: {entry.facts['refused']}")
             else:

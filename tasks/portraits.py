@@ -18,16 +18,15 @@ from dualstylegan.networks.loading import GENERATOR_FILE
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo import compose
 from tasks.demo.recipes import Recipe, recipes
-from tasks.shared.caching import Make, cache_key, cached_images, weight_digests
+from tasks.shared.caching import Make, cache_key, weight_digests
 from tasks.shared.dataframes import write_dataframe
 from tasks.shared.feasibility import check_feasible
+from tasks.shared.mapping import Pictures, mapped
 from tasks.shared.paths import KINDS, Paths
-from tasks.shared.progress import with_progress
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Portraits
 from tasks.shared.sources import kind_folders, open_source
 
-CACHE = Paths.cache / "portraits"
 # Public-domain photographs among the weights, and their origins.
 PHOTOS = {"astronaut.png": "NASA, 1993", "grace_hopper.jpg": "US Navy, 1984"}
 USER_LICENCE = "as granted to the user"
@@ -214,9 +213,8 @@ def write_portraits(items: Sequence[Item]) -> None:
 
     rows = []
     with atomic_directory(Paths.portraits) as out:
-        shown = with_progress(items, "portraits", "portraits")
-        entries = cached_images(CACHE, [(item.key, item.make) for item in items])
-        for item, entry in zip(shown, entries, strict=True):
+        makers = {f"{item.kind}/{item.name}": (item.key, item.make) for item in items}
+        for item, entry in zip(items, mapped(Pictures("portraits", makers), makers), strict=True):
             assert entry.data is not None
             write_bytes(out / item.kind / f"{item.name}.png", entry.data)
             own = {"kind": item.kind, "name": item.name, "label": item.label, "key": item.key}

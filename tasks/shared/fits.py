@@ -16,12 +16,9 @@ from torch import Tensor
 
 from dualstylegan.codes.tables import CodeTable, digest
 from dualstylegan.faces.frame import Array, continued
-from dualstylegan.io.files import sha256_file
 from dualstylegan.io.images import (
     image_to_tensor,
-    list_images,
     make_grid,
-    read_image,
     tensor_to_image,
     thumbnail,
 )
@@ -30,9 +27,17 @@ from dualstylegan.networks.loading import load_facenet
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.at_once import Tick
-from tasks.shared.caching import cache_key
+from tasks.shared.caching import Entry, cache_key
+from tasks.shared.mapping import Computation, mapped
 from tasks.shared.paths import Paths
-from tasks.shared.tensors import Tensors, cached_tensors, framed_digest, loss_columns
+from tasks.shared.tensors import (
+    file_digests,
+    loss_columns,
+    portrait_digests,
+    portrait_names,
+    stack_entries,
+    tensor_entries,
+)
 
 # Part of the cache key: raise it when the codes change.
 VERSION = 1
@@ -40,27 +45,40 @@ VERSION = 1
 CARD_PX = 128
 
 
+class FaceFitter(Computation):
+    """Fits of the set's content faces by a model."""
+
+    stage = "fit"
+
+    def __init__(self, model: PortraitModel) -> None:
+        self.model, self.fingerprint = model, _fingerprint(model)
+
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """Return a key of everything that a face's code depends on."""
+        digests = portrait_digests(Paths.faces, names)
+        return [cache_key(VERSION, sha256, *self.fingerprint) for sha256 in digests]
+
+    def compute(self, names: Sequence[str], tick: Tick) -> list[Entry]:
+        """Fit faces: codes and likeness."""
+        frames = read_frames(Paths.faces, names)
+        faces = read_aligned(Paths.faces, names)
+        fits = [self.model.fit(image, frame=frames[name]) for name, image in faces]
+        likeness = [float("nan") if fit.likeness is None else fit.likeness for fit in fits]
+        return tensor_entries(
+            {
+                "code": torch.from_numpy(np.stack([fit.code_LD for fit in fits])),
+                "likeness": torch.tensor(likeness),
+            }
+        )
+
+
 def fit_faces(model: PortraitModel) -> CodeTable:
     """Fit every content face as `transfer` fits a photo, so that the evaluation measures that."""
-    paths = list_images(Paths.faces)
-    images = [read_image(path) for path in paths]
-    hashes = [sha256_file(path) for path in paths]
-    frames = list(read_frames(Paths.faces, [path.stem for path in paths]).values())
-    framed = [framed_digest(*pair) for pair in zip(hashes, frames, strict=True)]
-    keys = [cache_key(VERSION, sha256, *_fingerprint(model)) for sha256 in framed]
-
-    def work(indices: list[int], tick: Tick) -> Tensors:
-        fits = [model.fit(images[index], frame=frames[index]) for index in indices]
-        likeness = [float("nan") if fit.likeness is None else fit.likeness for fit in fits]
-        return {
-            "code": torch.from_numpy(np.stack([fit.code_LD for fit in fits])),
-            "likeness": torch.tensor(likeness),
-        }
-
-    tensors = cached_tensors("fit", keys, 1, 1, work)
+    names = portrait_names(Paths.faces)
+    tensors = stack_entries(mapped(FaceFitter(model), names))
     return CodeTable(
-        tuple(path.stem for path in paths),
-        tuple(hashes),
+        tuple(names),
+        file_digests(Paths.faces, names),
         "z_plus",
         tensors.pop("code"),
         digest(model.generator),

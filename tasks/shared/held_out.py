@@ -21,13 +21,72 @@ from dualstylegan.networks.precision import compute_dtype, dtype_of
 from dualstylegan.portrait.add_style import AddStyleSettings, add_style, with_style
 from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.at_once import Tick, fits_at_once
-from tasks.shared.caching import cache_key
+from tasks.shared.caching import Entry, cache_key
+from tasks.shared.mapping import Computation, mapped
 from tasks.shared.paths import Paths
 from tasks.shared.settings import Profile
-from tasks.shared.tensors import Tensors, cached_tensors, framed_digest
+from tasks.shared.tensors import framed_digest, stack_entries, tensor_entries
 
 # Increase when the way styles are added changes, so that cached codes are made again.
 VERSION = 2
+
+
+class StyleAdder(Computation):
+    """Codes of portraits as styles of a model; see `add_styles`."""
+
+    stage = "add_style"
+
+    def __init__(
+        self,
+        model: PortraitModel,
+        portraits: Sequence[Portrait],
+        frames: Frames,
+        settings: AddStyleSettings,
+        profile: Profile,
+    ) -> None:
+        self.model, self.portraits, self.frames = model, dict(portraits), frames
+        self.settings, self.profile = settings, profile
+        self.steps = settings.invert_steps + settings.refine_steps
+        self.together = fits_at_once(model.device)
+        self.digests = [digest(model.network), digest(model.encoder)]
+
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """Return a key of everything that a style's codes depend on."""
+        return [
+            cache_key(
+                VERSION,
+                framed_digest(_digest(self.portraits[name]), self.frames.get(name)),
+                asdict(self.settings),
+                self.profile.bfloat16,
+                self.digests,
+            )
+            for name in names
+        ]
+
+    def compute(self, names: Sequence[str], tick: Tick) -> list[Entry]:
+        """Add one portrait to the model: its codes, and the seconds that it took."""
+        (name,) = names
+        start = time.monotonic()
+
+        def report(what: str, done: int, total: int) -> None:
+            tick(done + (self.settings.invert_steps if what == "refinement" else 0))
+
+        styles = add_style(
+            self.model,
+            name,
+            self.portraits[name],
+            align=False,
+            frame=self.frames.get(name),
+            settings=self.settings,
+            progress=report,
+        ).model.styles
+        return tensor_entries(
+            {
+                "extrinsic": styles.extrinsic_of([name]),
+                "intrinsic": styles.intrinsic_of([name]),
+                "seconds": torch.tensor([time.monotonic() - start]),
+            }
+        )
 
 
 def add_styles(
@@ -48,39 +107,9 @@ def add_styles(
     """
     if not portraits:
         return model
-    digests = [digest(model.network), digest(model.encoder)]
-    keys = [
-        cache_key(
-            VERSION,
-            framed_digest(_digest(image), frames.get(name)),
-            asdict(settings),
-            profile.bfloat16,
-            digests,
-        )
-        for name, image in portraits
-    ]
-
-    def work(indices: list[int], tick: Tick) -> Tensors:
-        (index,) = indices
-        start = time.monotonic()
-
-        def report(what: str, done: int, total: int) -> None:
-            tick(done + (settings.invert_steps if what == "refinement" else 0))
-
-        name, image = portraits[index]
-        frame = frames.get(name)
-        styles = add_style(
-            model, name, image, align=False, frame=frame, settings=settings, progress=report
-        ).model.styles
-        return {
-            "extrinsic": styles.extrinsic_of([name]),
-            "intrinsic": styles.intrinsic_of([name]),
-            "seconds": torch.tensor([time.monotonic() - start]),
-        }
-
-    steps = settings.invert_steps + settings.refine_steps
+    adder = StyleAdder(model, portraits, frames, settings, profile)
     with compute_dtype(model.generator, dtype_of(profile.bfloat16, model.device)):
-        found = cached_tensors("add_style", keys, 1, steps, work, fits_at_once(model.device))
+        found = stack_entries(mapped(adder, adder.portraits))
     extrinsic, intrinsic = (found[key].to(model.device) for key in ("extrinsic", "intrinsic"))
     for i, (name, image) in enumerate(portraits):
         model = with_style(model, name, extrinsic[i : i + 1], intrinsic[i : i + 1], image)

@@ -16,6 +16,8 @@ from dualstylegan.portrait.config import EncoderPasses, FitSteps, ModelName, Uni
 from tasks.shared.sections import Section
 
 DEFAULT_FILE = Path("params.yaml")
+# Executor of what maps over pictures: threads of the stage's own process.
+THREADS = "threads"
 
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Weight = Annotated[float, Field(ge=0, le=100)]
@@ -92,6 +94,11 @@ class Runtime(Machine):
         le=64,
         description="processes that share the passes of a training's steps (`accumulation`), each "
         "with its GPU or its share of the processors; 1: this one alone",
+    )
+    executor: str = Field(
+        pattern=rf"^({THREADS}|(tcp|tls)://\S+:\d+)$",
+        description="what maps over pictures: `threads` of this process, or the workers of a Dask "
+        "cluster by the address of its scheduler, such as tcp://127.0.0.1:8786",
     )
     render_batch: BatchSize = Field(
         description="images measured per pass; the model renders them one by one"

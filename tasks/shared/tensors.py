@@ -5,7 +5,7 @@ Legend of shape suffixes: N image, C channel, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +14,13 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from dualstylegan.errors import DataError
 from dualstylegan.faces.frame import Array
 from dualstylegan.io.files import sha256_file
 from dualstylegan.io.images import dequantize, list_images, quantize, read_image
 from dualstylegan.networks.masks import Mask, crop_to_tensor, masks_of
 from tasks.shared.aligned import read_frames
-from tasks.shared.at_once import Tick, at_once
-from tasks.shared.caching import cache_key, cached_items
-from tasks.shared.paths import Paths
-from tasks.shared.progress import Progress
+from tasks.shared.caching import Entry, cache_key
 
 Tensors = dict[str, Tensor]
 
@@ -62,13 +60,18 @@ class PortraitSet:
         return replace(self, pixels_NCHW=self.pixels_NCHW.to(device), mask_N1HW=mask)
 
 
-def read_portraits(folder: Path, size: int) -> PortraitSet:
-    """Read every portrait of a folder, reduced to `size` pixels, and what lies in its picture.
+def read_portraits(folder: Path, size: int, names: Sequence[str] | None = None) -> PortraitSet:
+    """Read portraits of a folder, reduced to `size` pixels, and what lies in their pictures.
+
+    Args:
+        folder: of the portraits.
+        size: in pixels.
+        names: of the portraits; None: all.
 
     Raises:
         DataError: the folder or its frames are missing or empty; ImageError: a file is no image.
     """
-    paths = list_images(folder)
+    paths = _portrait_paths(folder, names)
     frames = list(read_frames(folder, [path.stem for path in paths]).values())
     pixels = [
         quantize(crop_to_tensor(read_image(path), frame, size))
@@ -85,47 +88,51 @@ def read_portraits(folder: Path, size: int) -> PortraitSet:
     )
 
 
+def portrait_names(folder: Path) -> list[str]:
+    """Return the names of a folder's portraits, sorted."""
+    return [path.stem for path in list_images(folder)]
+
+
+def file_digests(folder: Path, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the digests of portraits' files."""
+    return tuple(sha256_file(path) for path in _portrait_paths(folder, names))
+
+
+def portrait_digests(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the digests of portraits and of the frames of their pictures, see `PortraitSet`."""
+    frames = read_frames(folder, names).values()
+    return [framed_digest(*pair) for pair in zip(file_digests(folder, names), frames, strict=True)]
+
+
+def _portrait_paths(folder: Path, names: Sequence[str] | None) -> list[Path]:
+    """Return the paths of a folder's portraits, of all of them or of those of the names."""
+    paths = {path.stem: path for path in list_images(folder)}
+    names = list(paths) if names is None else names
+    missing = [name for name in names if name not in paths]
+    if missing:
+        raise DataError(
+            "portraits are missing", file=folder, value=", ".join(missing[:5]), fix="run align"
+        )
+    return [paths[name] for name in names]
+
+
 def framed_digest(sha256: str, frame_Q2: Array | None) -> str:
     """Return the digest of a file and of the frame in it; the file's own if all is inside."""
     return sha256 if frame_Q2 is None else cache_key(sha256, frame_Q2.tolist())
 
 
-def cached_tensors(
-    stage: str,
-    keys: Sequence[str],
-    batch: int,
-    steps: int,
-    work: Callable[[list[int], Tick], Tensors],
-    together: int = 1,
-) -> Tensors:
-    """Return the tensors of every portrait, computed batch by batch where they are not cached.
+def tensor_entries(tensors: Tensors) -> list[Entry]:
+    """Return the entries of a batch from tensors whose first dimension is the batch."""
+    rows = zip(*(column.cpu() for column in tensors.values()), strict=True)
+    return [
+        Entry(save({k: v.contiguous() for k, v in zip(tensors, row, strict=True)}), {})
+        for row in rows
+    ]
 
-    Args:
-        stage: names the folder under data/cache.
-        keys: see `tasks.shared.caching.cache_key`; one per portrait.
-        batch: portraits per call of `work`.
-        steps: that `work` takes for a batch, for the progress.
-        work: from indices, and a function to call with the steps done, to tensors whose first
-            dimension is the batch; called in several threads if batches are computed at once.
-        together: batches computed at once, see `tasks.shared.at_once`.
 
-    Returns:
-        Tensors of all portraits by name, in the order of the keys, on the CPU.
-    """
-
-    def compute(indices: list[int]) -> Iterator[tuple[int, Tensors]]:
-        batches = [indices[i : i + batch] for i in range(0, len(indices), batch)]
-        shown = Progress(stage, len(batches) * steps)
-
-        def progress(done: int) -> None:
-            shown(done, f"of {len(indices)} portraits")
-
-        for part, tensors in at_once(work, batches, progress, together):
-            for row, index in enumerate(part):
-                yield index, {k: v[row].cpu().contiguous() for k, v in tensors.items()}
-        shown(len(batches) * steps)
-
-    items = cached_items(Paths.cache / stage, keys, compute, dump=save, parse=load)
+def stack_entries(entries: Iterable[Entry]) -> Tensors:
+    """Return the tensors of all portraits by name, in the order of their entries."""
+    items = [load(entry.data) for entry in entries if entry.data is not None]
     # sorted: safetensors returns the names in an order that differs between processes
     return {name: torch.stack([item[name] for item in items]) for name in sorted(items[0])}
 

@@ -64,7 +64,7 @@ def test_faces_are_painted_by_the_recipes_of_the_exemplars_the_same_every_time(
     table = pd.read_parquet(Paths.pastiches_record)
     assert set(table[table["refused"] == ""]["strength"]) == {FIRST.strength, SECOND.strength}
     before = {pair: image.tobytes() for pair, image in made.items()}
-    shutil.rmtree(stage.CACHE)
+    shutil.rmtree(Paths.cache / stage.STAGE)
     run(styles=1)
     again = read_pastiches()
     assert {pair: image.tobytes() for pair, image in again.items()} == {

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dualstylegan.errors import DataError, SettingsError
 from dualstylegan.io.files import read_json
-from tasks.shared.caching import cache_key, cached_items
+from tasks.shared.caching import cache_key
 from tasks.shared.networks import open_networks
 from tasks.shared.paths import Paths
 from tasks.shared.progress import Progress
@@ -75,42 +74,6 @@ def test_seconds_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert 0 <= read_json(Paths.timings / "align.json")["seconds"] < 5
 
 
-class Worker:
-    """Doubles numbers, and notes which; dies after a number of them."""
-
-    def __init__(self, numbers: list[int], dies_after: int = 100) -> None:
-        self.numbers, self.dies_after, self.done = numbers, dies_after, list[int]()
-
-    def __call__(self, missing: list[int]) -> Iterator[tuple[int, int]]:
-        for index in missing:
-            if len(self.done) == self.dies_after:
-                raise KeyboardInterrupt
-            self.done.append(self.numbers[index])
-            yield index, 2 * self.numbers[index]
-
-
-def kept(folder: Path, worker: Worker) -> list[int]:
-    keys = [cache_key("double", number) for number in worker.numbers]
-    return cached_items(folder, keys, worker, dump=lambda v: str(v).encode(), parse=int)
-
-
-def test_only_what_is_missing_is_made(tmp_path: Path) -> None:
-    killed = Worker([1, 2, 3], dies_after=2)
-    with pytest.raises(KeyboardInterrupt):
-        kept(tmp_path, killed)
-    again = Worker([1, 2, 3, 4])
-    assert kept(tmp_path, again) == [2, 4, 6, 8]
-    assert again.done == [3, 4]
-
-
-def test_a_damaged_result_is_made_anew(tmp_path: Path) -> None:
-    kept(tmp_path, Worker([1, 2]))
-    (tmp_path / f"{cache_key('double', 2)}.bin").write_bytes(b"9")
-    again = Worker([1, 2])
-    assert kept(tmp_path, again) == [2, 4]
-    assert again.done == [2]
-
-
 def test_keys_tell_everything_apart() -> None:
     assert cache_key("a", 1) == cache_key("a", 1)
     assert (
@@ -127,24 +90,6 @@ def test_progress_writes_plain_lines_without_a_terminal() -> None:
     assert lines[0].startswith("invert: 0/3 faces")
     assert lines[-1].startswith("invert: 3/3 faces (0:00, 0:00 left) face3")
     assert "\r" not in stream.getvalue()
-
-
-def test_kept_tensors_have_one_order_in_every_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tables are written in this order; their bytes must not depend on the process."""
-    import torch
-
-    from tasks.shared.at_once import Tick
-    from tasks.shared.tensors import cached_tensors
-
-    monkeypatch.chdir(tmp_path)
-    names = [f"n{i}" for i in range(12)]
-
-    def work(indices: list[int], tick: Tick) -> dict[str, torch.Tensor]:
-        return {name: torch.zeros(len(indices)) for name in reversed(names)}
-
-    assert list(cached_tensors("stage", ["a", "b"], 1, 1, work)) == sorted(names)
 
 
 def test_a_working_size_that_the_embedded_discriminator_cannot_judge_is_refused_at_once() -> None:

@@ -1,0 +1,152 @@
+"""Dask cluster on loopback, of real schedulers and workers that share a folder `data`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from dualstylegan.errors import ClusterError
+from dualstylegan.io.files import read_json
+from tasks.shared import cluster
+from tasks.shared.caching import Entry
+from tasks.shared.mapping import mapped
+from tasks.shared.settings import Settings
+from tests.conftest import ROOT
+from tests.support.counted import LOG, CountedLetters, letters_of, told
+from tests.support.settings import shipped
+
+SECONDS = 60
+FILE = Path("scheduler.json")
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+class Cluster:
+    """Scheduler and workers as users start them, in the working folder."""
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        until(FILE.is_file)
+        self.address = str(read_json(FILE)["address"])
+
+    def start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a process; a worker takes one task at a time and is its own nanny."""
+        told = ("--no-dashboard", "--scheduler-file", str(FILE), *arguments)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "dask", kind, *told],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        return self.processes[-1]
+
+    def worker(self) -> subprocess.Popen[bytes]:
+        return self.start("worker", "--nthreads", "1", "--no-nanny")
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def started(folder: None) -> Iterator[Cluster]:
+    started = Cluster()
+    yield started
+    started.stop()
+
+
+def on(address: str) -> Settings:
+    """Settings whose executor is a cluster."""
+    settings = shipped()
+    runtime = settings.runtime.model_copy(update={"executor": address})
+    return settings.model_copy(update={"runtime": runtime})
+
+
+def digested(names: list[str], settings: Settings | None = None) -> list[Entry]:
+    return list(mapped(CountedLetters(), names, settings))
+
+
+def test_workers_make_what_threads_make_and_nothing_twice(started: Cluster) -> None:
+    workers = {started.worker().pid, started.worker().pid}
+    names = letters_of("abcdef", seconds=0.3)
+    entries = digested(names, on(started.address))
+    assert sorted(name for name, _ in told(LOG[1])) == names
+    assert {pid for _, pid in told(LOG[1])} <= workers
+    assert digested(names, on(started.address)) == entries
+    assert len(told(LOG[1])) == len(names)
+    for path in Path("data/cache/letters").iterdir():
+        path.unlink()
+    assert digested(names) == entries
+    assert told(LOG[1])[-1][1] == os.getpid()
+
+
+def test_an_address_where_nothing_answers_is_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers; found: tcp://127.0.0.1:1;"):
+        digested(letters_of("ab"), on("tcp://127.0.0.1:1"))
+    assert not told(LOG[0])
+
+
+def test_a_cluster_without_workers_is_said(
+    started: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "WORKERS_SECONDS", 0.5)
+    with pytest.raises(ClusterError, match=r"has no workers.*fix: start `dask worker"):
+        digested(letters_of("ab"), on(started.address))
+
+
+@pytest.mark.long
+def test_a_killed_worker_costs_its_picture_and_a_late_one_helps(started: Cluster) -> None:
+    killed, other = started.worker(), started.worker()
+    names = letters_of("abcdefghijkl", seconds=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(digested, names, on(started.address))
+        until(lambda: killed.pid in {pid for _, pid in told(LOG[0])})
+        killed.send_signal(signal.SIGKILL)
+        late = started.worker()
+        entries = asked.result(SECONDS)
+    assert [entry.facts["letter"] for entry in entries] == names
+    begun, done = told(LOG[0]), told(LOG[1])
+    assert sorted(name for name, _ in done) == names
+    assert len(begun) <= len(names) + 1
+    assert {other.pid, late.pid} <= {pid for _, pid in done}
+
+
+@pytest.mark.long
+def test_a_lost_scheduler_ends_the_work_in_a_sentence(started: Cluster) -> None:
+    started.worker()
+    names = letters_of("abcdefgh", seconds=0.5)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(digested, names, on(started.address))
+        until(lambda: told(LOG[1]))
+        started.processes[0].kill()
+        with pytest.raises(ClusterError, match="connection to the Dask scheduler is lost"):
+            asked.result(SECONDS)
+    kept = len(list(Path("data/cache/letters").glob("*.json")))
+    assert 1 <= kept < len(names)
