@@ -27,6 +27,7 @@ NAVIGATION = {
         "docs/hub",
         "docs/machines",
         "docs/ranks",
+        "docs/scale",
         "docs/howto/style-sets",
         "docs/howto/registry",
         "docs/howto/schedule",
