@@ -65,6 +65,8 @@ def measure_full_size(
 ) -> dict[str, Interval]:
     """Measure images of full size; return no figures if the model renders none above `size`.
 
+    Nor is there a figure of textures where no exemplar is large enough to show one.
+
     `large_lpips`: LPIPS of the full-size image, reduced, to the one rendered at `size`.
     `large_texture`, `large_mesh`: see `measure_texture`.
     `texture`: texture distance at `size` from the exemplar at that size.
@@ -105,6 +107,8 @@ def measure_full_size(
     return {
         name: mean_interval(np.asarray(found, np.float64), seed=seed, resamples=resamples)
         for name, found in values.items()
+        # exemplars so small that none shows what is measured
+        if np.isfinite(found).any()
     }
 
 

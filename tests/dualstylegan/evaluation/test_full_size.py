@@ -90,3 +90,12 @@ def test_an_exemplar_is_compared_at_its_own_resolution(model: PortraitModel) -> 
     other = measure_full_size(model, eval_set(model), extractor(), 3, SIZE, **given)
     torch.manual_seed(0)
     assert abs(other["large_texture"].value - measured(model)["large_texture"]) > 3
+
+
+def test_exemplars_too_small_to_show_a_texture_leave_its_figures_out(model: PortraitModel) -> None:
+    """Portraits of a few pixels ended an evaluation after its minutes of rendering."""
+    tiny = {name: image.resize((24, 24)) for name, image in EXEMPLARS}.__getitem__
+    given: dict[str, Any] = {**DRAWN, "originals": tiny, "measure_size": 64}
+    figures = measure_full_size(model, eval_set(model), extractor(), 3, SIZE, **given)
+    assert "large_lpips" in figures
+    assert "large_texture" not in figures
