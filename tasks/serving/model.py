@@ -384,7 +384,9 @@ def mixed(model: PortraitModel, texts: list[str] | None) -> dict[str, float] | N
     if texts is None:
         return None
     if not all(isinstance(text, str) for text in texts):
-        raise SettingsError("a part of `mix` is no text", value=str(texts)[:80])
+        raise SettingsError(
+            "a part of `mix` is no text", value=str(texts)[:80], limit="name, or name:weight"
+        )
     styles = parse_styles(model.styles.names, model.styles.labels, texts)
     if len(styles) > 1:
         raise SettingsError(

@@ -95,7 +95,7 @@ def test_an_exemplar_is_compared_at_its_own_resolution(model: PortraitModel) -> 
 def test_exemplars_too_small_to_show_a_texture_leave_its_figures_out(model: PortraitModel) -> None:
     """Portraits of a few pixels ended an evaluation after its minutes of rendering."""
     tiny = {name: image.resize((24, 24)) for name, image in EXEMPLARS}.__getitem__
-    given: dict[str, Any] = {**DRAWN, "originals": tiny, "measure_size": 64}
+    given: dict[str, Any] = {**DRAWN, "originals": tiny, "measure_size": 128}
     figures = measure_full_size(model, eval_set(model), extractor(), 3, SIZE, **given)
     assert "large_lpips" in figures
     assert "large_texture" not in figures
