@@ -102,18 +102,26 @@ def _results(
             seen = _check_workers(client, address, seen)
             continue
         item, future = running.pop(key)
+        result = None
+        while result is None:
+            result = _result(future, address)
+            seen = _check_workers(client, address, seen) if result is None else time.monotonic()
         begin(1)
-        yield item, _result(future, address)
-        seen = time.monotonic()
+        yield item, result
 
 
 def _result(future: Any, address: str) -> Any:
-    """Return the result of a task that has ended; errors that a person can act on stay theirs."""
+    """Return the result of a task that has ended; errors that a person can act on stay theirs.
+
+    None: its worker was lost with it, and none has come so far that makes it again.
+    """
     from distributed import KilledWorker
     from distributed.client import FutureCancelledError
 
     try:
-        return future.result()
+        return future.result(timeout=POLL_SECONDS)
+    except TimeoutError:
+        return None
     except FutureCancelledError as error:
         raise _lost(address) from error
     except KilledWorker as error:

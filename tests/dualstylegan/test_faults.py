@@ -237,8 +237,10 @@ def test_the_discriminator_learns_from_passes_what_it_learns_from_the_large_batc
 
         trainer.optimiser.register_step_pre_hook(note)
         rng = torch.Generator()
-        parts = [Comparison(real[i::passes], fake[i::passes], rng) for i in range(passes)]
-        trainer.update(dict(enumerate(parts)), 0, passes)
+        update = trainer.begin(0, passes)
+        for i in range(passes):
+            update.add(i, Comparison(real[i::passes], fake[i::passes], rng))
+        update.finish()
     largest = max(float(g.abs().max()) for g in gradients[0])
     for large, summed in zip(*gradients, strict=True):
         assert float((large - summed).abs().max()) <= 1e-5 * largest
