@@ -121,6 +121,8 @@ def _result(future: Any, address: str) -> Any:
     try:
         return future.result(timeout=POLL_SECONDS)
     except TimeoutError:
+        if future.status == "error":  # the task's own
+            raise
         return None
     except FutureCancelledError as error:
         raise _lost(address) from error
