@@ -53,6 +53,14 @@ def no_weight_gradients() -> Iterator[None]:
         _WeightGradients.enabled = True
 
 
+def _weight_gradients() -> bool:
+    """Return False where a penalty's first derivative is taken, which makes a graph of itself.
+
+    The plain backward pass of another thread makes none, and is not switched.
+    """
+    return _WeightGradients.enabled or not torch.is_grad_enabled()
+
+
 class _Conv2d(Function):
     """Convolution w * x + b."""
 
@@ -71,7 +79,7 @@ class _Conv2d(Function):
         if g is None:
             return None, None, None, None
         need_x, *rest, _ = ctx.needs_input_grad
-        need_w, need_bias = (needed and _WeightGradients.enabled for needed in rest)
+        need_w, need_bias = (needed and _weight_gradients() for needed in rest)
         if not torch.is_grad_enabled():  # the last derivative: one call for all gradients
             return *_convolution_backward(g, x, w, ctx.geometry, (need_x, need_w, need_bias)), None
         return (
@@ -119,7 +127,7 @@ class _InputGradient(Function):
         return (
             conv2d(x, w, None, ctx.geometry) if need_g else None,
             _weight_gradient(g, x, ctx.geometry, w.shape)
-            if need_w and _WeightGradients.enabled
+            if need_w and _weight_gradients()
             else None,
             None,
             None,

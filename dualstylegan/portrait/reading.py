@@ -89,7 +89,8 @@ def read_sitter(
     model: Restyler, image: Image.Image, options: ReadOptions, progress: ReadProgress | None
 ) -> Sitter:
     """Read the faces of a photo, see `PortraitModel.read`."""
-    return read_cut(model, cut_faces(model, image, options), options.fit_steps, progress)
+    steps = model.networks.fit_steps(options.fit_steps)  # refused before a face is looked for
+    return read_cut(model, cut_faces(model, image, options), steps, progress)
 
 
 def _read_face(

@@ -51,12 +51,18 @@ def test_two_labels_share_a_name_only_if_they_are_canonically_equal(a: str, b: s
     assert (safe_name(a) == safe_name(b)) == equal
 
 
-@pytest.mark.parametrize("label", ["a" * 10**6, "\u00e9:" * 10**5, "con." * 10**5])
+@pytest.mark.parametrize("label", ["a" * 10**5, "\u00e9:" * 10**5, "con." * 10**5])
 def test_a_label_of_any_length_is_named_at_once(label: str) -> None:
-    """A request may bring one: letter by letter it took 80 seconds."""
-    started = time.process_time()
+    """A request may bring one: each letter took as long as the whole, a million of them 80 s."""
+
+    def seconds(label: str) -> float:
+        started = time.process_time()
+        safe_name(label)
+        return time.process_time() - started
+
     name = safe_name(label)
-    assert time.process_time() - started < 2
+    half = min(seconds(label[: len(label) // 2]) for _ in range(3))
+    assert min(seconds(label) for _ in range(3)) < 3 * half  # four times before
     assert len(name.encode()) <= MAX_NAME_BYTES
 
 

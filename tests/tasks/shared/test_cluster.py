@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from dualstylegan.errors import ClusterError
+from dualstylegan.errors import ClusterError, DataError
 from dualstylegan.io.files import read_json
 from tasks.shared import cluster
 from tasks.shared.caching import Entry
@@ -41,8 +42,17 @@ class Cluster:
     def __init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.start("scheduler", "--host", "127.0.0.1", "--port", "0")
-        until(FILE.is_file)
-        self.address = str(read_json(FILE)["address"])
+        self.address = ""
+
+    def answer(self) -> None:
+        """Wait for the scheduler's file, which it writes in parts."""
+
+        def read() -> bool:
+            with suppress(DataError):
+                self.address = str(read_json(FILE)["address"])
+            return bool(self.address)
+
+        until(read)
 
     def start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a process; a worker takes one task at a time and is its own nanny."""
@@ -75,8 +85,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def started(folder: None) -> Iterator[Cluster]:
     started = Cluster()
-    yield started
-    started.stop()
+    try:
+        started.answer()
+        yield started
+    finally:
+        started.stop()
 
 
 def on(address: str) -> Settings:
