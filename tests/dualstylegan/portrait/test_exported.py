@@ -168,7 +168,10 @@ def test_every_door_takes_the_folder(folders: tuple[Path, Path], tmp_path: Path)
 
 
 def test_it_restyles_where_there_is_no_torch(
-    folders: tuple[Path, Path], weights: Path, tmp_path: Path
+    folders: tuple[Path, Path],
+    pair: tuple[PortraitModel, PortraitModel],
+    weights: Path,
+    tmp_path: Path,
 ) -> None:
     """Find, crop, encode and restyle a real photo's face; then refuse what needs torch."""
     script = tmp_path / "script.py"
@@ -183,9 +186,10 @@ def test_it_restyles_where_there_is_no_torch(
     assert done.returncode == 2
     assert "needs torch, which is not installed; fix: pip install" in done.stderr
     assert "Traceback" not in done.stderr
-    # a model of its own: one that other tests have used keeps their face networks
-    torch_model = PortraitModel.from_pretrained(folders[0], weights_dir=weights)
-    wanted = torch_model.transfer(read_image(source), "stone", size=PX)
+    pair[0].transfer(photo(), "stone", size=PX, align=False)  # loads the model's own recognition
+    pair[0].weights_dir = weights
+    wanted = pair[0].transfer(read_image(source), "stone", size=PX)
+    pair[0].weights_dir = folders[0] / "faces"
     found = np.asarray(Image.open(result), int)
     assert np.abs(found - np.asarray(wanted, int)).max() <= 1
 
