@@ -15,7 +15,7 @@ from dualstylegan.faces.align import align_face
 from dualstylegan.io.images import image_to_tensor, list_images, read_image
 from dualstylegan.networks.generator import Generator
 from dualstylegan.pretraining.photograph.chain import photograph
-from tasks.shared.paths import Paths
+from tasks.shared.paths import KINDS, Paths
 
 # Disjoint from the seeds of every training and of the demo's portraits.
 SEED = 77_000_000
@@ -23,7 +23,6 @@ TRUNCATION = 0.7
 # Offset of the faces that are photographed, above those of other measures.
 PHOTOGRAPHED_OFFSET = 3
 PHOTO = Paths.weights / "astronaut.png"
-PAINTED = Paths.portraits / "style"
 
 
 @torch.no_grad()
@@ -61,7 +60,7 @@ def photo(size: int) -> Tensor:
 
 def painted(size: int, count: int) -> Tensor:
     """Load evenly spaced exemplars of the demo, aligned, (N, 3, size, size)."""
-    paths = list_images(PAINTED)
+    paths = list_images(Paths.portraits / KINDS[0])
     indices = evenly_spaced(len(paths), count)
     return torch.cat([_aligned(paths[index], size) for index in indices])
 

@@ -17,8 +17,8 @@ def pastiche_file(content: str, style: str) -> Path:
     return Path(content) / f"{style}.png"
 
 
-def read_pastiches(folder: Path = Paths.pastiches) -> dict[Pair, Image.Image]:
-    """Read the ideal results by the names of face and style; empty where no process is known."""
-    faces = sorted(path for path in folder.iterdir() if path.is_dir())
+def read_pastiches() -> dict[Pair, Image.Image]:
+    """Read the set's ideal results by the names of face and style; empty for a user's exemplars."""
+    faces = sorted(path for path in Paths.pastiches.iterdir() if path.is_dir())
     paths = [path for face in faces for path in list_images(face)]
     return {(path.parent.name, path.stem): read_image(path) for path in paths}
