@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.faces.plausible import LandmarkModel
 from dualstylegan.io.images import dequantize
-from dualstylegan.networks.masks import Mask, mask_of, within
+from dualstylegan.networks.masks import Mask, inside, mask_of, within
 from dualstylegan.networks.style_embedding import Description, describe, join
 from dualstylegan.networks.threads import mapped
 
@@ -82,29 +82,27 @@ class FeatureExtractor:
             images: uint8 (N, 3, H, W).
             pairs: indices of two images each.
             mask_N1HW: of what lies inside of the images' pictures; nothing else is described, and
-                pairs are compared where both lie inside. The first one of a pair passes through
-                VGG16 anew where something lies outside.
+                pairs are compared where both lie inside, by the mean over those positions of each
+                feature map.
         """
 
-        def seen(start: int) -> tuple[Description, Tensor, Sequence[Tensor]]:
+        def seen(start: int) -> tuple[Description, Sequence[Tensor]]:
             x = self.resize(self._batch(images, start))
             maps = self.perceptual.features(x)
-            return (
-                describe(maps, x, self._batch_of_mask(mask_N1HW, start)),
-                x,
-                maps if pairs else (),
-            )
+            mask = self._batch_of_mask(mask_N1HW, start)
+            return describe(maps, x, mask), maps if pairs else ()
 
         parts, kept = [], []
-        for part, x, maps in self._map(seen, range(0, len(images), self.batch)):
+        for part, maps in self._map(seen, range(0, len(images), self.batch)):
             parts.append(part)
             if pairs:
-                kept += [_Seen(x[i : i + 1], [m[i : i + 1] for m in maps]) for i in range(len(x))]
+                kept += [[m[i : i + 1] for m in maps] for i in range(len(part))]
 
         def compare(pair: tuple[int, int]) -> Tensor:
             first, second = pair
             both = None if mask_N1HW is None else (mask_N1HW[[first]] & mask_N1HW[[second]])
-            return self._distance(kept[first], kept[second], both)
+            own, other = ([inside(m, both) for m in kept[index]] for index in pair)
+            return self.perceptual.distance(own, other)
 
         distances = list(self._map(compare, pairs))
         return join(parts), _array(torch.cat(distances)) if distances else np.zeros(0)
@@ -139,24 +137,16 @@ class FeatureExtractor:
 
         def compare(start: int) -> Tensor:
             a, b = (self.resize(self._batch(images, start)) for images in (first, second))
-            mask = self._batch_of_mask(mask_N1HW, start)
-            return self._distance(_Seen(a), _Seen(b, self.perceptual.features(b)), mask)
+            mask = mask_of(self._batch_of_mask(mask_N1HW, start), b)
+            if mask is None or bool(mask.all()):
+                return self._distance(a, b)
+            share_N = mask.float().mean((1, 2, 3)).clamp(min=1 / mask[0].numel())
+            return self._distance(within(mask, a, b), b) / share_N
 
         return _array(torch.cat(list(self._map(compare, range(0, len(first), self.batch)))))
 
-    def _distance(self, first: _Seen, second: _Seen, mask_N1HW: Mask) -> Tensor:
-        """Compute LPIPS (N,) of what lies inside of a mask; the second ones have their maps."""
-        maps = first.maps
-        mask = None
-        if mask_N1HW is not None and not bool(mask_N1HW.all()):
-            mask = mask_of(mask_N1HW.to(self.device), second.image_NCHW)
-        if mask is not None or not maps:
-            maps = self.perceptual.features(within(mask, first.image_NCHW, second.image_NCHW))
-        distance = self.perceptual.distance(maps, second.maps)
-        if mask is None:
-            return distance
-        share_N = mask.float().mean((1, 2, 3)).clamp(min=1 / mask[0].numel())
-        return distance / share_N
+    def _distance(self, a_NCHW: Tensor, b_NCHW: Tensor) -> Tensor:
+        return self.perceptual.distance(*map(self.perceptual.features, (a_NCHW, b_NCHW)))
 
     def _batch(self, images: Tensor, start: int) -> Tensor:
         """Return the images from a start on as a float batch in [-1, 1] on the device."""
@@ -167,14 +157,6 @@ class FeatureExtractor:
 
     def _map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         return mapped(work, items, self.device)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Images at the working size, in [-1, 1], and their feature maps; none if not yet computed."""
-
-    image_NCHW: Tensor
-    maps: Sequence[Tensor] = ()
 
 
 def _array(x: Tensor) -> Array:

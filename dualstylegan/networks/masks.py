@@ -1,6 +1,6 @@
 """Masks of what lies inside of a picture: outside, nothing counts.
 
-Legend of shape suffixes: N image, C channel, H height, W width.
+Legend of shape suffixes: N image, C channel, P position, H height, W width.
 
 A mask is a boolean tensor (N, 1, H, W), True inside of the picture; None stands for pictures that
 cover their images. An image that its picture covers has the same values with a mask as without one,
@@ -76,6 +76,14 @@ def mask_of(mask_N1HW: Mask, map_NCHW: Tensor) -> Mask:
     if mask_N1HW is None or list(mask_N1HW.shape[2:]) == size:
         return mask_N1HW
     return F.adaptive_max_pool2d((~mask_N1HW).float(), size) == 0
+
+
+def inside(map_1CHW: Tensor, mask_11HW: Mask) -> Tensor:
+    """Return the positions of a map that a mask keeps, (1, C, P, 1); the map if all or none are."""
+    mask = mask_of(mask_11HW, map_1CHW)
+    if mask is None or mask.all() or not mask.any():
+        return map_1CHW
+    return map_1CHW.flatten(2)[:, :, mask.flatten(), None]
 
 
 def masked_mean(x: Tensor, mask: Mask, dims: tuple[int, ...]) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualstylegan.networks.masks import Mask, mask_of
+from dualstylegan.networks.masks import Mask, inside
 
 Array = NDArray[np.float64]
 
@@ -98,8 +98,8 @@ def describe(features: Sequence[Tensor], x_NCHW: Tensor, mask_N1HW: Mask = None)
         return join(
             [
                 describe(
-                    [_inside(f_NCHW[row], mask_N1HW[row]) for f_NCHW in features],
-                    _inside(x_NCHW[row], mask_N1HW[row]),
+                    [inside(f_NCHW[row], mask_N1HW[row]) for f_NCHW in features],
+                    inside(x_NCHW[row], mask_N1HW[row]),
                 )
                 for row in rows
             ]
@@ -107,15 +107,6 @@ def describe(features: Sequence[Tensor], x_NCHW: Tensor, mask_N1HW: Mask = None)
     groups = [*texture_statistics(features), color_statistics(x_NCHW)]
     pooled = features[-1].float().mean((2, 3))
     return Description(_array(pooled), tuple(_array(group) for group in groups))
-
-
-def _inside(map_1CHW: Tensor, mask_11HW: Tensor) -> Tensor:
-    """Return the positions of a map that a mask keeps, (1, C, P, 1); the map if it keeps all."""
-    mask = mask_of(mask_11HW, map_1CHW)
-    assert mask is not None
-    if mask.all() or not mask.any():
-        return map_1CHW
-    return map_1CHW.flatten(2)[:, :, mask.flatten(), None]
 
 
 def join(parts: Sequence[Description]) -> Description:

@@ -193,6 +193,35 @@ def test_probe_looks_at_each_picture_once() -> None:
     assert extractor.dlib_identities(pictures).shape == (5, 3)
 
 
+def test_pairs_are_compared_where_both_pictures_lie_by_one_look_at_each() -> None:
+    extractor = FeatureExtractor(
+        Pixels(),
+        lambda x: x.flatten(1),
+        lambda x: x.mean((2, 3)),
+        landmarks_of,
+        16,
+        2,
+        torch.device("cpu"),
+    )
+    left, right = (torch.zeros(1, 16, 16, dtype=torch.bool) for _ in range(2))
+    left[..., :12], right[..., 4:] = True, True
+    mask = torch.stack([left, right, torch.ones_like(left)])
+    pictures = quantize(torch.rand(3, 3, 16, 16) * 2 - 1).cpu()
+    pairs = [(0, 1), (0, 2)]
+    Pixels.looked = 0
+    _, found = extractor.describe(pictures, pairs, mask)
+    assert Pixels.looked == 3
+    shared = [slice(4, 12), slice(12)]
+    expected = [
+        float((dequantize(pictures[a]) - dequantize(pictures[b]))[..., columns].square().mean())
+        for (a, b), columns in zip(pairs, shared, strict=True)
+    ]
+    assert found == pytest.approx(expected)
+    changed = torch.where(mask, pictures, 255 - pictures)
+    _, again = extractor.describe(changed, pairs, mask)
+    assert np.array_equal(found, again)
+
+
 def test_bytes_round_trip() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(quantize(dequantize(every)).cpu(), every)

@@ -11,7 +11,9 @@ import pytest
 from tasks.shared.paths import DEMO, Paths
 from tests.conftest import ROOT
 
-SOURCES = [path for name in ("tasks", "flows", "benchmarks") for path in (ROOT / name).rglob("*.py")]
+SOURCES = [
+    path for name in ("tasks", "flows", "benchmarks") for path in (ROOT / name).rglob("*.py")
+]
 
 
 def read_at_import(tree: ast.AST) -> Iterator[str]:
