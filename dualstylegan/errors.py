@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 TORCH_FIX = "pip install 'dualstylegan[torch]'"
+# Zero-width joiners shape letters and emoji; every other format character can hide or reorder text.
+JOINERS = frozenset("\u200c\u200d")
+# Control, format and surrogate characters, and separators of lines and paragraphs.
+UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line that a terminal only shows: other characters as escapes.
+
+    A name of a file may hold anything but a slash: bytes that are no text, ends of lines, and what
+    steers a terminal or reorders the letters around it.
+    """
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character in JOINERS or unicodedata.category(character) not in UNSEEN:
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class DualStyleGANError(ValueError):
@@ -34,12 +54,13 @@ class DualStyleGANError(ValueError):
         self.fix = fix
         facts = (("found", value), ("limit", limit), ("fix", fix))
         head = problem if file is None else f"{file}: {problem}"
-        super().__init__("; ".join([head, *(f"{k}: {v}" for k, v in facts if v is not None)]))
+        sentence = "; ".join([head, *(f"{k}: {v}" for k, v in facts if v is not None)])
+        super().__init__(one_line(sentence))
 
     def name_instead(self, path: str, other: str) -> None:
         """Name the path `other` in place of `path`, by which the file was read."""
         self.file = None if self.file is None else self.file.replace(path, other)
-        self.args = (str(self).replace(path, other),)
+        self.args = (str(self).replace(one_line(path), one_line(other)),)
 
 
 class SettingsError(DualStyleGANError):

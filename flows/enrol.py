@@ -11,18 +11,24 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from dualstylegan.errors import DataError
+from dualstylegan.errors import DataError, one_line
 from dualstylegan.io.files import check_writable
 from dualstylegan.io.images import scan_images
 from flows.processes import Children, run_module
 from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
 
 
-@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
-def add_style(name: str, portrait: str, model: str | None, output: str) -> str:
-    """Add one exemplar to a model as a style; return the folder of the new model (StageFailed)."""
+@task(task_run_name="{shown}", cache_policy=NO_CACHE, persist_result=False)
+def add_style(shown: str, portrait: Path, model: str | None, output: str) -> str:
+    """Add one exemplar to a model as a style; return the folder of the new model (StageFailed).
+
+    Args:
+        shown: name of the style as the run shows it.
+        portrait: the exemplar, whose name is the style's.
+        model, output: the model's folder, and the new one's.
+    """
     options = ["--model", model] if model else []
-    arguments = ["add-style", portrait, "--name", name, *options, "-o", output]
+    arguments = ["add-style", str(portrait), f"--name={portrait.stem}", *options, "-o", output]
     run_module("dualstylegan", arguments, Path.cwd())
     return output
 
@@ -51,7 +57,10 @@ def enrol(portraits: str, output: str, model: str | None = None) -> dict[str, An
         StageFailed: a portrait is refused; no model is written.
     """
     start = time.monotonic()
-    found = scan_images(Path(portraits)).paths
+    folder = scan_images(Path(portraits))
+    for path, reason in folder.skipped:
+        get_run_logger().warning("not taken: %s: %s", one_line(str(path)), reason)
+    found, names = folder.paths, [one_line(path.stem) for path in folder.paths]
     if not found:
         raise DataError("no portraits", file=portraits, fix="name a folder that holds some")
     if Path(output).exists():
@@ -61,7 +70,7 @@ def enrol(portraits: str, output: str, model: str | None = None) -> dict[str, An
         with tempfile.TemporaryDirectory(dir=Path(output).absolute().parent) as scratch:
             for number, path in enumerate(found):
                 before, model = model, str(Path(scratch, str(number)))
-                add_style(path.stem, str(path), before, model)
+                add_style(names[number], path, before, model)
                 if number:
                     shutil.rmtree(str(before))
             Path(str(model)).rename(output)
@@ -72,4 +81,4 @@ def enrol(portraits: str, output: str, model: str | None = None) -> dict[str, An
         raise
     seconds = round(time.monotonic() - start, 1)
     get_run_logger().info("%s: %d styles added, %.1f s", output, len(found), seconds)
-    return {"styles": [path.stem for path in found], "seconds": seconds}
+    return {"styles": names, "seconds": seconds}

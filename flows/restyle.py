@@ -18,8 +18,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 from pydantic import Field
 
-from dualstylegan.errors import DataError
-from flows.processes import Children, run_module
+from dualstylegan.errors import DataError, one_line
+from flows.processes import Children, StageFailed, run_module
 from flows.runs import (
     BACKOFF_SECONDS,
     JITTER,
@@ -45,12 +45,24 @@ def list_photos(source: str) -> dict[str, str]:
     from dualstylegan.portrait.batch import result_stems
 
     files, folder = url_to_fs(source)
-    names = [str(name) for name in files.ls(folder, detail=False)] if files.isdir(folder) else []
-    found = sorted(name for name in names if PurePosixPath(name).suffix.lower() in PICTURES)
+    entries = files.ls(folder, detail=True) if files.isdir(folder) else []
+    found = []
+    for name, entry in sorted((str(one["name"]), one) for one in entries):
+        if PurePosixPath(name).suffix.lower() not in PICTURES:
+            continue
+        if _is_file(files, entry):
+            found.append(name)
+        else:
+            get_run_logger().warning("not taken: %s: no file", one_line(name))
     if not found:
         raise DataError("no photos", file=source, fix="name a folder that holds some")
     stems = result_stems([Path(PurePosixPath(name)) for name in found])
     return dict(zip(stems, found, strict=True))
+
+
+def _is_file(files: Any, entry: Mapping[str, Any]) -> bool:
+    """Return True for files, and links to them, by the entry of a listing."""
+    return entry["type"] == "file" or ("destination" in entry and bool(files.isfile(entry["name"])))
 
 
 @task(
@@ -88,8 +100,13 @@ def restyle_batch(
         taken, made = Path(scratch, "photos"), Path(scratch, "results")
         taken.mkdir()
         made.mkdir()
+        unread = []
         for stem, address in photos.items():
-            files.get_file(address, str(taken / f"{stem}{PurePosixPath(address).suffix}"))
+            try:
+                files.get_file(address, str(taken / f"{stem}{PurePosixPath(address).suffix}"))
+            except OSError as error:
+                unread.append(f"{one_line(address)}: cannot be read: {error.strerror}")
+                get_run_logger().error("%s", unread[-1])
         for name in there:
             if any(name.startswith(f"{stem}_") for stem in photos):
                 results.get_file(f"{target}/{name}", str(made / name))
@@ -100,6 +117,8 @@ def restyle_batch(
             names = [path.name for path in sorted(made.iterdir()) if path.name != CONTACT_SHEET]
             for name in names:
                 _put(results, made / name, f"{target}/{name}")
+    if unread:
+        raise StageFailed("\n".join(unread))
     return names
 
 
@@ -157,7 +176,7 @@ def restyle(
         futures = restyle_batch.with_options(
             retries=retries, retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS)
         ).map(
-            first=[next(iter(one)) for one in batches],
+            first=[one_line(next(iter(one))) for one in batches],
             more=[len(one) - 1 for one in batches],
             photos=batches,
             source=unmapped(source),

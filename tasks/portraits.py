@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualstylegan.errors import DataError
+from dualstylegan.errors import DataError, one_line
 from dualstylegan.evaluation.limits import MIN_FACES
 from dualstylegan.faces.detect import DETECTOR_FILE
 from dualstylegan.faces.landmarks import PREDICTOR_FILE
 from dualstylegan.io.files import atomic_directory, sha256_file, write_bytes
 from dualstylegan.io.images import check_image_file, read_image, scan_images
-from dualstylegan.io.names import safe_name
+from dualstylegan.io.names import safe_name, well_formed
 from dualstylegan.networks.loading import GENERATOR_FILE
 from dualstylegan.pretraining.painting.paint import PAINTER_FILE, Painter
 from tasks.demo import compose
@@ -121,12 +121,12 @@ def user_items(kind: str, folder: Path) -> list[Item]:
     """
 
     def read(path: Path) -> Make:
-        facts = {"origin": f"user: {path.name}", "licence": USER_LICENCE}
+        facts = {"origin": f"user: {well_formed(path.name)}", "licence": USER_LICENCE}
         return lambda: (read_image(path), facts)
 
     found = scan_images(folder)
     for path, reason in found.skipped:
-        print(f"not taken: {path}: {reason}")
+        print(f"not taken: {one_line(str(path))}: {reason}")
     if not found.paths:
         raise DataError(
             "no images in the folder",
@@ -146,7 +146,13 @@ def user_items(kind: str, folder: Path) -> list[Item]:
                 fix="rename one: the name without its ending names the portrait",
             )
     return [
-        Item(kind, name, path.stem, cache_key("user", path.name, sha256_file(path)), read(path))
+        Item(
+            kind,
+            name,
+            well_formed(path.stem),
+            cache_key("user", well_formed(path.name), sha256_file(path)),
+            read(path),
+        )
         for name, path in files.items()
     ]
 
@@ -166,7 +172,7 @@ def check_strays(source: Path, kinds: Collection[str]) -> None:
         if path.name not in KINDS and path.name != README
     ]
     for path, reason in strays:
-        print(f"not taken: {path}: {reason}")
+        print(f"not taken: {one_line(str(path))}: {reason}")
     if found.paths and not kinds:
         raise DataError(
             "images outside of `style` and `content`",

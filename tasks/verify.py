@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dualstylegan.errors import DataError
+from dualstylegan.errors import DataError, one_line
 from tasks.shared.paths import PROJECT, Paths
 from tasks.shared.progress import with_progress
 from tasks.shared.sections import read_yaml
@@ -183,7 +183,7 @@ def main() -> None:
     faults: list[Fault] = []
     run_stage("verify", lambda: faults.extend(verify(PROJECT)), of_set=False)
     for fault in faults:
-        print(fault)
+        print(one_line(str(fault)))
     if faults:
         sys.exit(DAMAGED)
     print("verify: every file is as it was left")

@@ -35,6 +35,7 @@ from dualstylegan.cli import (
 )
 from dualstylegan.cli.parameters import Quiet, Verbose
 from dualstylegan.cli.reporting import report_to_stderr, reported
+from dualstylegan.errors import one_line
 from dualstylegan.io.allocator import keep_freed_memory
 from dualstylegan.io.files import output_error
 from dualstylegan.published.commands import add_commands
@@ -87,7 +88,7 @@ def main() -> None:
         status = build_app()(sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except USAGE_ERROR as error:
-        print(f"error: {error.format_message()}", file=sys.stderr)
+        print(f"error: {one_line(error.format_message())}", file=sys.stderr)
         status = 2
     except typer.Abort:
         status = INTERRUPTED

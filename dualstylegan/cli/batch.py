@@ -104,7 +104,8 @@ def _tell(outcome: PhotoOutcome, as_json: bool) -> None:
             say(f"{result.path}  {result.seconds:.1f} s")
         warning = result.facts.get(f"{PREFIX}warning") if result.status == "made" else None
         if warning is not None and warning not in told:
-            LOGGER.warning(f"{result.photo}: {warning}")
+            for line in warning.splitlines():
+                LOGGER.warning(f"{result.photo}: {line}")
             told.add(warning)
 
 

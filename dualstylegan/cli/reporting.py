@@ -15,7 +15,7 @@ from typing import TextIO
 
 import typer
 
-from dualstylegan.errors import TORCH_FIX, DualStyleGANError, LikenessWarning
+from dualstylegan.errors import TORCH_FIX, DualStyleGANError, LikenessWarning, one_line
 from dualstylegan.io.files import output_error
 
 LOGGER = logging.getLogger("dualstylegan")
@@ -27,7 +27,7 @@ class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         named = record.levelno >= logging.WARNING
         head = f"{record.levelname.lower()}: " if named else ""
-        print(head + record.getMessage(), file=sys.stderr)
+        print(head + one_line(record.getMessage()), file=sys.stderr)
 
 
 def report_to_stderr(verbose: bool, quiet: bool) -> None:
@@ -63,7 +63,7 @@ def _hide_bars() -> None:
 def say(text: str) -> None:
     """Print a line about a result to stdout, unless faults alone are asked for."""
     if LOGGER.isEnabledFor(logging.INFO):
-        print(text)
+        print(one_line(text))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import typer
 
 from dualstylegan.cli.parameters import ModelArgument
 from dualstylegan.cli.reporting import reported, say
+from dualstylegan.errors import one_line
 
 
 def add_command(app: typer.Typer) -> None:
@@ -33,7 +34,8 @@ def add_command(app: typer.Typer) -> None:
                 say(f"{sheet}")
                 return
             for name in config.styles:
-                print("\t".join([name, config.labels[name]] if name in config.labels else [name]))
+                parts = [name, config.labels[name]] if name in config.labels else [name]
+                print("\t".join(map(one_line, parts)))
 
 
 def _write_sheet(path: Path, folder: Path) -> None:

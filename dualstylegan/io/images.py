@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.io.arrays import HALF_LEVELS, image_to_array
 from dualstylegan.io.conversion import BACKGROUND, STRIP_ROWS, to_upright_srgb
-from dualstylegan.io.files import write_bytes
+from dualstylegan.io.files import READ_FIX, write_bytes
 from dualstylegan.io.picture_bounds import (
     MAX_FILE_BYTES,
     MAX_PIXELS,
@@ -138,14 +138,22 @@ def _opened(source: Source, path: Path | None, act: Callable[[Image.Image], T]) 
         raise _unidentified(source, path) from error
     except MemoryError as error:
         raise ImageError("not enough memory to decode", file=path, fix="scale it down") from error
+    except OSError as error:
+        if error.filename is None:  # of the content, not of the file
+            raise _damaged(error, path) from error
+        raise ImageError("cannot be read", file=path, value=error.strerror, fix=READ_FIX) from error
     # Decoders of damaged files raise whatever they stumble over: struct.error, TypeError, ...
     except Exception as error:
-        raise ImageError(
-            "a damaged image",
-            file=path,
-            value=error if str(error) else type(error).__name__,
-            fix="export or copy it anew",
-        ) from error
+        raise _damaged(error, path) from error
+
+
+def _damaged(error: Exception, path: Path | None) -> ImageError:
+    return ImageError(
+        "a damaged image",
+        file=path,
+        value=error if str(error) else type(error).__name__,
+        fix="export or copy it anew",
+    )
 
 
 @lru_cache(maxsize=1)

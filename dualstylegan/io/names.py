@@ -11,12 +11,13 @@ import hashlib
 import re
 import unicodedata
 
+from dualstylegan.errors import JOINERS
+
 MAX_NAME_BYTES = 200
 DIGEST_LENGTH = 8
 REPLACEMENT = "_"
 FORBIDDEN = frozenset('/\\:*?"<>|#%')
-# Zero-width joiners shape letters and emoji; every other format character can hide or reorder text.
-JOINERS = frozenset("\u200c\u200d")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -43,6 +44,11 @@ def safe_name(label: str) -> str:
     while not _fits(f"{kept}-{digest}") and kept:
         kept = kept[:-1]
     return f"{kept.rstrip(' .') or REPLACEMENT}-{digest}"
+
+
+def well_formed(text: str) -> str:
+    """Return a text as UTF-8 can hold it: bytes of a name that stand for no text as U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _allowed(character: str) -> bool:

@@ -23,7 +23,7 @@ from dualstylegan.codes.refinement import refine
 from dualstylegan.faces.frame import Array
 from dualstylegan.io.conversion import as_rgb
 from dualstylegan.io.images import thumbnail
-from dualstylegan.io.names import safe_name
+from dualstylegan.io.names import safe_name, well_formed
 from dualstylegan.networks.masks import framed_image
 from dualstylegan.portrait.config import check_new_name
 from dualstylegan.portrait.model import PortraitModel
@@ -138,7 +138,7 @@ def with_style(
     model: PortraitModel, name: str, extrinsic_1LD: Tensor, intrinsic_1LD: Tensor, face: Image.Image
 ) -> PortraitModel:
     """Return the model with one more style of known codes; networks are shared."""
-    label, name = name, safe_name(name)
+    label, name = well_formed(name), safe_name(name)
     styles = StyleLibrary(
         (*model.styles.names, name),
         torch.cat((model.styles.extrinsic_SLD, extrinsic_1LD.detach())),

@@ -72,7 +72,7 @@ def run_stage(
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         lock = exclusive((Paths.runs if of_set else Paths.cache) / name)
         settings = _Loaded.settings if timed and of_set and ranks.is_first() else None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
 import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
-from dualstylegan.errors import DataError, DualStyleGANError
-from dualstylegan.io.files import atomic_directory, sha256_file
+from dualstylegan.errors import DataError, DualStyleGANError, one_line
+from dualstylegan.io.files import sha256_file
+from tasks.shared.archives import unpack_archive
 from tasks.shared.paths import KINDS, Paths
 
 # Other names that people give the two folders. Spelling mistakes of all of them count as well.
@@ -25,9 +25,6 @@ ALIASES = {
 }
 SIMILARITY = 0.8
 HOME = Path("portraits")
-MAX_ARCHIVE_BYTES = 4 << 30
-MAX_ARCHIVE_FILES = 10_000
-FOREIGN = "__MACOSX"
 
 
 def kind_of(name: str) -> str | None:
@@ -79,41 +76,16 @@ def kind_folders(source: Path) -> dict[str, Path]:
 def unpack(archive: Path) -> Path:
     """Unpack a zip archive of portraits into the cache, once, and return its source folder.
 
-    Members are written under their own names inside the cache, whatever their paths say.
-
     Raises:
-        DataError: the archive is damaged, encrypted or too large.
+        DataError, OutputError: see `unpack_archive`.
     """
     folder = Paths.cache / "archives" / sha256_file(archive)[:16]
     if not folder.is_dir():
-        try:
-            with zipfile.ZipFile(archive) as content, atomic_directory(folder) as out:
-                members = [m for m in content.infolist() if not m.filename.startswith(FOREIGN)]
-                _check_archive(archive, members)
-                for member in members:
-                    content.extract(member, out)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-            raise DataError(
-                "cannot be unpacked", file=archive, value=error, fix="unpack it by hand"
-            ) from error
+        unpack_archive(archive, folder)
     inner = [entry for entry in folder.iterdir() if entry.name[0] != "."]
     # Archives of a folder hold that folder alone.
     alone = len(inner) == 1 and inner[0].is_dir() and kind_of(inner[0].name) is None
     return inner[0] if alone else folder
-
-
-def _check_archive(archive: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    size = sum(member.file_size for member in members)
-    free = shutil.disk_usage(archive.parent).free
-    limit = min(MAX_ARCHIVE_BYTES, free)
-    if size > limit or len(members) > MAX_ARCHIVE_FILES:
-        raise DataError(
-            "the archive is too large",
-            file=archive,
-            value=f"{len(members)} files, {size >> 20} MiB",
-            limit=f"{MAX_ARCHIVE_FILES} files, {limit >> 20} MiB",
-            fix="unpack it and set the set's `source` to the folder",
-        )
 
 
 def open_source(source: Path) -> Path:
@@ -146,7 +118,8 @@ def check_sources(sources: Mapping[str, str], home: Path = HOME) -> None:
                 fix=f"move it to the folder of a set, such as {home}/{next(iter(sources))}",
             )
         if folder.resolve() not in used and any((folder / kind).is_dir() for kind in KINDS):
-            print(f"not trained: {folder}: no set in `sets` of params.yaml has it as its source")
+            shown = one_line(str(folder))
+            print(f"not trained: {shown}: no set in `sets` of params.yaml has it as its source")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -166,6 +167,12 @@ def test_photos_are_restyled_in_batches_and_kept(
     with Image.open(weights / "astronaut.png") as image:
         for name in ("a.png", "b.png", "c.png"):
             image.convert("RGB").resize((160, 160)).save(photos / name)
+    (photos / "folder.png").mkdir()
+    (photos / "loop.png").symlink_to("loop.png")
+    (photos / "nowhere.png").symlink_to("absent.png")
+    os.mkfifo(photos / "pipe.png")
+    (photos / "b.png").rename(photos / "kept.b")
+    (photos / "b.png").symlink_to("kept.b")
     given: dict[str, Any] = {
         "source": str(photos),
         "output": f"file://{tmp_path / 'out'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -11,10 +12,26 @@ import pytest
 
 from dualstylegan.errors import ImageError
 from dualstylegan.io.images import read_image, scan_images
-from tasks.portraits import user_items
+from tasks.portraits import user_items, write_portraits
+from tasks.shared.dataframes import read_dataframe
+from tasks.shared.paths import Paths
 from tests.reliability.strange_pictures import picture, saved
+from tests.support.command import run
+from tests.support.portrait_models import tiny_model, with_sampler
 
-ODD = ("folder.png", "loop.png", "nowhere.png", "pipe.png", "zero.png", "socket.png")
+ODD = ("folder.png", "loop.png", "nowhere.png", "pipe.png", "zero.png", "around", "socket.png")
+# Names of bytes that are no text, a character that no text has, an escape, an end of a line, a
+# mark that turns letters around, and as long as a file system takes.
+NAMES = (
+    b"bad\xff\xfe.png",
+    "\udc80.png".encode("utf-8", "surrogatepass"),
+    b"\x1b[31mred.png",
+    b"line\nbreak.png",
+    "right\u202egnp.jpg".encode(),
+    b"x" * 251 + b".png",
+    b"-o.png",
+)
+LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes, /proc")
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes and devices of Unix")
 
 
@@ -23,6 +40,7 @@ def _strange_folder(folder: Path) -> None:
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "nowhere.png").symlink_to("absent.png")
     (folder / "zero.png").symlink_to("/dev/zero")
+    (folder / "around").symlink_to(".")
     os.mkfifo(folder / "pipe.png")
     here = Path.cwd()
     os.chdir(folder)  # names of sockets are short
@@ -46,13 +64,16 @@ def test_entries_that_are_no_files_are_passed_over(
             read_image(folder / name)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of any bytes, /proc")
+def _named(folder: Path, name: bytes, data: bytes) -> None:
+    with open(os.path.join(os.fsencode(folder), name), "wb") as handle:
+        handle.write(data)
+
+
+@LINUX
 def test_names_and_files_of_any_kind_are_read_or_refused(tmp_path: Path) -> None:
-    data = saved(picture("RGB"), "PNG")
-    for raw in (b"bad\xff\xfe.png", b"line\nbreak.png"):
-        with open(os.fsencode(tmp_path) + b"/" + raw, "wb") as handle:
-            handle.write(data)
-    assert len(scan_images(tmp_path).paths) == 2
+    for raw in NAMES:
+        _named(tmp_path, raw, saved(picture("RGB"), "PNG"))
+    assert len(scan_images(tmp_path).paths) == len(NAMES)
     assert all(read_image(path).size for path in scan_images(tmp_path).paths)
     for name, target in (("log.png", "/proc/kmsg"), ("memory.png", "/proc/self/mem")):
         folder = tmp_path / name.removesuffix(".png")
@@ -65,3 +86,55 @@ def test_names_and_files_of_any_kind_are_read_or_refused(tmp_path: Path) -> None
         handle.truncate(6 << 30)
     with pytest.raises(ImageError, match="too large"):
         user_items("content", folder)
+
+
+@LINUX
+def test_a_folder_is_restyled_beside_whatever_lies_in_it(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    _strange_folder(photos)
+    good = saved(picture("RGB"), "PNG")
+    for raw in (*NAMES, b"good.png"):
+        _named(photos, raw, good)
+    (photos / "empty.png").touch()
+    (photos / "text.png").write_text("no picture")
+    os.mkfifo(photos / "pi\npe.png")
+    with_sampler(tiny_model(resolution=256)).save_pretrained(tmp_path / "model")
+    asked = ("transfer", photos, "-m", tmp_path / "model", "--style", "stone", "-o", out)
+    done = run(*asked, "--no-align", "--fit-steps", 0)
+    assert done.status == 1
+    told = done.stderr.splitlines()
+    for name in (*ODD, "empty.png", "text.png", r"pi\npe.png"):
+        assert sum(f"{photos}/{name}: " in line for line in told) == 1, name
+    assert f"{len(NAMES) + 3} photos: {len(NAMES) + 1} made, 0 kept, 2 failed" in told[-1]
+    assert (out / "good_stone.png").is_file()
+    assert len(list(out.glob("*.png"))) == len(NAMES) + 1
+    assert "\x1b" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == len(NAMES) + 1
+
+
+@LINUX
+def test_portraits_of_any_name_are_written_with_a_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _strange_folder(tmp_path / "content")
+    os.mkfifo(os.fsencode(tmp_path / "content") + b"/pipe\xff\n.png")
+    for raw in NAMES:
+        _named(tmp_path / "content", raw, saved(picture("RGB"), "PNG"))
+    write_portraits(user_items("content", Path("content")))
+    assert r"content/pipe\udcff\n.png: " in capsys.readouterr().out
+    table = read_dataframe(Paths.portraits_record)
+    assert len(table) == len(set(table["name"])) == len(NAMES)
+    assert {"bad\ufffd\ufffd", "line\nbreak"} < set(table["label"])
+
+
+def test_a_file_without_permission_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, mode: str) -> None:  # the superuser reads all files
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    (tmp_path / "locked.png").write_bytes(saved(picture("RGB"), "PNG"))
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ImageError, match="cannot be read; found: Permission denied; fix: check"):
+        read_image(tmp_path / "locked.png")
