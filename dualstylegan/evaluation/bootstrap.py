@@ -99,7 +99,7 @@ def mean_interval(
         level: of confidence.
 
     Raises:
-        DataError: the table holds nothing but NaN.
+        DataError: no entry is finite.
     """
     values = np.asarray(table, np.float64)
     counted = np.where(np.isfinite(values), 1.0, np.nan)
@@ -127,10 +127,10 @@ def ratio_interval(
         seed, same_units, resamples, level: see `mean_interval`.
 
     Raises:
-        DataError: no entry is defined in both tables.
+        DataError: no entry is defined in both tables, or their denominators are all 0.
     """
     counts = np.isfinite(over) & np.isfinite(under)
-    if not counts.any():
+    if not np.where(counts, under, 0.0).any():
         raise DataError("no values to average", value=f"table of shape {over.shape}")
     filled = [np.where(counts, table, 0.0) for table in (over, under)]
     filled = [table[:, None] if table.ndim == 1 else table for table in filled]

@@ -9,8 +9,10 @@ left out of all other measures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -111,7 +113,7 @@ def _mean_defined(values: Array, axis: int) -> Array:
 def measure_shapes(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, Interval]:
     """Measure structure, pose, expression and lost faces, by the names that metrics.json uses.
 
-    Too few images with landmarks leave the share of lost faces as the only measure.
+    A figure for which too few images have landmarks is left out; the share of lost faces remains.
 
     Args:
         tables: landmarks of faces, exemplars and results.
@@ -126,14 +128,19 @@ def measure_shapes(tables: LandmarkTables, *, seed: int, resamples: int) -> dict
         name: mean_interval(face_missing(landmarks), seed=seed, resamples=resamples)
         for name, landmarks in tables_by_figure.items()
     }
-    try:
-        return {
-            **figures,
-            **_structure(tables, seed=seed, resamples=resamples),
-            **_content(tables, seed=seed, resamples=resamples),
-        }
-    except DataError:
-        return figures
+    return figures | {
+        **_structure(tables, seed=seed, resamples=resamples),
+        **_content(tables, seed=seed, resamples=resamples),
+    }
+
+
+def _defined(measures: Mapping[str, Callable[[], Interval]]) -> dict[str, Interval]:
+    """Compute measures by name, without those that no image defines."""
+    figures = {}
+    for name, compute in measures.items():
+        with suppress(DataError):
+            figures[name] = compute()
+    return figures
 
 
 def _structure(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, Interval]:
@@ -146,19 +153,21 @@ def _structure(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str
     def ratio(over_CS: Array, under_CS: Array) -> Interval:
         return ratio_interval(over_CS * known, under_CS, seed=seed, resamples=resamples)
 
-    to_own = ratio(over[:, own, own], under[:, own, own])
-    to_others = ratio(
-        over.sum(2) - over[:, own, own],
-        under.sum(2) - under[:, own, own],
+    def to_own() -> Interval:
+        return ratio(over[:, own, own], under[:, own, own])
+
+    def to_others() -> Interval:
+        return ratio(over.sum(2) - over[:, own, own], under.sum(2) - under[:, own, own])
+
+    measured = (~missing[:, own, own]).astype(np.float64)
+    return _defined(
+        {
+            "structure_moved": to_own,
+            "structure_moved_other_line": to_others,
+            "structure_own": lambda: difference(to_own(), to_others()),
+            "structure_measured": lambda: mean_interval(measured, seed=seed, resamples=resamples),
+        }
     )
-    return {
-        "structure_moved": to_own,
-        "structure_moved_other_line": to_others,
-        "structure_own": difference(to_own, to_others),
-        "structure_measured": mean_interval(
-            (~missing[:, own, own]).astype(np.float64), seed=seed, resamples=resamples
-        ),
-    }
 
 
 def _content(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, Interval]:
@@ -173,11 +182,12 @@ def _content(tables: LandmarkTables, *, seed: int, resamples: int) -> dict[str, 
         own, others, people = attribute_changes(
             of(tables.faces_CK2), results_CSF, units_F, typical=typical
         )
-        figures |= {
-            f"{name}_change": mean_interval(own, seed=seed, resamples=resamples),
-            f"{name}_impostor_line": mean_interval(others, seed=seed, resamples=resamples),
-            f"{name}_people_line": mean_interval(
-                people, seed=seed, same_units=True, resamples=resamples
-            ),
-        }
+        mean = partial(mean_interval, seed=seed, resamples=resamples)
+        figures |= _defined(
+            {
+                f"{name}_change": partial(mean, own),
+                f"{name}_impostor_line": partial(mean, others),
+                f"{name}_people_line": partial(mean, people, same_units=True),
+            }
+        )
     return figures

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from dualstylegan.codes.subsets import evenly_spaced_subset
 from dualstylegan.errors import DataError
+from dualstylegan.evaluation.bootstrap import Array
 from dualstylegan.evaluation.eval_set import (
     ExemplarBatch,
     FaceBatch,
@@ -20,7 +22,7 @@ from dualstylegan.evaluation.plan import EvaluationPlan
 from dualstylegan.evaluation.run import Evaluation, evaluate
 from dualstylegan.io.images import quantize
 from dualstylegan.networks.precision import has_bfloat16
-from tests.support.measuring_networks import PLAN, extractor, faces
+from tests.support.measuring_networks import PLAN, extractor, faces, landmarks_of
 from tests.support.portrait_models import STYLE_NAMES, codes_of, tiny_model
 
 
@@ -52,6 +54,31 @@ def test_evaluation_covers_every_face_in_every_style() -> None:
     for name, figure in found.figures.items():
         assert all(math.isfinite(v) for v in figure.as_dict().values()), name
     assert not torch.equal(found.sweep[0, 0], found.sweep[-1, -1])
+
+
+@pytest.mark.parametrize("kept", [0, 60, 100, 140])
+def test_a_small_set_with_lost_faces_has_finite_figures_alone(kept: float) -> None:
+    def some_landmarks(image: torch.Tensor) -> Array:
+        """Find faces in dark pictures alone."""
+        found = landmarks_of(image)
+        return found if image.float().mean() < kept else np.full_like(found, np.nan)
+
+    own = faces(2, 1)
+    exemplars = list(zip(STYLE_NAMES, (image for _, image in own), strict=False))
+    contents = faces(2, 0)
+    given = {(face, style): image for face, _ in contents for style, image in exemplars}
+    found = evaluate(
+        tiny_model(),
+        contents,
+        codes_of(contents),
+        exemplars,
+        [],
+        replace(extractor(), landmarks=some_landmarks),
+        PLAN,
+        pastiches=given,
+    )
+    for name, figure in found.figures.items():
+        assert all(math.isfinite(v) for v in figure.as_dict().values()), name
 
 
 def test_identity_of_the_rendered_codes_is_measured_against_the_own_photo() -> None:

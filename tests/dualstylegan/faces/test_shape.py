@@ -111,6 +111,33 @@ def test_what_cannot_be_measured_is_left_out_and_told() -> None:
     found = measure_shapes(nothing, seed=0, resamples=50)
     assert found["artefact_rate"].value == 1
     assert "structure_moved" not in found
+    assert found["structure_measured"].value == 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_faces_are_lost_each_figure_is_a_number_or_is_left_out(seed: int) -> None:
+    draw, given = np.random.default_rng(seed), shapes_of(0.5)
+    lost = draw.uniform(0, 1.2)
+    counts = (draw.integers(2, 4), draw.integers(2, 6))
+    faces, exemplars = given.faces_CK2[: counts[0]], given.exemplars_SK2[: counts[1]]
+    results = given.results_CSK2[: counts[0], : counts[1]]
+    for landmarks in (faces, exemplars, results):
+        landmarks[draw.random(landmarks.shape[:-2]) < lost] = np.nan
+    found = measure_shapes(LandmarkTables(faces, exemplars, results), seed=0, resamples=20)
+    values = [value for figure in found.values() for value in figure.as_dict().values()]
+    assert np.isfinite(values).all()
+    assert {"artefact_rate", "structure_measured"} <= set(found)
+
+
+def test_a_face_in_one_style_alone_moves_towards_no_other_exemplar() -> None:
+    given = shapes_of(1.0)
+    exemplars = given.exemplars_SK2[:2]
+    exemplars[1] = np.nan
+    tables = LandmarkTables(given.faces_CK2, exemplars, given.results_CSK2[:, :2])
+    found = measure_shapes(tables, seed=0, resamples=20)
+    assert found["structure_moved"].value == pytest.approx(1, abs=0.03)
+    assert "structure_own" not in found
+    assert "pose_change" in found
 
 
 def test_other_exemplars_are_those_that_can_be_measured() -> None:
