@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.evaluation.bootstrap import Array, Interval, mean_interval
-from dualstylegan.evaluation.eval_set import EvalSet, ring_pairs
+from dualstylegan.evaluation.eval_set import EvalSet, Progress, ring_pairs
 from dualstylegan.evaluation.extractor import FeatureExtractor
 from dualstylegan.evaluation.kid import kid_of_results
 from dualstylegan.evaluation.measures import exemplar_distances
@@ -248,6 +248,7 @@ def measure_pastiche_lines(
     pastiches: PasticheSet,
     photo_identity_CE: Array,
     rendered_CCHW: Tensor,
+    progress: Progress,
     *,
     seed: int,
     resamples: int,
@@ -259,6 +260,7 @@ def measure_pastiche_lines(
         pastiches: of the evaluation set.
         photo_identity_CE: FaceNet's descriptors of all faces of the evaluation set.
         rendered_CCHW: uint8 images of g(code) of all faces of the evaluation set.
+        progress: called with a description, the styles done and their number.
         seed, resamples: of the bootstrap.
 
     Returns:
@@ -271,10 +273,10 @@ def measure_pastiche_lines(
     ideal_CSE = pastiches.identity_CSE
     people = ring_pairs(len(pastiches.faces), OTHER_PAIRS, seed)
     first, second = ([pair[i] for pair in people] for i in (0, 1))
-    lpips_SP = [
-        extractor.describe(own, people, pastiches.mask_C1HW)[1]
-        for own in pastiches.image_CSCHW.unbind(1)
-    ]
+    lpips_SP = []
+    for own_CCHW in pastiches.image_CSCHW.unbind(1):
+        lpips_SP.append(extractor.describe(own_CCHW, people, pastiches.mask_C1HW)[1])
+        progress("ideal results compared", len(lpips_SP), len(pastiches.styles))
     code = compare(
         extractor,
         pastiches,

@@ -108,7 +108,6 @@ def render(
     eval_set: EvalSet,
     plan: EvaluationPlan,
     progress: Progress,
-    prefix: str = "",
 ) -> tuple[Renderings, Tensor]:
     """Render results and reconstructions of DualStyleGAN, and g(z_i+) of every exemplar.
 
@@ -117,13 +116,10 @@ def render(
         eval_set: faces and exemplars.
         plan: image size, batch and style weights.
         progress: called with a description, the faces done and their number.
-        prefix: of the description.
     """
     natural = render_natural(model, eval_set, plan)
     method = dualstylegan(model, plan.size, plan.structure, plan.color)
     # reconstructions always use full style weights, whatever weights the results have
     full_weights = dualstylegan(model, plan.size, 1.0, 1.0)
-    results = eval_set.restyle(
-        method, lambda what, done, total: progress(prefix + what, done, total)
-    )
+    results = eval_set.restyle(method, progress)
     return Renderings(results, eval_set.reconstruct(full_weights, natural)), natural

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -62,9 +63,12 @@ from dualstylegan.evaluation.rendering import (
     render_sweep,
 )
 from dualstylegan.networks.precision import compute_dtype, dtype_of
+from dualstylegan.networks.style_embedding import Description
 from dualstylegan.portrait.model import PortraitModel
 
 NO_PASTICHES: Pastiches = {}
+# Of the evaluation of trained styles, for the progress.
+PARTS = 6
 
 
 @dataclass(frozen=True)
@@ -184,30 +188,27 @@ def _evaluate_trained(
 ) -> tuple[Evaluation, ResultDescriptions]:
     """Measure the styles of trained exemplars; return the descriptions of their results too."""
     extractor, progress = judges.extractor, judges.progress
-    with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
-        renderings, natural = render(model, eval_set, plan, progress)
-        sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
-        random_faces = render_random_faces(model, plan)
-        full_size = measure_full_size(
-            model,
-            eval_set,
-            extractor,
-            plan.large_pairs,
-            plan.size,
-            originals=judges.originals,
-            measure_size=plan.measure_size,
-            **plan.bootstrap,
-        )
+    done = count(1)
+
+    def tell() -> None:
+        progress("parts measured", next(done), PARTS)
+
+    renderings, natural, sweep, described, full_size = _render_trained(
+        model, eval_set, judges, plan
+    )
+    tell()
     pairs = ring_pairs(len(eval_set.styles), plan.diversity_pairs, plan.seed)
     references = describe_references(extractor, eval_set, natural, pairs)
+    tell()
     results = describe_results(extractor, eval_set, references, renderings, progress)
+    tell()
     table = pair_table(results)
     figures = measure(results, table, **plan.bootstrap)
-    described = extractor.describe(random_faces)[0]
     figures |= measure_realism(references, described, **plan.bootstrap) | full_size
     ideal = describe_pastiches(extractor, eval_set, pastiches)
     with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
         lines = _measure_lines(model, eval_set, judges, plan, references, ideal)
+        tell()
         own_color = dualstylegan(model, plan.size, plan.structure, 0.0)
         figures |= lines.figures | measure_attributes(
             extractor,
@@ -219,11 +220,15 @@ def _evaluate_trained(
             own_color,
             **plan.bootstrap,
         )
+    tell()
     judged = None
     if ideal is not None:
         judged = compare_results(extractor, ideal, renderings.results, results.identities)
         rendered = lines.rendered_CCHW
-        figures |= judge(judged, extractor, ideal, eval_set, references, rendered, **plan.bootstrap)
+        figures |= judge(
+            judged, extractor, ideal, eval_set, references, rendered, progress, **plan.bootstrap
+        )
+    tell()
     evaluation = Evaluation(
         eval_set=eval_set,
         held_out=(),
@@ -238,6 +243,33 @@ def _evaluate_trained(
         pastiche_table=judged,
     )
     return evaluation, results
+
+
+def _render_trained(
+    model: PortraitModel, eval_set: EvalSet, judges: _Judges, plan: EvaluationPlan
+) -> tuple[Renderings, Tensor, Tensor, Description, dict[str, Interval]]:
+    """Render all pictures of the trained styles.
+
+    Returns:
+        Results and reconstructions, g(z_i+) of every exemplar, the sweep of weights, descriptors of
+        faces of random codes, and the figures of full size.
+    """
+    extractor = judges.extractor
+    with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
+        renderings, natural = render(model, eval_set, plan, judges.progress)
+        sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
+        random_faces = render_random_faces(model, plan)
+        full_size = measure_full_size(
+            model,
+            eval_set,
+            extractor,
+            plan.large_pairs,
+            plan.size,
+            originals=judges.originals,
+            measure_size=plan.measure_size,
+            **plan.bootstrap,
+        )
+    return renderings, natural, sweep, extractor.describe(random_faces)[0], full_size
 
 
 def _measure_lines(
@@ -269,6 +301,7 @@ def judge(
     eval_set: EvalSet,
     references: References,
     rendered_CCHW: Tensor,
+    progress: Progress,
     *,
     seed: int,
     resamples: int,
@@ -281,13 +314,16 @@ def judge(
         pastiches: of the evaluation set.
         eval_set, references: faces and exemplars with their descriptions.
         rendered_CCHW: uint8 images of g(code) of all faces.
+        progress: called with a description, the styles done and their number.
         seed, resamples: of the bootstrap.
     """
     bootstrap = {"seed": seed, "resamples": resamples}
     photos, masks = references.face_identities, eval_set.exemplar_mask_S1HW
     return {
         **measure_pastiches(table, **bootstrap),
-        **measure_pastiche_lines(extractor, pastiches, photos, rendered_CCHW, **bootstrap),
+        **measure_pastiche_lines(
+            extractor, pastiches, photos, rendered_CCHW, progress, **bootstrap
+        ),
         **measure_pastiche_style(extractor, pastiches, references.exemplars, masks, **bootstrap),
     }
 
@@ -316,10 +352,14 @@ def render_added(
     progress: Progress,
 ) -> tuple[Renderings, ResultDescriptions]:
     """Render and describe results in the styles of held-out exemplars, as of trained ones."""
+
+    def held_out(what: str, done: int, total: int) -> None:
+        progress(f"held out: {what}", done, total)
+
     with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
-        renderings, natural = render(model, eval_set, plan, progress, "held out: ")
+        renderings, natural = render(model, eval_set, plan, held_out)
     references = describe_references(extractor, eval_set, natural, [])
-    return renderings, describe_results(extractor, eval_set, references, renderings, progress)
+    return renderings, describe_results(extractor, eval_set, references, renderings, held_out)
 
 
 def _check_known(model: PortraitModel, exemplars: Sequence[Portrait]) -> None:

@@ -72,7 +72,9 @@ def test_lines_tell_what_another_person_and_the_plain_face_score() -> None:
     pastiches, measuring = described(ideal()), extractor()
     photos = measuring.identities(eval_set().face_CCHW)
     rendered = pastiches.image_CSCHW[:, 0]  # g(code) happens to be the ideal of the first style
-    lines = measure_pastiche_lines(measuring, pastiches, photos, rendered, seed=0, resamples=20)
+    lines = measure_pastiche_lines(
+        measuring, pastiches, photos, rendered, lambda *_: None, seed=0, resamples=20
+    )
     rolled = [judged(pastiches, pastiches.image_CSCHW.roll(by, 0)) for by in (1, 2)]
     for name in ("pastiche_lpips", "pastiche_identity"):
         other = np.mean([figures[name] for figures in rolled])
