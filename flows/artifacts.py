@@ -75,10 +75,13 @@ class StageProgress:
         if found is None:
             return
         done, total = map(int, found.groups())
-        percent = 100.0 * done / max(total, 1)
         if done < total and time.monotonic() - self.shown_at < UPDATE_SECONDS:
             return
         self.shown_at = time.monotonic()
+        self.show(100.0 * done / max(total, 1), line)
+
+    def show(self, percent: float, line: str) -> None:
+        """Show a share of the work and its description."""
         if self.artifact is None:
             key = key_of("progress", self.name)
             made = ProgressArtifact(progress=percent, key=key, description=line)

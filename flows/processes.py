@@ -11,11 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from prefect import get_run_logger
 
 from dualstylegan.io.processes import guarded
 
+Log = logging.Logger | logging.LoggerAdapter[Any]
 TAIL = 15  # lines of a failed process in its error
 # Of a stage that refuses its input; DVC names the code in its last lines and ends with another.
 REFUSED = 2
@@ -65,6 +67,7 @@ def run_module(
     arguments: Sequence[str],
     folder: Path,
     hear: Callable[[str], object] = lambda line: None,
+    log: Log | None = None,
 ) -> str:
     """Run a module, log every line of its output, and return the output.
 
@@ -73,11 +76,12 @@ def run_module(
         arguments: of its command line.
         folder: to run it in.
         hear: called with each line.
+        log: of its lines; None: that of the run of Prefect.
 
     Raises:
         StageFailed: its exit code is not 0.
     """
-    log = get_run_logger()
+    log = get_run_logger() if log is None else log
     if Children.ending:
         raise StageFailed(f"{module}: the flow is being stopped")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))

@@ -1,14 +1,16 @@
 """The flow `restyle`: photos of a folder or a bucket, in batches that run beside each other.
 
-Each batch is one process of the command `dualstylegan transfer`, which keeps results of the same
-recipe. Addresses are folders or those of fsspec, such as s3://bucket/photos (extra `s3`).
+They run on this machine or on the workers of a Dask cluster. Each batch is one process of the
+command `dualstylegan transfer`, which keeps results of the same recipe. Addresses are folders or
+those of fsspec, such as s3://bucket/photos (extra `s3`).
 """
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -19,7 +21,8 @@ from prefect.tasks import exponential_backoff
 from pydantic import Field
 
 from dualstylegan.errors import DataError, one_line
-from flows.processes import Children, StageFailed, run_module
+from flows.artifacts import StageProgress
+from flows.processes import Children, Log, StageFailed, run_module
 from flows.runs import (
     BACKOFF_SECONDS,
     JITTER,
@@ -28,6 +31,9 @@ from flows.runs import (
     tell_failure,
     worth_retrying,
 )
+from tasks.shared.at_once import Tick
+from tasks.shared.mapping import Origin, opened_executor
+from tasks.shared.settings import THREADS
 
 PICTURES = frozenset(
     (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".tif", ".tiff", ".bmp", ".gif")
@@ -85,9 +91,24 @@ def restyle_batch(
 
     Args:
         first, more: name of the first photo and number of the others, for the task's name.
+        photos, source, output, options: see `restyle_photos`.
+
+    Raises:
+        StageFailed: a photo cannot be restyled; the results of the others are there.
+    """
+    return restyle_photos(photos, source, output, options, get_run_logger())
+
+
+def restyle_photos(
+    photos: Mapping[str, str], source: str, output: str, options: Sequence[str], log: Log
+) -> list[str]:
+    """Restyle some photos by one process; return the names of their results.
+
+    Args:
         photos: addresses by the beginnings of the results' names.
         source, output: folders of the photos and of the results.
         options: of `dualstylegan transfer`.
+        log: of what the process says.
 
     Raises:
         StageFailed: a photo cannot be restyled; the results of the others are there.
@@ -106,13 +127,13 @@ def restyle_batch(
                 files.get_file(address, str(taken / f"{stem}{PurePosixPath(address).suffix}"))
             except OSError as error:
                 unread.append(f"{one_line(address)}: cannot be read: {error.strerror}")
-                get_run_logger().error("%s", unread[-1])
+                log.error("%s", unread[-1])
         for name in there:
             if any(name.startswith(f"{stem}_") for stem in photos):
                 results.get_file(f"{target}/{name}", str(made / name))
         arguments = ["transfer", str(taken), *options, "-o", f"{made}/"]
         try:
-            run_module("dualstylegan", arguments, Path.cwd())
+            run_module("dualstylegan", arguments, Path.cwd(), log=log)
         finally:
             names = [path.name for path in sorted(made.iterdir()) if path.name != CONTACT_SHEET]
             for name in names:
@@ -132,6 +153,61 @@ def _put(results: Any, path: Path, address: str) -> None:
         results.put_file(str(path), address)
 
 
+@task(task_run_name="{count} batches on {executor}", cache_policy=NO_CACHE, persist_result=False)
+def restyle_on_cluster(
+    count: int, executor: str, batches: Sequence[Mapping[str, str]], described: Mapping[str, Any]
+) -> list[list[str]]:
+    """Restyle batches on a Dask cluster; return the names of the results of each.
+
+    Photos and results go from and to their folders, and not through the scheduler.
+
+    Args:
+        count: of the batches, for the task's name.
+        executor: address of the scheduler.
+        batches: addresses of photos by the beginnings of the results' names.
+        described: source, output and options, see `restyle_photos`.
+
+    Raises:
+        ClusterError: the cluster is lost, has no workers, or runs other code.
+        StageFailed: photos cannot be restyled; the results of the others are there.
+    """
+    items = [list(map(list, batch.items())) for batch in batches]
+    origin = Origin(f"{__name__}:open_restyling", described)
+    shown = StageProgress("restyle")
+
+    def progress(done: int) -> None:
+        get_run_logger().info("restyle: %d/%d batches", done, count)
+        shown.show(100.0 * done / count, f"restyle: {done}/{count} batches")
+
+    made, failed = [], []
+    with opened_executor(executor) as spread:
+        work = open_restyling(**described)
+        for _, (names, error) in spread(work, origin, items, progress, 1, 1):
+            made.append(names)
+            failed += [error] if error else []
+    if failed:
+        raise StageFailed("\n".join(failed))
+    return made
+
+
+def open_restyling(
+    source: str, output: str, options: Sequence[str]
+) -> Callable[[Sequence[tuple[str, str]], Tick], tuple[list[str], str]]:
+    """Return a function that restyles a batch in a worker of the cluster.
+
+    It returns the names of the results, and why photos have none.
+    """
+    log = logging.getLogger("dualstylegan")
+
+    def work(batch: Sequence[tuple[str, str]], tick: Tick) -> tuple[list[str], str]:
+        try:
+            return restyle_photos(dict(batch), source, output, options, log), ""
+        except StageFailed as error:
+            return [], str(error)
+
+    return work
+
+
 @flow(
     name="restyle",
     flow_run_name="restyle-{source}",
@@ -147,6 +223,7 @@ def restyle(
     model: str | None = None,
     options: list[str] | None = None,
     batch: Annotated[int, Field(ge=1, le=1000)] = 16,
+    executor: str = THREADS,
     retries: Annotated[int, Field(ge=0, le=10)] = 1,
 ) -> dict[str, Any]:
     """Restyle every photo of a folder or a bucket.
@@ -158,7 +235,10 @@ def restyle(
         model: as `dualstylegan transfer --model` takes it; by default the project's.
         options: more options of `dualstylegan transfer`, such as `--size`, `1024`.
         batch: photos per process.
-        retries: attempts after a failed one, per batch.
+        executor: `threads` of this machine, or the address of a Dask scheduler, whose workers
+            reach both folders and the model.
+        retries: attempts after a failed one, per batch; a cluster gives the batch of a lost worker
+            to another.
 
     Returns:
         Number of photos and results, and seconds.
@@ -173,17 +253,22 @@ def restyle(
         given = [part for style in styles for part in ("--style", style)]
         given += (["--model", model] if model else []) + list(options or [])
         batches = [dict(photos[at : at + batch]) for at in range(0, len(photos), batch)]
-        futures = restyle_batch.with_options(
-            retries=retries, retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS)
-        ).map(
-            first=[one_line(next(iter(one))) for one in batches],
-            more=[len(one) - 1 for one in batches],
-            photos=batches,
-            source=unmapped(source),
-            output=unmapped(output),
-            options=unmapped(given),
-        )
-        results = sum(len(names) for names in futures.result())
+        if executor == THREADS:
+            futures = restyle_batch.with_options(
+                retries=retries, retry_delay_seconds=exponential_backoff(BACKOFF_SECONDS)
+            ).map(
+                first=[one_line(next(iter(one))) for one in batches],
+                more=[len(one) - 1 for one in batches],
+                photos=batches,
+                source=unmapped(source),
+                output=unmapped(output),
+                options=unmapped(given),
+            )
+            made = futures.result()
+        else:
+            described = {"source": source, "output": output, "options": given}
+            made = restyle_on_cluster(len(batches), executor, batches, described)
+        results = sum(map(len, made))
     except Exception:
         raise
     except BaseException:  # a signal

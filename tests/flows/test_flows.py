@@ -17,7 +17,8 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.testing.utilities import prefect_test_harness
 from prefect.utilities.callables import parameter_schema
 
-from dualstylegan.errors import DataError, SettingsError
+from dualstylegan.errors import ClusterError, DataError, SettingsError
+from dualstylegan.io.images import write_png
 from flows.enrol import enrol
 from flows.graph import SET_SIGN, stage_names
 from flows.parameters import Overrides, given_settings
@@ -25,6 +26,7 @@ from flows.portrait import portrait
 from flows.processes import StageFailed
 from flows.restyle import restyle
 from flows.sets import sets
+from tests.support.dask_cluster import Cluster
 from tests.support.portrait_models import tiny_model
 from tests.support.standin import Project
 
@@ -190,6 +192,44 @@ def test_photos_are_restyled_in_batches_and_kept(
     with pytest.raises(DataError, match="no photos"):
         restyle(**given | {"source": str(tmp_path / "model" / "thumbnails" / "none")})
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == times
+
+
+@pytest.mark.long
+def test_photos_are_restyled_on_a_cluster_as_on_this_machine(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUALSTYLEGAN_WEIGHTS", str(weights))
+    monkeypatch.chdir(tmp_path)
+    model = tiny_model(resolution=256)
+    model.save_pretrained("model")
+    for number, size in enumerate((150, 160, 170)):
+        with Image.open(weights / "astronaut.png") as image:
+            write_png(Path("photos", f"{number}.png"), image.convert("RGB").resize((size, size)))
+    given: dict[str, Any] = {
+        "source": "photos",
+        "styles": [model.styles.names[0]],
+        "model": "model",
+        "options": ["--size", "256", "--fit-steps", "0"],
+        "batch": 2,
+    }
+    cluster = Cluster()
+    try:
+        cluster.answer()
+        cluster.worker()
+        done = restyle(**given, output="there", executor=cluster.address)
+        assert (done["photos"], done["results"]) == (3, 3)
+        Path("photos/sky.png").write_bytes(b"no picture")
+        with pytest.raises(StageFailed, match=r"sky\.png"):
+            restyle(**given, output="there", executor=cluster.address)
+        Path("photos/sky.png").unlink()
+    finally:
+        cluster.stop()
+    restyle(**given, output="here")
+    here, there = ({p.name: p.read_bytes() for p in Path(x).iterdir()} for x in ("here", "there"))
+    assert len(here) == 3
+    assert here == there
+    with pytest.raises(ClusterError, match="no Dask scheduler answers"):
+        restyle(**given, output="there", executor="tcp://127.0.0.1:1")
 
 
 def test_what_cannot_be_enrolled_is_refused_at_once(tmp_path: Path) -> None:
