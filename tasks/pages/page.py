@@ -120,12 +120,17 @@ def hero_strip(results: Sequence[Transfer]) -> str:
             "div",
             picture(shown.face, f"The face of {shown.content}", SMALL_PX),
             picture(shown.exemplar, f"Exemplar {shown.style}", SMALL_PX),
-            tag("span", f"{text(shown.content)}<br>in the style of {text(shown.style)}"),
+            tag("span", f"{_words(shown.content)}<br>in the style of {_words(shown.style)}"),
             class_="from",
         )
         return tag("figure", picture(shown.result, alt, HERO_PX, "result"), made_from)
 
     return tag("div", *(card(shown) for shown in results), class_="hero")
+
+
+def _words(name: str) -> str:
+    """Return a name as text that may break after its underscores."""
+    return text(name).replace("_", "_<wbr>")
 
 
 def tiles(figures: Mapping[str, Interval]) -> str:

@@ -42,12 +42,15 @@ figcaption { font-size: 13px; color: var(--muted); padding-top: 6px; }
 .hero { display: grid; gap: 26px 22px; margin-top: 40px;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, clamp(150px, 22vw, 250px)), 1fr)); }
 .hero .result { width: 100%; }
-.hero .from { display: flex; gap: 10px; align-items: center; padding-top: 10px; }
+.hero .from { display: flex; flex-wrap: wrap; gap: 6px 10px; align-items: center;
+  padding-top: 10px; }
 .hero .from img { width: 54px; }
-.hero .from span { font-size: 13px; line-height: 1.35; color: var(--muted); min-width: 0;
+.hero .from span { flex: 1 1 110px; font-size: 13px; line-height: 1.35; color: var(--muted);
+  min-width: 0;
   overflow-wrap: anywhere; }
 .tiles { display: grid; gap: 28px 36px; border-top: 1px solid var(--rule); padding-top: 24px;
   grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); margin-top: 52px; }
+.tiles + p { margin-top: 36px; }
 .tiles b { display: block; font: 400 38px/1.1 var(--serif); }
 .tiles span { display: block; font-size: 14px; color: var(--muted); padding-top: 6px; }
 .scroll { overflow-x: auto; }
