@@ -11,7 +11,7 @@ import pytest
 
 from dualstylegan.errors import SettingsError
 from flows.graph import plan, read_graph
-from tests.support.standin import HERE, Project, free_port
+from tests.support.standin import Project
 
 FLOW = ("-m", "flows.portrait")
 
@@ -73,26 +73,6 @@ def test_push_and_pull_restore_a_clone(project: Project, tmp_path: Path) -> None
     assert clone.result() == project.result()
     clone.run("-m", "dvc", "repro", "-q")
     assert clone.ran() == []
-
-
-def test_deployment_runs_on_a_worker(project: Project) -> None:
-    port = free_port()
-    project.env["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
-    (project.folder / "flows").mkdir()
-    for path in (HERE / "flows").glob("*.py"):
-        shutil.copy(path, project.folder / "flows")
-    shutil.copy(HERE / "prefect.yaml", project.folder)
-    prefect = ("-m", "prefect")
-    with project.daemon(*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port)):
-        wait_for(f"http://127.0.0.1:{port}/api/health")
-        project.run(*prefect, "work-pool", "create", "local", "--type", "process")
-        project.run(*prefect, "--no-prompt", "deploy", "--all")
-        with project.daemon(*prefect, "worker", "start", "--pool", "local"):
-            project.run(*prefect, "deployment", "run", "portrait/embedded", "--watch")
-    assert sorted(project.ran()) == ["join", "left", "right", "seed"]
-    assert project.result() == "seed1;left1;seed1;right1;join1;"
-    project.run("-m", "dvc", "repro", "-q")
-    assert project.ran() == []
 
 
 def wait_for(address: str, seconds: float = 90) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import TaskRun
+from prefect.settings import PREFECT_API_URL
 from prefect.testing.utilities import prefect_test_harness
 from prefect.utilities.callables import parameter_schema
 
@@ -28,7 +31,7 @@ from flows.restyle import restyle
 from flows.sets import sets
 from tests.support.dask_cluster import Cluster
 from tests.support.portrait_models import tiny_model
-from tests.support.standin import Project
+from tests.support.standin import HERE, Project
 
 SETS = """
 stages:
@@ -241,8 +244,29 @@ def test_what_cannot_be_enrolled_is_refused_at_once(tmp_path: Path) -> None:
         enrol(str(tmp_path / "portraits"), str(tmp_path))
 
 
+def test_deployment_runs_on_a_worker(project: Project) -> None:
+    """Deployed and run by the commands of docs/howto/schedule.md; the pool is Prefect's own."""
+    project.env["PREFECT_API_URL"] = PREFECT_API_URL.value()
+    (project.folder / "flows").mkdir()
+    for path in (HERE / "flows").glob("*.py"):
+        shutil.copy(path, project.folder / "flows")
+    shutil.copy(HERE / "prefect.yaml", project.folder)
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="local", type="process"))
+        project.run("-m", "prefect", "--no-prompt", "deploy", "--all")
+        asked = client.create_flow_run_from_deployment(
+            client.read_deployment_by_name("portrait/embedded").id
+        )
+        project.run("-m", "prefect", "worker", "start", "--pool", "local", "--run-once")
+        assert client.read_flow_run(asked.id).state_name == "Completed"
+    assert sorted(project.ran()) == ["join", "left", "right", "seed"]
+    assert project.result() == "seed1;left1;seed1;right1;join1;"
+    project.run("-m", "dvc", "repro", "-q")
+    assert project.ran() == []
+
+
 def test_the_samples_are_what_prefect_takes() -> None:
-    """`prefect.yaml` is deployed by tests/flows/test_doors.py."""
+    """`prefect.yaml` is deployed above."""
     import yaml
     from prefect.events.schemas.automations import AutomationCore
 
