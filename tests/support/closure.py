@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
+@cache
 def file_of(module: str) -> Path | None:
     """Return the file of a module of the project, relative to it; None for other modules."""
     path = Path(*module.split("."))
@@ -18,8 +20,9 @@ def file_of(module: str) -> Path | None:
     return None
 
 
-def imported(file: Path) -> Iterator[str]:
-    """Yield the modules that a file imports, inside functions too, but for types alone."""
+@cache
+def imported(file: Path) -> tuple[str, ...]:
+    """Return the modules that a file imports, inside functions too, but for types alone."""
 
     def visit(node: ast.AST) -> Iterator[str]:
         for child in ast.iter_child_nodes(node):
@@ -33,7 +36,7 @@ def imported(file: Path) -> Iterator[str]:
             else:
                 yield from visit(child)
 
-    yield from visit(ast.parse((ROOT / file).read_text()))
+    return tuple(visit(ast.parse((ROOT / file).read_text())))
 
 
 def closure(module: str, without: frozenset[Path] = frozenset()) -> set[Path]:

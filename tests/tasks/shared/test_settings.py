@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -189,21 +190,26 @@ def test_every_number_is_bounded_below_and_above() -> None:
 
 def names_used(module: str) -> set[str]:
     """Attributes, fields and arguments that a module names, or one that it imports."""
+    return set[str]().union(*map(names_in, closure(module)))
+
+
+@cache
+def names_in(path: Path) -> frozenset[str]:
+    """Attributes, fields and arguments that a file names."""
     found: set[str] = set()
-    for path in closure(module):
-        schema = path.name == "settings.py"  # to declare a setting is not to read it
-        for node in ast.walk(ast.parse((ROOT / path).read_text())):
-            if isinstance(node, ast.Attribute):
-                found.add(node.attr)
-            elif isinstance(node, ast.keyword) and node.arg:
-                found.add(node.arg)
-            elif schema:
-                continue
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found.add(node.target.id)  # plans take whole sections, field by field
-            elif isinstance(node, ast.arg):
-                found.add(node.arg)
-    return found
+    schema = path.name == "settings.py"  # to declare a setting is not to read it
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.keyword) and node.arg:
+            found.add(node.arg)
+        elif schema:
+            continue
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)  # plans take whole sections, field by field
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+    return frozenset(found)
 
 
 def test_every_setting_is_read_by_its_stage() -> None:
