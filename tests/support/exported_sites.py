@@ -21,6 +21,7 @@ from dualstylegan.portrait.onnx_folder import ExportPlan, export_onnx
 from dualstylegan.portrait.packed_landmarks import pack_predictor
 from dualstylegan.web import exporter, runtime
 from tests.support.portrait_models import tiny_model
+from tests.support.tracing import exports_untraced
 
 PX, CROP_PX = 64, 128
 
@@ -100,6 +101,7 @@ def exported_site(shared: Path, weights: Path) -> ExportedSite:
         patch.setattr(exporter, "GZIP_LEVEL", 1)
         if not made.site.exists():
             model_of_passes(faces).save_pretrained(made.model)
-            export_onnx(made.model, made.onnx, ExportPlan(half=True))
+            with exports_untraced():
+                export_onnx(made.model, made.onnx, ExportPlan(half=True))
             exporter.export_site(made.onnx, made.site)
     return made
