@@ -74,6 +74,15 @@ def train_by_ranks(count: int, folder: Path, steps: int, passes: int, batch: int
             process.kill()
 
 
+def train_by_torchrun(count: int, folder: Path, steps: int, passes: int, batch: int = 2) -> None:
+    """Do the same with torch's own launcher."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(count), "-m", __name__, str(folder)]
+    own = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    given = [*command, *map(str, (steps, passes, batch))]
+    subprocess.run(given, env=own, cwd=ROOT, check=True, timeout=300)
+
+
 def main() -> None:
     """Train as one of several ranks."""
     folder, steps, passes, batch = sys.argv[1:]
