@@ -7,11 +7,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from functools import partial
 
 from PIL import Image
 
-from dualstylegan.io.images import decode_image, image_size
+from dualstylegan.io.allocator import handing_back
+from dualstylegan.io.images import LARGE_PIXELS, decode_image, image_size
 from dualstylegan.io.picture_bounds import MAX_PIXELS
 
 
@@ -38,23 +40,34 @@ class PhotoRoom:
             ImageError: see `decode_image`.
         """
         pixels = self._pixels(data)
-        self._ask(pixels).result()
+        place = self._ask(pixels)
         try:
-            yield decode_image(data)
+            place.result()
+            with _returned(pixels):
+                yield decode_image(data)
         finally:
-            self._give(pixels)
+            self._give(0 if place.cancel() else pixels)  # interrupted while it waited, or not
 
     @asynccontextmanager
     async def decoded_aside(self, data: bytes) -> AsyncIterator[Image.Image]:
         """Decode the bytes of an image file in a thread, see `decoded`."""
         pixels = await asyncio.to_thread(self._pixels, data)
         place = self._ask(pixels)
+        decoding: asyncio.Future[Image.Image] | None = None
         try:
             await asyncio.wrap_future(place)
-            yield await asyncio.to_thread(decode_image, data)
+            with _returned(pixels):
+                loop = asyncio.get_running_loop()
+                decoding = loop.run_in_executor(None, decode_image, data)
+                yield await asyncio.shield(decoding)
         finally:
-            # one that is cancelled while it waits has been given nothing
-            self._give(0 if place.cancelled() else pixels)
+            if place.cancelled():  # while it waited: it has been given nothing
+                self._give(0)
+            elif decoding is None or decoding.done():
+                self._give(pixels)
+            else:  # cancelled, while the thread goes on
+                decoding.add_done_callback(partial(self._left, pixels))
+            del decoding  # which an error would keep, with the file, as it is kept by it
 
     def _pixels(self, data: bytes) -> int:
         width, height = image_size(data)
@@ -68,6 +81,12 @@ class PhotoRoom:
         self._give(0)
         return place
 
+    def _left(self, pixels: int, decoding: asyncio.Future[Image.Image]) -> None:
+        """Give back the room of a photo that is decoded and that nobody waits for any more."""
+        if not decoding.cancelled():
+            decoding.exception()
+        self._give(pixels)
+
     def _give(self, pixels: int) -> None:
         """Give room back, and let in who is next."""
         with self._lock:
@@ -80,3 +99,8 @@ class PhotoRoom:
                 if place.set_running_or_notify_cancel():
                     self._free -= taken
                     place.set_result(None)
+
+
+def _returned(pixels: int) -> AbstractContextManager[None]:
+    """Return a block in which the memory of a large photo goes back to the kernel."""
+    return handing_back() if pixels >= LARGE_PIXELS else nullcontext()

@@ -104,7 +104,10 @@ def check_size(size: tuple[int, int], path: Path | None) -> None:
 def head_of(source: Source, length: int) -> bytes:
     """Return the first bytes of a file."""
     if isinstance(source, io.BytesIO):
-        return bytes(source.getbuffer()[:length])
+        source.seek(0)
+        head = source.read(length)  # not `getbuffer`, which copies the file
+        source.seek(0)
+        return head
     with source.open("rb") as handle:
         return handle.read(length)
 
@@ -166,7 +169,10 @@ def _check_scans(image: Image.Image, source: Source, path: Path | None) -> None:
 
 def _length(source: Source) -> int:
     if isinstance(source, io.BytesIO):
-        return source.getbuffer().nbytes
+        here = source.tell()
+        length = source.seek(0, io.SEEK_END)
+        source.seek(here)
+        return length
     return source.stat().st_size
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -20,6 +23,7 @@ from dualstylegan.errors import (
     UnknownItemError,
     UploadError,
 )
+from dualstylegan.io.allocator import LARGE_BYTES, handing_back
 from dualstylegan.networks.config import ClosedSchema
 from dualstylegan.portrait.options import MAX_DIGITS
 from dualstylegan.studio.export import chunks
@@ -59,8 +63,9 @@ def answer(content: ClosedSchema, status: int = 200) -> Response:
     return JSONResponse(content.model_dump(mode="json"), status_code=status)
 
 
-async def read_body(request: Request) -> bytes:
-    """Read the body of a request as it comes.
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[bytes]:
+    """Read the body of a request as it comes; it counts as an upload until it is let go.
 
     Raises:
         UploadError: it exceeds `MAX_BODY`.
@@ -73,22 +78,24 @@ async def read_body(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY:
         raise limit
-    parts, size, room = [], 0, studio_of(request).uploads
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                if size + len(part) > MAX_BODY:
-                    raise limit
-                room.take(len(part))
-                size += len(part)
-                parts.append(part)
-    except TimeoutError as error:
-        raise RequestError(
-            "the upload takes too long", limit=f"{BODY_SECONDS} seconds", fix="send it again"
-        ) from error
-    finally:
-        room.give(size)
-    return b"".join(parts)
+    body, room = io.BytesIO(), studio_of(request).uploads
+    with ExitStack() as held:
+        held.callback(lambda: room.give(body.tell()))
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                async for part in request.stream():
+                    size = body.tell() + len(part)
+                    if size > MAX_BODY:
+                        raise limit
+                    room.take(len(part))
+                    if body.tell() < LARGE_BYTES <= size:
+                        held.enter_context(handing_back())
+                    body.write(part)
+        except TimeoutError as error:
+            raise RequestError(
+                "the upload takes too long", limit=f"{BODY_SECONDS} seconds", fix="send it again"
+            ) from error
+        yield body.getvalue()  # itself, not a copy
 
 
 def read_query(request: Request, schema: type[Query]) -> Query:
@@ -117,7 +124,8 @@ def read_query(request: Request, schema: type[Query]) -> Query:
 async def post_sitter(request: Request) -> Response:
     """Read a photo: its faces by the encoder at once; the fit follows."""
     studio = studio_of(request)
-    name = await studio.read(await read_body(request))
+    async with received(request) as body:
+        name = await studio.read(body)
     return answer(SitterAnswer.of(name, studio.sittings.get(name)), 201)
 
 
@@ -171,8 +179,8 @@ async def delete_live(request: Request) -> Response:
 async def post_frame(request: Request) -> Response:
     """Restyle the next frame of a camera; no content where it shows no face."""
     query = read_query(request, FrameQuery)
-    name, body = request.path_params["live"], await read_body(request)
-    data = await studio_of(request).frame(name, body, query)
+    async with received(request) as body:
+        data = await studio_of(request).frame(request.path_params["live"], body, query)
     if data is None:
         return Response(status_code=204)
     return Response(data, media_type=MEDIA[query.format])
@@ -204,7 +212,8 @@ async def get_styles(request: Request) -> Response:
 async def post_style(request: Request) -> Response:
     """Add a portrait as a style; its progress is asked for by its id."""
     studio = studio_of(request)
-    style = await studio.add(request.query_params.get("name", ""), await read_body(request))
+    async with received(request) as body:
+        style = await studio.add(request.query_params.get("name", ""), body)
     return _own(studio, style, 202)
 
 

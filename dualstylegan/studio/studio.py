@@ -59,8 +59,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 MAX_FACES = 6
-# Bytes of uploads under way; by bytes, so that slow ones hold up no others.
-MAX_UPLOADING = 800 << 20
+# Bytes of uploads until they are read; by bytes, so that slow ones hold up no others.
+MAX_UPLOADING = 400 << 20
 # A first picture is asked for within this time of the answer to an upload.
 FIRST_SECONDS = 0.25
 MAX_NAME = 60

@@ -105,8 +105,9 @@ class Worker:
         last = self._submitted
         job = self._next(urgency, last)
         while job is not None:
-            _run(job)
             seconds = LINGER_SECONDS if job.urgency == Urgency.PICTURE else 0.0
+            _run(job)
+            job = None  # a photo, which it may hold, is let go before the next is waited for
             job = self._next(urgency, last, seconds)
         if self._stopped:
             raise StoppedError
@@ -163,6 +164,7 @@ class Worker:
                 )
                 self._waiting.remove(job)
             _run(job)
+            del job  # a photo, which it may hold, is let go while nothing is to be done
 
 
 def _run(job: _Job) -> None:
@@ -173,5 +175,6 @@ def _run(job: _Job) -> None:
         result = job.work()
     except BaseException as error:  # belongs to whoever waits for the result
         job.future.set_exception(error)
+        del job  # else the error's frames and the future keep one another, and the photo with them
     else:
         job.future.set_result(result)

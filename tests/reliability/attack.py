@@ -27,6 +27,7 @@ from tests.reliability import (
     attack_serving,
     attack_stops,
     attack_swaps,
+    attack_uploads,
 )
 from tests.reliability.serving_doors import mlflow_door, studio_door
 
@@ -43,6 +44,7 @@ PARTS: dict[str, Part] = {
     "checkpoints": attack_checkpoints.attack,
     "models": attack_models.attack,
     "studio": partial(attack_serving.attack, opened=studio_door),
+    "uploads": attack_uploads.attack,
     "mlflow": partial(attack_serving.attack, opened=mlflow_door),
 }
 

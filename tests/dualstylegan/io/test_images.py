@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from PIL import Image
 
 from dualstylegan.errors import DataError, ImageError
 from dualstylegan.io.images import (
+    decode_image,
+    image_size,
     image_to_tensor,
     list_images,
     make_grid,
@@ -147,3 +150,14 @@ def test_thumbnails_are_small_and_repeatable() -> None:
     assert Image.open(io.BytesIO(data)).size == (96, 75)
     assert data == thumbnail(image, 96)
     assert image.size == (256, 200)
+
+
+def test_a_file_in_memory_is_not_copied_to_be_looked_at() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(file, "TIFF")
+    data = file.getvalue() + bytes(32 << 20)
+    tracemalloc.start()
+    assert image_size(data) == decode_image(data).size == (30, 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 import socket
@@ -24,6 +25,7 @@ from dualstylegan.portrait.options import RestyleOptions
 from dualstylegan.portrait.result import encode_result, facts_of
 from dualstylegan.portrait.style_choice import choose_style
 from dualstylegan.studio import api
+from dualstylegan.studio import studio as studio_module
 from dualstylegan.studio.openapi import document
 from dualstylegan.studio.server import GRACE_SECONDS
 from dualstylegan.studio.studio import MAX_FACES
@@ -264,6 +266,53 @@ def test_an_upload_beyond_the_limit_is_refused(
 ) -> None:
     monkeypatch.setattr(api, "MAX_BODY", 1000)
     assert studio.ask("POST", "/api/sitters", photo).status == 413
+
+
+def test_an_upload_counts_until_it_is_read(
+    weights: Path, photo: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio_module, "MAX_UPLOADING", len(photo) + 1000)
+    begun, held, statuses = threading.Event(), threading.Event(), list[int]()
+    with running_studio(seeing_model(weights)) as other:
+
+        def hold() -> None:
+            begun.set()
+            held.wait(60)
+
+        def send() -> None:
+            statuses.append(other.ask("POST", "/api/sitters", photo).status)
+
+        other.studio.worker.submit(hold, Urgency.PICTURE)
+        assert begun.wait(60)
+        first = threading.Thread(target=send)
+        first.start()
+        while not other.studio.worker._waiting:
+            time.sleep(0.01)
+        send()
+        held.set()
+        first.join()
+        send()
+        assert statuses == [503, 201, 201]
+
+
+def test_a_refused_photo_is_let_go_at_once(studio: RunningStudio) -> None:
+    """Not when the garbage collector comes by: errors and futures must not keep one another."""
+    size, file = (407, 411), io.BytesIO()
+    Image.new("RGB", size, "navy").save(file, "BMP")
+
+    def there() -> int:
+        return sum(isinstance(one, Image.Image) and one.size == size for one in gc.get_objects())
+
+    gc.disable()
+    try:
+        for data, status in ((file.getvalue(), 422), (file.getvalue()[:-90], 415)):
+            assert studio.ask("POST", "/api/sitters", data).status == status
+        end = time.monotonic() + 10
+        while there() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not there()
+    finally:
+        gc.enable()
 
 
 def test_slow_uploads_hold_up_no_others(studio: RunningStudio, photo: bytes) -> None:
