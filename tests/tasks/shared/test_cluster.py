@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from tasks.shared import cluster
 from tasks.shared.caching import Entry
 from tasks.shared.mapping import mapped
 from tasks.shared.settings import Settings
+from tests.reliability.running import running, shell_code
 from tests.support.counted import LOG, CountedLetters, letters_of, told
 from tests.support.dask_cluster import SECONDS, Cluster, until
 from tests.support.settings import shipped
@@ -106,3 +108,39 @@ def test_a_lost_scheduler_ends_the_work_in_a_sentence(started: Cluster) -> None:
             asked.result(SECONDS)
     kept = len(list(Path("data/cache/letters").glob("*.json")))
     assert 1 <= kept < len(names)
+
+
+STAGE = """
+import sys
+from dualstylegan.io.stopping import end_on_signals
+end_on_signals("letters: stopped")
+from tasks.shared.runner import run_stage
+from tests.support.counted import CountedLetters
+from tests.tasks.shared.test_cluster import digested, on
+address, *names = sys.argv[1:]
+run_stage("letters", lambda: digested(names, on(address)))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_stage_leaves_its_workers_free_and_goes_on(
+    started: Cluster, number: int, tmp_path: Path
+) -> None:
+    worker = started.worker()
+    names = letters_of("abcdefgh", seconds=1.0)
+    arguments = ["-c", STAGE, started.address, *names]
+    with running(arguments, tmp_path) as run:
+        run.wait_until(lambda: told(LOG[1]))
+        ended = run.send(number, group=True)
+    assert (ended.code, ended.left) == (shell_code(number), 0), ended
+    assert ended.seconds < 5
+    said = [line for line in ended.errors.splitlines() if not line.startswith("letters: 1/8")]
+    assert said == ["letters: stopped"]
+    time.sleep(2.5)
+    begun = len(told(LOG[0]))
+    time.sleep(2.5)
+    assert len(told(LOG[0])) == begun < len(names)  # nothing more is begun
+    assert worker.poll() is None
+    assert [entry.facts["letter"] for entry in digested(names, on(started.address))] == names
+    assert sorted(name for name, _ in told(LOG[1])) == names
