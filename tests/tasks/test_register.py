@@ -50,6 +50,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     address = f"http://127.0.0.1:{port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("DUALSTYLEGAN_CACHE", str(tmp_path / "cache"))
+    for name in ("dbruntime", "pyspark"):  # MLflow searches the whole path for them at each request
+        monkeypatch.setitem(sys.modules, name, None)
     options = ["--serve-artifacts", "--backend-store-uri", "sqlite:///mlflow.db", "--workers", "1"]
     command = ["server", *options, "--artifacts-destination", "artifacts"]
     with open(tmp_path / "server.log", "w") as log:
