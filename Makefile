@@ -51,7 +51,7 @@ lint: $(STAMP)
 	ruff format --check .
 
 types: $(STAMP)
-	mypy --strict dualstylegan tasks flows docs examples benchmarks tests
+	mypy -n 2 --strict dualstylegan tasks flows docs examples benchmarks tests
 
 install: $(STAMP)
 
