@@ -26,15 +26,16 @@ from tasks.shared.tracking import connect, flat
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Tags of runs: the pipeline run, and when a stage's run began, in milliseconds.
+# Tags of runs: the pipeline run, its style set, and when a stage's run began, in milliseconds.
 PIPELINE = "pipeline"
+STYLE_SET = "style_set"
 STARTED = "started"
 
 
-def parent_name(settings: Settings, started: int) -> str:
-    """Return the name of a pipeline run: the model's, and when it began."""
+def parent_name(started: int) -> str:
+    """Return the name of a pipeline run: its style set, and when it began."""
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(started / 1000))
-    return f"{settings.package.name} {began}"
+    return f"{Paths.set_name()} {began}"
 
 
 def find_parent(client: MlflowClient, experiment: str, run: PipelineRun) -> Any | None:
@@ -48,9 +49,10 @@ def open_parent(client: MlflowClient, experiment: str, run: PipelineRun, setting
     found = find_parent(client, experiment, run)
     if found is not None:
         return str(found.info.run_id)
-    tags = origin_tags() | {PIPELINE: run.token, NOTE: f"Pipeline in `{Path(run.folder).name}`."}
-    name = parent_name(settings, run.started)
-    made = client.create_run(experiment, run.started, tags, name)
+    note = f"Pipeline of the style set `{Paths.set_name()}` in `{Path(run.folder).name}`."
+    tags = {PIPELINE: run.token, STYLE_SET: Paths.set_name(), NOTE: note}
+    name = parent_name(run.started)
+    made = client.create_run(experiment, run.started, origin_tags() | tags, name)
     parent = str(made.info.run_id)
     log_facts(client, parent, flat(settings.model_dump(mode="json", by_alias=True)), {})
     return parent

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dualstylegan.errors import DataError
+from tasks.shared.parents import STYLE_SET
 from tasks.shared.paths import Paths
 from tasks.shared.pipeline import GRAPH, read_pipeline
 from tasks.shared.runner import load_settings, run_stage
@@ -55,7 +56,8 @@ def test_stages_of_one_pipeline_run_have_one_parent(project: Path) -> None:
     stage("align", lambda: time.sleep(0.2))
     ((parent,), []) = runs()
     assert parent.info.status == "RUNNING"
-    assert parent.info.run_name.startswith(f"{SETTINGS.package.name} 20")
+    assert parent.info.run_name.startswith(f"{Paths.set_name()} 20")
+    assert parent.data.tags[STYLE_SET] == Paths.set_name()
     assert parent.data.params["finetune.steps"] == str(SETTINGS.finetune.steps)
     assert parent.data.tags["mlflow.user"]
     stage("evaluate")
