@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+from prefect.states import Cancelling
 
 from flows.graph import Step, plan
 from flows.machines import batches, code_digest
@@ -124,3 +129,41 @@ def test_two_folders_share_a_pipeline_by_remote_and_server(here: Project, tmp_pa
         here.run(*run)  # tried again there
         assert (sorted(here.ran()), there.ran()) == (["join"], ["adapt", "adapt"])
         assert here.result() == "seed1;adapt2;seed1;finetune1;join1;"
+
+
+def running(stage: str) -> bool:
+    """Return True while a process works on a stage."""
+    return any(
+        ["step.py", stage] == command[1:3]
+        for process in psutil.process_iter(["cmdline"])
+        if (command := process.info["cmdline"])
+    )
+
+
+def until(true: Callable[[], object], seconds: float = 90) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+@pytest.mark.long
+def test_a_cancelled_pipeline_ends_what_it_has_begun_there(here: Project, tmp_path: Path) -> None:
+    there = clone(here, tmp_path / "there")
+    (there.folder / "hold-adapt").touch()
+    run = (*PREFECT, "deployment", "run", "machines/pipeline", "--param", "remote=store")
+    with workers(here, there):
+        here.run(*run)
+        until(lambda: running("adapt"), 150)
+        with SyncPrefectClient(here.env["PREFECT_API_URL"]) as client:
+            named = FlowFilter(name=FlowFilterName(any_=["machines"]))
+            (asked,) = client.read_flow_runs(flow_filter=named)
+            client.set_flow_run_state(asked.id, Cancelling())
+            until(lambda: not running("adapt"))
+
+            def ended() -> bool:
+                return all(one.state and one.state.is_final() for one in client.read_flow_runs())
+
+            until(ended)
+    assert "join" not in [*here.ran(), *there.ran()]
