@@ -21,6 +21,13 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
+# Files whose tests take longest, by servers and exports of their own. They begin first: begun last,
+# one would keep one worker busy while the other has nothing left.
+FIRST = (
+    "tests/tasks/test_register.py",
+    "tests/flows/test_flows.py",
+    "tests/dualstylegan/web/test_export.py",
+)
 for name, value in ENVIRONMENT.items():
     os.environ.setdefault(name, value)
 # A shell starts what it runs in the background with signals ignored, and children inherit that:
@@ -32,6 +39,11 @@ if threading.current_thread() is threading.main_thread():
     ):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of `FIRST` first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 @pytest.fixture(scope="session")
