@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,9 +68,10 @@ class _Tokens:
         steps = data.translate(bytes((code & 15) + 1 for code in range(256)))
         marks = bytearray(len(data))
         place = 0
-        while place < len(data):
-            marks[place] = 1
-            place += steps[place]
+        with suppress(IndexError):  # the end of the file: to ask for it at each token takes longer
+            while True:
+                marks[place] = 1
+                place += steps[place]
         starts = np.flatnonzero(np.frombuffer(marks, np.uint8))
         padded = np.frombuffer(data + bytes(16), np.uint8)
         controls = padded[starts]
