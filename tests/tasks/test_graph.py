@@ -144,14 +144,20 @@ def changed_params(folder: Path) -> set[str]:
     }
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def up_to_date(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project, every stage up to date with the shipped settings."""
-    folder = copy_project(tmp_path)
+    folder = copy_project(tmp_path_factory.mktemp("up-to-date"))
     with Repo.init(str(folder), no_scm=True, force=True) as repo:
         locked(repo)
     assert changed_params(folder) == set()
     return folder
+
+
+@pytest.fixture
+def project(up_to_date: Path, tmp_path: Path) -> Path:
+    """The same, to change."""
+    return Path(shutil.copytree(up_to_date, tmp_path / "project"))
 
 
 def settings_by_name(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
