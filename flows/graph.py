@@ -58,7 +58,11 @@ def check_targets(targets: Iterable[str], names: Iterable[str]) -> None:
     for target in targets:
         if not steps_of(target, known):
             raise SettingsError(
-                "no such stage", file=GRAPH_FILE, value=target, limit=", ".join(known)
+                "no such stage",
+                file=GRAPH_FILE,
+                value=target,
+                limit=", ".join(known),
+                fix="give one of these",
             )
 
 

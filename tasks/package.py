@@ -43,7 +43,12 @@ def style_library(extrinsic: CodeTable, intrinsic: CodeTable) -> StyleLibrary:
     """
     for table in (extrinsic, intrinsic):
         if table.space != "z_plus":
-            raise DataError("style codes are not in Z+", value=table.space, limit="z_plus")
+            raise DataError(
+                "style codes are not in Z+",
+                value=table.space,
+                limit="z_plus",
+                fix="run the stage `refine` again",
+            )
     names = sorted(set(extrinsic.names) & set(intrinsic.names))
     if not names:
         raise DataError("no style has both codes", fix="run destylize and refine anew")

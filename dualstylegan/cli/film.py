@@ -106,7 +106,9 @@ def _check_format(output: Path) -> None:
     suffix = output.suffix.lower()
     if output.is_dir() or suffix not in (*FORMATS, FILM_SUFFIX):
         formats = ", ".join((FILM_SUFFIX, *FORMATS))
-        raise DataError("not a format for films", file=output, limit=formats)
+        raise DataError(
+            "not a format for films", file=output, limit=formats, fix="name a file of these"
+        )
     if suffix in FORMATS:
         require_pyav()
 

@@ -20,13 +20,16 @@ def check_size(folder: Path, config: PortraitConfig, size: int) -> None:
     from dualstylegan.graphs.manifest import is_exported, read_manifest
 
     if size not in tuple(Size):
-        raise SettingsError("--size", value=size, limit="256, 512 or 1024")
+        raise SettingsError("--size", value=size, limit="256, 512 or 1024", fix="give one of these")
     resolution = config.network.generator.resolution
     if is_exported(folder):
         resolution = max(read_manifest(folder).dualstylegan)
     if size > resolution:
         raise SettingsError(
-            "the size exceeds the model's resolution", value=f"{size} px", limit=f"{resolution} px"
+            "the size exceeds the model's resolution",
+            value=f"{size} px",
+            limit=f"{resolution} px",
+            fix="give a smaller --size",
         )
 
 
@@ -57,7 +60,9 @@ def parse_background(text: str) -> Background:
     for background in BACKGROUNDS:
         if text == background:
             return background
-    raise SettingsError("--background", value=text, limit=" or ".join(BACKGROUNDS))
+    raise SettingsError(
+        "--background", value=text, limit=" or ".join(BACKGROUNDS), fix="give one of these"
+    )
 
 
 def parse_weights(text: str | None) -> tuple[float, ...] | None:
@@ -67,7 +72,12 @@ def parse_weights(text: str | None) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise SettingsError("--weights", value=text, limit="numbers, as in 1,1,0.5") from error
+        raise SettingsError(
+            "--weights",
+            value=text,
+            limit="numbers, as in 1,1,0.5",
+            fix="separate them by commas alone",
+        ) from error
 
 
 def is_folder(output: Path) -> bool:
@@ -103,4 +113,9 @@ def check_image(path: Path) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise ImageError("cannot be read", file=path, value=error.strerror) from error
+        raise ImageError(
+            "cannot be read",
+            file=path,
+            value=error.strerror,
+            fix="check the path and its permissions",
+        ) from error

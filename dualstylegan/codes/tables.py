@@ -44,7 +44,9 @@ class CodeTable:
         lengths = {len(self.image_sha256), len(self.codes_NLD), *map(len, self.losses.values())}
         if lengths != {n} or len(set(self.names)) != n or self.codes_NLD.ndim != 3:
             raise DataError(
-                "columns of a code table differ in length, or names repeat", value=f"{n} names"
+                "columns of a code table differ in length, or names repeat",
+                value=f"{n} names",
+                fix="give each name once, with one digest, one code and one loss of each kind",
             )
 
     def select(self, names: Sequence[str]) -> Tensor:
@@ -120,7 +122,13 @@ def read_codes(path: Path | str) -> CodeTable:
             "not a table of codes", file=path, value=error, fix="run the stage that writes it again"
         ) from error
     if space not in get_args(Space):
-        raise DataError("unknown latent space", file=path, value=space, limit=get_args(Space))
+        raise DataError(
+            "unknown latent space",
+            file=path,
+            value=space,
+            limit=get_args(Space),
+            fix="run the stage that writes it again",
+        )
     losses = {c[5:]: table[c].to_pylist() for c in table.column_names if c.startswith("loss_")}
     return CodeTable(
         tuple(table["name"].to_pylist()),

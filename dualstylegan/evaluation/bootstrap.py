@@ -131,7 +131,11 @@ def ratio_interval(
     """
     counts = np.isfinite(over) & np.isfinite(under)
     if not np.where(counts, under, 0.0).any():
-        raise DataError("no values to average", value=f"table of shape {over.shape}")
+        raise DataError(
+            "no values to average",
+            value=f"table of shape {over.shape}",
+            fix="measure at least one pair that has a value in both tables",
+        )
     filled = [np.where(counts, table, 0.0) for table in (over, under)]
     filled = [table[:, None] if table.ndim == 1 else table for table in filled]
     rows_RA, columns_RB = draw_weights(filled[0].shape, resamples, seed)

@@ -102,6 +102,7 @@ def kid_of_results(
             "the number of results does not match the faces and exemplars",
             value=len(results_NF),
             limit=f"{contents} x {len(exemplars_MF)}",
+            fix="give a result for each face in each exemplar's style",
         )
     inner = polynomial_kernel(results_NF, results_NF)
     outer = polynomial_kernel(exemplars_MF, exemplars_MF)
@@ -147,7 +148,12 @@ def kid_of_halves(
         DataError: fewer than four images.
     """
     if len(x_NF) < 4:
-        raise DataError("too few images to split in halves", value=len(x_NF), limit="at least 4")
+        raise DataError(
+            "too few images to split in halves",
+            value=len(x_NF),
+            limit="at least 4",
+            fix="give more images",
+        )
     rng = np.random.default_rng(seed)
     half = len(x_NF) // 2
     distances = []

@@ -86,7 +86,9 @@ def crop_quad(
     trim = round(TRIM_SHARE * int(reduced.min()))
     inner = np.maximum(low, trim), np.minimum(high, reduced - trim)
     if (inner[1] <= inner[0]).any():
-        raise FaceError("the face lies outside of the image")
+        raise FaceError(
+            "the face lies outside of the image", fix="give a photo that shows the whole face"
+        )
     part = _pad(_reduced_part(photo, reduced, *inner), inner[0] - low, high - inner[1], side)
     corners = tuple((quad - low).reshape(-1).tolist())
     inner_px = oversampling * size

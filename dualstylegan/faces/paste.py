@@ -134,7 +134,10 @@ def _region(photo: Image.Image, quad_Q2: Array) -> NDArray[np.int_]:
     high = np.minimum(np.ceil(quad_Q2.max(0)).astype(int), photo.size)
     if (high <= low).any():
         raise ImageError(
-            "the crop lies outside of the photo", value=quad_Q2.tolist(), limit=photo.size
+            "the crop lies outside of the photo",
+            value=quad_Q2.tolist(),
+            limit=photo.size,
+            fix="give the photo that the face was cut out of",
         )
     margin = round(REGION_SHARE * quad_side(quad_Q2)) + 4
     return np.stack((np.maximum(low - margin, 0), np.minimum(high + margin, photo.size)))

@@ -329,10 +329,16 @@ def read_limited(path: Path | str, limit: int) -> bytes:
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as handle:
         facts = os.fstat(handle.fileno())
         if not stat.S_ISREG(facts.st_mode):
-            raise DataError("not a regular file", file=path)
+            raise DataError(
+                "not a regular file", file=path, fix="put a copy of the file in its place"
+            )
         if facts.st_size > limit:
             raise DataError(
-                "the file is too large", file=path, value=facts.st_size, limit=f"{limit} bytes"
+                "the file is too large",
+                file=path,
+                value=facts.st_size,
+                limit=f"{limit} bytes",
+                fix="give a file of this kind as it was made",
             )
         return handle.read()
 

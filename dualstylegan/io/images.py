@@ -83,13 +83,19 @@ def check_image_file(path: Path) -> None:
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
-        raise ImageError("cannot be read", file=path, value=error.strerror) from error
+        raise ImageError("cannot be read", file=path, value=error.strerror, fix=READ_FIX) from error
     if size is None:
         raise ImageError("no such image file", file=path, fix="check the path")
     if size == 0:
         raise ImageError("an empty file", file=path, fix="export or copy it anew")
     if size > MAX_FILE_BYTES:
-        raise ImageError("the file is too large", file=path, value=size, limit=MAX_FILE_BYTES)
+        raise ImageError(
+            "the file is too large",
+            file=path,
+            value=size,
+            limit=MAX_FILE_BYTES,
+            fix="save the picture as PNG or JPEG",
+        )
 
 
 def decode_image(data: bytes) -> Image.Image:
@@ -132,7 +138,11 @@ def _opened(source: Source, path: Path | None, act: Callable[[Image.Image], T]) 
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(
-            "the image is too large", file=path, value=error, limit=f"{MAX_PIXELS} pixels"
+            "the image is too large",
+            file=path,
+            value=error,
+            limit=f"{MAX_PIXELS} pixels",
+            fix="scale it down",
         ) from error
     except UnidentifiedImageError as error:
         raise _unidentified(source, path) from error
@@ -248,7 +258,9 @@ def scan_images(folder: Path | str) -> ImageFolder:
     try:
         entries = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
-        raise DataError("cannot be read", file=folder, value=error.strerror) from error
+        raise DataError(
+            "cannot be read", file=folder, value=error.strerror, fix=READ_FIX
+        ) from error
     for path in entries:
         if path.name[0] == "." or path.name in SYSTEM_FILES:
             continue
@@ -312,7 +324,7 @@ def make_grid(
         gap: pixels between cells.
     """
     if not images:
-        raise DataError("no images to lay out")
+        raise DataError("no images to lay out", fix="give one at least")
     width, height = images[0].size
     foot = LABEL_PX if labels is not None else 0
     rows = math.ceil(len(images) / columns)

@@ -98,6 +98,7 @@ def check_size(size: tuple[int, int], path: Path | None) -> None:
             file=path,
             value=f"{width} x {height}",
             limit=f"{MIN_SIDE} pixels a side",
+            fix="give a larger picture",
         )
 
 

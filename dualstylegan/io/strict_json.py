@@ -43,4 +43,8 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _too_deep() -> SettingsError:
-    return SettingsError("the JSON is nested too deeply", limit=f"{MAX_DEPTH} levels")
+    return SettingsError(
+        "the JSON is nested too deeply",
+        limit=f"{MAX_DEPTH} levels",
+        fix="send an object of plain values",
+    )

@@ -172,6 +172,7 @@ class VideoReader:
                 file=self.path,
                 value="{} x {}".format(*sides),
                 limit=f"sides of {MIN_SIDE} to {MAX_SIDE} pixels",
+                fix="scale the video to such a size",
             )
 
     def _upright(self, frame: VideoFrame) -> Image.Image:

@@ -86,7 +86,11 @@ def check_format(path: Path) -> str:
     """
     if path.suffix.lower() not in FORMATS:
         raise DataError(
-            "not a format for videos", file=path, value=path.suffix, limit=", ".join(FORMATS)
+            "not a format for videos",
+            file=path,
+            value=path.suffix,
+            limit=", ".join(FORMATS),
+            fix="name a file of these",
         )
     return FORMATS[path.suffix.lower()]
 

@@ -95,7 +95,10 @@ class DualStyleGAN(nn.Module):
         count = weights.shape[-1] if isinstance(weights, Tensor) else len(weights)
         if count != rows:
             raise DataError(
-                "the weight vector does not have one weight per row", value=count, limit=rows
+                "the weight vector does not have one weight per row",
+                value=count,
+                limit=rows,
+                fix="give one weight per row",
             )
         if isinstance(weights, Tensor):
             return list(weights.unbind(-1))

@@ -125,7 +125,12 @@ class StyleGAN2(Generator):
         sizes = [MIN_PX * 2**i for i in range(doublings + 1)]
         widths = list(channels or (channels_at(size, channel_multiplier) for size in sizes))
         if len(widths) != len(sizes):
-            raise DataError("channels do not fit", value=len(widths), limit=f"one for each {sizes}")
+            raise DataError(
+                "channels do not fit",
+                value=len(widths),
+                limit=f"one for each {sizes}",
+                fix="give one number per size",
+            )
         self.style = mapping_network(style_dim, mapping_layers)
         self.input = ConstantInput(widths[0])
         self.conv1 = StyledConv(widths[0], widths[0], style_dim)

@@ -163,7 +163,12 @@ def check_options(
     }
     for name, (value, low, high) in bounds.items():
         if value is not None and not low <= value <= high:
-            raise SettingsError(f"{name} is out of bounds", value=value, limit=f"{low} to {high}")
+            raise SettingsError(
+                f"{name} is out of bounds",
+                value=value,
+                limit=f"{low} to {high}",
+                fix="give a value in between",
+            )
 
 
 def result_suffix(name: str) -> str:
@@ -175,7 +180,7 @@ def result_suffix(name: str) -> str:
     suffix = f".{name}"
     if suffix not in RESULT_FORMATS:
         limit = ", ".join(known.removeprefix(".") for known in RESULT_FORMATS)
-        raise SettingsError("format", value=name, limit=limit)
+        raise SettingsError("format", value=name, limit=limit, fix="give one of these")
     return suffix
 
 

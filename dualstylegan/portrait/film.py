@@ -77,7 +77,9 @@ class FilmPlan:
             )
         for name, value, high in (("seconds", self.seconds, 60), ("fps", self.fps, 60)):
             if not 0 < value <= high:
-                raise SettingsError(name, value=value, limit=f"above 0, up to {high}")
+                raise SettingsError(
+                    name, value=value, limit=f"above 0, up to {high}", fix="give a value in between"
+                )
         most = MAX_FRAMES_BYTES // (3 * size * size)
         if self.frames(keys) > most:
             raise SettingsError(

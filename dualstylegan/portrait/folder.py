@@ -113,7 +113,10 @@ def _read(folder: Path) -> FolderContent:
     codes = load_tensors(folder / STYLES_FILE)
     if set(codes) != {"extrinsic", "intrinsic"}:
         raise CheckpointError(
-            "not a table of style codes", file=folder / STYLES_FILE, value=sorted(codes)
+            "not a table of style codes",
+            file=folder / STYLES_FILE,
+            value=sorted(codes),
+            fix="package the model again",
         )
     tables = (codes["extrinsic"], codes["intrinsic"])
     styles = StyleLibrary(config.styles, *tables, config.labels)

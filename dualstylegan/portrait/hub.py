@@ -188,7 +188,10 @@ def _parts(name: str) -> tuple[str, str | None]:
     found = REPOSITORY.fullmatch(name)
     if found is None:
         raise HubError(
-            "not the name of a repository", value=name, limit="org/name or org/name@revision"
+            "not the name of a repository",
+            value=name,
+            limit="org/name or org/name@revision",
+            fix="write it as on the hub's page of the model",
         )
     return found[1], found[2]
 

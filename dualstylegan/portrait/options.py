@@ -33,7 +33,12 @@ def face_count(faces: Faces) -> int | None:
         return 1
     if isinstance(faces, int) and faces > 0:
         return faces
-    raise SettingsError("faces", value=faces, limit="largest, all, or a number of 1 or more")
+    raise SettingsError(
+        "faces",
+        value=faces,
+        limit="largest, all, or a number of 1 or more",
+        fix="give one of these",
+    )
 
 
 def parse_faces(text: str) -> Faces:
@@ -120,7 +125,12 @@ class RestyleOptions:
             structure=self.structure, color=self.color, truncation=self.truncation, size=self.size
         )
         if self.background not in BACKGROUNDS:
-            raise SettingsError("background", value=self.background, limit=" or ".join(BACKGROUNDS))
+            raise SettingsError(
+                "background",
+                value=self.background,
+                limit=" or ".join(BACKGROUNDS),
+                fix="give one of these",
+            )
         if self.weights is None:
             return
         if self.structure is not None or self.color is not None:
@@ -130,11 +140,19 @@ class RestyleOptions:
         rows = config.network.generator.rows
         if len(self.weights) != rows:
             raise SettingsError(
-                "the weight vector needs one weight per row", value=len(self.weights), limit=rows
+                "the weight vector needs one weight per row",
+                value=len(self.weights),
+                limit=rows,
+                fix="give one weight per row",
             )
         outside = [weight for weight in self.weights if not 0 <= weight <= 1]
         if outside:
-            raise SettingsError("weights are out of bounds", value=outside[0], limit="0 to 1")
+            raise SettingsError(
+                "weights are out of bounds",
+                value=outside[0],
+                limit="0 to 1",
+                fix="give weights in between",
+            )
 
     def row_weights(
         self, networks: PortraitNetworks, defaults: TransferDefaults

@@ -166,7 +166,13 @@ def pack_predictor(source: Path, target: Path) -> None:
     cascades, *_, values = given.leaves_CTVK.shape
     largest = float(np.linalg.norm(given.leaves_CTVK, axis=-1).max())
     if not 0 < largest < MAX_NORM:
-        raise WeightsError("leaves too large to pack", file=source, value=largest, limit=MAX_NORM)
+        raise WeightsError(
+            "leaves too large to pack",
+            file=source,
+            value=largest,
+            limit=MAX_NORM,
+            fix="give the published shape predictor",
+        )
     flat = given.leaves_CTVK.reshape(-1, values)
     # columns: principal components of the displacements, the largest first
     principal = np.linalg.eigh(flat.T @ flat)[1][:, ::-1]

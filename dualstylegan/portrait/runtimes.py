@@ -38,7 +38,9 @@ def chosen_runtime(folder: Path, asked: Runtime | None) -> Runtime:
     """
     own: Runtime = "onnx" if is_exported(folder) else "torch"
     if asked not in (None, "torch", "onnx"):
-        raise SettingsError("unknown runtime", value=asked, limit="torch or onnx")
+        raise SettingsError(
+            "unknown runtime", value=asked, limit="torch or onnx", fix="give one of these"
+        )
     if asked == "onnx" and own == "torch":
         raise CheckpointError(
             "not a model in ONNX form", file=folder, fix="`dualstylegan export-onnx` makes one"

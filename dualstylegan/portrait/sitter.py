@@ -121,7 +121,10 @@ class Sitter:
         """
         if not 0 <= index < len(self.faces):
             raise SettingsError(
-                "no such face in the sitter", value=index, limit=f"0 to {len(self.faces) - 1}"
+                "no such face in the sitter",
+                value=index,
+                limit=f"0 to {len(self.faces) - 1}",
+                fix="give an index in between, or read the photo with more faces",
             )
         return self.faces[index]
 

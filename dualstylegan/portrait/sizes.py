@@ -21,6 +21,7 @@ def render_size(offered: Collection[int], size: int) -> int:
             "the size exceeds the model's resolution",
             value=f"{size} px",
             limit=f"{max(offered)} px",
+            fix="give a smaller size",
         )
     return min(enough)
 

@@ -111,7 +111,10 @@ def mix_shares(
         name = find_style(names, labels, text)
         if not 0 <= weight < math.inf:
             raise SettingsError(
-                "a style's weight in a mix", value=f"{text}:{weight:g}", limit="0 or more"
+                "a style's weight in a mix",
+                value=f"{text}:{weight:g}",
+                limit="0 or more",
+                fix="give a weight of 0 or more",
             )
         shares[name] = shares.get(name, 0.0) + weight
     total = sum(shares.values())
@@ -181,7 +184,10 @@ class StyleLibrary:
         for codes in (self.extrinsic_SLD, self.intrinsic_SLD):
             if tuple(codes.shape) != expected:
                 raise CheckpointError(
-                    "style codes do not fit the model", value=tuple(codes.shape), limit=expected
+                    "style codes do not fit the model",
+                    value=tuple(codes.shape),
+                    limit=expected,
+                    fix="package the model again",
                 )
 
     def to(self, place: torch.device | torch.dtype) -> StyleLibrary:

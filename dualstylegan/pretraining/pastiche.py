@@ -108,7 +108,12 @@ def draw_face(generator: Generator, model: LandmarkModel, number: int) -> Face:
         if bool(landmarks.isfinite().all()):
             break
     else:
-        raise FaceError("no face among random codes", value=number, limit=MAX_TRIES)
+        raise FaceError(
+            "no face among random codes",
+            value=number,
+            limit=MAX_TRIES,
+            fix="give a generator of faces, or another seed",
+        )
     return Face(code[0], pixels, landmarks)
 
 

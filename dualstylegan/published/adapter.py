@@ -175,6 +175,7 @@ def _sampler(state: State) -> StyleSampler:
             "a sampler whose networks do not fit each other",
             value=f"structure to {widths[0]} numbers, color to {widths[1]}",
             limit=f"{STRUCTURE_ROWS} rows of structure and others of colour, of one width",
+            fix="give the file as it was published",
         )
     sampler = StyleSampler(STRUCTURE_ROWS + widths[1] // style_dim, STRUCTURE_ROWS, style_dim)
     sampler.load_state_dict(state)
@@ -235,7 +236,10 @@ def _check_shapes(
     for kind, codes in tables.items():
         if wrong := [name for name, code in codes.items() if tuple(code.shape) != shape]:
             raise CheckpointError(
-                f"{kind} codes do not fit the generator", value=listed(wrong), limit=limit
+                f"{kind} codes do not fit the generator",
+                value=listed(wrong),
+                limit=limit,
+                fix="give files of one release",
             )
     found = {"encoder": tuple(gathered.networks[ENCODER_FILE]["latent_avg"].shape)}
     if SAMPLER_FILE in gathered.networks:
@@ -248,6 +252,7 @@ def _check_shapes(
                 file=gathered.owner[ENCODER_FILE if what == "encoder" else SAMPLER_FILE],
                 value=f"codes of {own}",
                 limit=limit,
+                fix="give files of one release",
             )
 
 

@@ -52,19 +52,37 @@ def _imported_trees(model: Path) -> dict[str, Any]:
     try:
         names = [entry["name"] for entry in read_json(model / MANIFEST)["files"]]
     except (KeyError, TypeError) as error:
-        raise CheckpointError("not the manifest of an import", file=model / MANIFEST) from error
+        raise CheckpointError(
+            "not the manifest of an import",
+            file=model / MANIFEST,
+            fix="import the published files again",
+        ) from error
     if not all(map(_is_file_name, names)):
-        raise CheckpointError("not the manifest of an import", file=model / MANIFEST)
+        raise CheckpointError(
+            "not the manifest of an import",
+            file=model / MANIFEST,
+            fix="import the published files again",
+        )
     loaded: dict[str, State] = {}
 
     def tensor(place: Sequence[str]) -> Tensor:
         file, key = place
         if not all(map(_is_file_name, file.split("/"))):
-            raise CheckpointError("a tensor outside the model folder", file=model, value=file)
+            raise CheckpointError(
+                "a tensor outside the model folder",
+                file=model,
+                value=file,
+                fix="import the published files again",
+            )
         if file not in loaded:
             loaded[file] = load_tensors(model / file)
         if key not in loaded[file]:
-            raise CheckpointError("a tensor is missing", file=model / file, value=key)
+            raise CheckpointError(
+                "a tensor is missing",
+                file=model / file,
+                value=key,
+                fix="import the published files again",
+            )
         return loaded[file][key]
 
     return {name: thaw(read_json(model / FOLDER / f"{name}.json"), tensor) for name in names}
@@ -85,6 +103,7 @@ def _trained_trees(model: Path) -> dict[str, Any]:
             file=model / CONFIG_FILE,
             value=network.generator.kind,
             limit="DualStyleGAN on StyleGAN2 with full-width ModRes blocks and without tone",
+            fix="export it to ONNX instead: `dualstylegan export-onnx`",
         )
     state = load_tensors(model / MODEL_FILE)
     codes = load_tensors(model / STYLES_FILE)

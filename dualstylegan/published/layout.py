@@ -153,6 +153,7 @@ def sampler_state(state: Mapping[str, Tensor], file: Path, part: str) -> dict[st
             value=f"{part}: {listed(wrong, 20)}",
             limit=f"three linear layers without bias, {NOISE_DIM} to {HIDDEN_DIM} to {HIDDEN_DIM} "
             "to the width of the rows, batch norm after the first two; finite float32",
+            fix="give the file as it was published",
         )
     return keys
 
@@ -161,7 +162,10 @@ def _shape(state: State, key: str, ndim: int, file: Path) -> torch.Size:
     """Return the shape of a tensor that tells a width."""
     if key not in state or state[key].ndim != ndim:
         raise CheckpointError(
-            "not a published network", file=file, value=f"missing or misshapen: {key}"
+            "not a published network",
+            file=file,
+            value=f"missing or misshapen: {key}",
+            fix="give the file as it was published",
         )
     return state[key].shape
 
@@ -205,6 +209,7 @@ def generator_config(state: State, file: Path) -> GeneratorConfig:
             file=file,
             value=f"{first['loc'][0]} {first['input']}",
             limit=first["msg"],
+            fix="give a generator of a size that is supported",
         ) from error
 
 
@@ -258,7 +263,10 @@ def expected_state(kind: str, state: State, file: Path) -> State:
     except (ArithmeticError, IndexError, RuntimeError, TypeError, ValueError) as error:
         # Absurd widths, which fail in many ways: pydantic's, torch's and divisions by zero.
         raise CheckpointError(
-            f"not a {kind} that can be built", file=file, value=str(error)[:MAX_REASON]
+            f"not a {kind} that can be built",
+            file=file,
+            value=str(error)[:MAX_REASON],
+            fix="give the file as it was published",
         ) from error
     return {k: v for k, v in expected.items() if k not in OWN_KEYS}
 

@@ -138,7 +138,10 @@ def _load(folder: Path, path: Path) -> Any:
             return _decode(encoded, lambda number: tensors.get_tensor(str(number)).clone())
     except (SafetensorError, ValueError, KeyError, OSError) as error:
         raise CheckpointError(
-            "the reader process wrote no complete result", file=path, value=error
+            "the reader process wrote no complete result",
+            file=path,
+            value=error,
+            fix="free some memory and space among the temporary files, then try again",
         ) from error
 
 

@@ -220,13 +220,21 @@ def _absorb_generator(
     known = GENERATOR_PARTS | GENERATOR_EXTRAS
     if unexpected := sorted(set(map(str, tree)) - known):
         raise CheckpointError(
-            "not the published layout", file=source.path,
-            value=f"unexpected: {listed(unexpected)}", limit=", ".join(sorted(known)),
-        )  # fmt: skip
+            "not the published layout",
+            file=source.path,
+            value=f"unexpected: {listed(unexpected)}",
+            limit=", ".join(sorted(known)),
+            fix="give the file as it was published",
+        )
     states: dict[str, tuple[str, State]] = {}
     for name in (name for name in tree if name in GENERATOR_PARTS):
         if not is_state(tree[name]):
-            raise CheckpointError("not a state dict", file=source.path, value=name)
+            raise CheckpointError(
+                "not a state dict",
+                file=source.path,
+                value=name,
+                fix="give the file as it was published",
+            )
         prefix, state = without_prefix(tree[name])
         kind = kind_of_state(state)
         expected = ("discriminator",) if name == "d" else ("dualstylegan", "stylegan2")
@@ -265,7 +273,12 @@ def _absorb_sampler(
     places: dict[TreePath, Place] = {}
     for part in ("structure", "color"):
         if not is_state(tree[part]):
-            raise CheckpointError("not a state dict", file=source.path, value=part)
+            raise CheckpointError(
+                "not a state dict",
+                file=source.path,
+                value=part,
+                fix="give the file as it was published",
+            )
         for key, stored in sampler_state(tree[part], source.path, part).items():
             state[f"{part}.{key}"] = tree[part][stored]
             places[(*path, part, stored)] = (SAMPLER_FILE, f"{part}.{key}")
@@ -296,6 +309,7 @@ def _claim_encoder(
                 file=source.path,
                 value=f"unexpected: {listed([key])}",
                 limit="keys that begin with encoder. or decoder.",
+                fix="give the file as it was published",
             )
         parts[part][key.removeprefix(part)] = value
     encoder = check_state("psp", parts["encoder."], source.path, "encoder")
@@ -323,7 +337,10 @@ def _latent_centre(source: PublishedFile, tree: dict[Any, Any], rows: int, width
     )
     if not isinstance(fields, dict) or not fits:
         raise CheckpointError(
-            "not the published layout of psp", file=source.path, value="misshapen: opts, latent_avg"
+            "not the published layout of psp",
+            file=source.path,
+            value="misshapen: opts, latent_avg",
+            fix="give the file as it was published",
         )
     if fields.get("start_from_latent_avg") is True and centre is not None:
         rows_LD: Tensor = centre.float().expand(rows, width).clone()
@@ -342,7 +359,10 @@ def _absorb_codes(gathered: Import, source: PublishedFile) -> str:
         )  # fmt: skip
     if not isinstance(tree, dict) or not 0 < len(tree) <= MAX_STYLES:
         raise CheckpointError(
-            "not a dictionary of codes", file=source.path, limit=f"1 to {MAX_STYLES} styles"
+            "not a dictionary of codes",
+            file=source.path,
+            limit=f"1 to {MAX_STYLES} styles",
+            fix="give the file as it was published",
         )
     bad = [
         str(name)
@@ -358,15 +378,21 @@ def _absorb_codes(gathered: Import, source: PublishedFile) -> str:
             "codes that are not finite float32 of shape (1, rows, width)",
             file=source.path,
             value=listed(bad),
+            fix="give the file as it was published",
         )
     if role in gathered.codes:
-        raise CheckpointError("two files of the same kind", file=source.path)
+        raise CheckpointError(
+            "two files of the same kind", file=source.path, fix="give one of them"
+        )
     codes: State = {}
     for label, code in tree.items():
         name = safe_name(str(label))
         if name in codes:
             raise CheckpointError(
-                "two styles of the same name", file=source.path, value=listed([str(label)])
+                "two styles of the same name",
+                file=source.path,
+                value=listed([str(label)]),
+                fix="rename one in the file of codes",
             )
         codes[name] = code[0]
         if name != label:

@@ -72,5 +72,11 @@ def thaw(value: Any, tensor: Callable[[Sequence[str]], Any]) -> Any:
             items = [thaw(item, tensor) for item in content]
             return items if kind == "$list" else tuple(items)
     except (TypeError, ValueError) as error:
-        raise CheckpointError("not the structure of a published file", value=error) from error
-    raise CheckpointError("not the structure of a published file", value=kind)
+        raise CheckpointError(
+            "not the structure of a published file",
+            value=error,
+            fix="import the published files again",
+        ) from error
+    raise CheckpointError(
+        "not the structure of a published file", value=kind, fix="import the published files again"
+    )

@@ -153,7 +153,12 @@ async def get_photo(request: Request) -> Response:
     text = request.query_params.get("face")
     # an integer of thousands of digits Python refuses to read
     if text is not None and not (text.isdecimal() and len(text) < MAX_DIGITS):
-        raise SettingsError("the option face", value=text[:80], limit="an index, 0 the largest")
+        raise SettingsError(
+            "the option face",
+            value=text[:80],
+            limit="an index, 0 the largest",
+            fix="/openapi.json describes the options",
+        )
     face = None if text is None else int(text)
     data = await studio_of(request).photo(request.path_params["sitter"], face)
     return Response(data, media_type=MEDIA["jpg"])
@@ -234,7 +239,11 @@ async def get_thumbnail(request: Request) -> Response:
     own = name in studio.styles
     data = studio.styles.get(name).thumbnail if own else studio.model.thumbnails.get(name)
     if not data:
-        raise UnknownItemError("no thumbnail of this style", value=name[:80])
+        raise UnknownItemError(
+            "no thumbnail of this style",
+            value=name[:80],
+            fix="/api/styles lists the styles that have one",
+        )
     return Response(data, media_type=MEDIA["jpg"])
 
 

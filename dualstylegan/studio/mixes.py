@@ -45,6 +45,9 @@ def read_mix(texts: Sequence[str], styles: Shelf[OwnStyle]) -> Mix:
             mix[name] = mix.get(name, 0.0) + float(share)
         except ValueError as error:
             raise SettingsError(
-                "not a style's share", value=text, limit="name, or name:0 to name:1"
+                "not a style's share",
+                value=text,
+                limit="name, or name:0 to name:1",
+                fix="/openapi.json describes the options",
             ) from error
     return Mix(mix, {text: styles.get(text) for text in mix if text in styles})

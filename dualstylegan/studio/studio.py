@@ -216,7 +216,10 @@ class Studio:
         """
         if len(name) > MAX_NAME:
             raise SettingsError(
-                "the style's name is too long", value=len(name), limit=f"{MAX_NAME} characters"
+                "the style's name is too long",
+                value=len(name),
+                limit=f"{MAX_NAME} characters",
+                fix="give a shorter name",
             )
         check_new_name(self.model.config, name)
         async with self._photos.decoded_aside(data) as photo:

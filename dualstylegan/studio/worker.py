@@ -80,7 +80,10 @@ class Worker:
                 for stale in [job for job in self._waiting if job.view == view]:
                     self._waiting.remove(stale)
                     stale.future.set_exception(
-                        SupersededError("a newer request of the same view took its place")
+                        SupersededError(
+                            "a newer request of the same view took its place",
+                            fix="wait for the newer one",
+                        )
                     )
             if len(self._waiting) >= MAX_WAITING:
                 raise BusyError(

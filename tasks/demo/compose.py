@@ -84,7 +84,12 @@ def generated_face(
         nose = float(points[2, 0] - points[0, 0]) / max(gap, 1.0)
         if face.score >= MIN_SCORE and gap > MIN_EYES_SHARE * PIXELS and 0.3 < nose < 0.7:
             return image, landmarks68(image, face, weights_dir), tried
-    raise FaceError("no clean face among the generated faces", value=seed, limit=MAX_TRIES)
+    raise FaceError(
+        "no clean face among the generated faces",
+        value=seed,
+        limit=MAX_TRIES,
+        fix="give another seed",
+    )
 
 
 def style_portrait(
@@ -132,7 +137,12 @@ def content_portrait(generator: Generator, index: int, weights_dir: Path | str) 
         except FaceError:
             continue
     else:
-        raise FaceError("no face found in a photographed face", value=seed, limit=MAX_TRIES)
+        raise FaceError(
+            "no face found in a photographed face",
+            value=seed,
+            limit=MAX_TRIES,
+            fix="give another seed",
+        )
     facts = {
         "kind": "content",
         "origin": "generated, photographed",

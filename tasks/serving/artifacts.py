@@ -53,4 +53,8 @@ def portrait_folder(fetched: Path) -> Path:
     for weights in sorted(fetched.rglob("model.safetensors")):
         if (weights.parent / "config.json").is_file():
             return weights.parent
-    raise CheckpointError("no portrait model in the registered model", file=fetched)
+    raise CheckpointError(
+        "no portrait model in the registered model",
+        file=fetched,
+        fix="register a model by the stage `register`",
+    )

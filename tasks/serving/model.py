@@ -304,9 +304,17 @@ def check_body(data: bytes, content_type: str | None) -> Any:
     from dualstylegan.io.strict_json import parse_strict
 
     if not content_type:
-        raise SettingsError("no content type", limit=JSON_TYPE)
+        raise SettingsError(
+            "no content type",
+            limit=JSON_TYPE,
+            fix="say what the body is in the header Content-Type",
+        )
     if len(data) > MAX_BODY:
-        raise SettingsError("the request is too large", limit=f"{MAX_BODY >> 20} MB")
+        raise SettingsError(
+            "the request is too large",
+            limit=f"{MAX_BODY >> 20} MB",
+            fix="send smaller photos, or fewer at a time",
+        )
     if content_type.split(";")[0].strip() != JSON_TYPE:
         return data
     if isinstance(value := parse_strict(data), dict):
@@ -346,7 +354,12 @@ def check_names(params: Mapping[str, Any]) -> None:
     dropped = {} if prediction is None else vars(prediction)
     unknown = dropped.get("dropped_params", [])
     if unknown:
-        raise SettingsError("unknown options", value=", ".join(unknown), limit=", ".join(params))
+        raise SettingsError(
+            "unknown options",
+            value=", ".join(unknown),
+            limit=", ".join(params),
+            fix="give these alone",
+        )
     misplaced = [name for name in dropped.get("dropped_columns", []) if name in params]
     if misplaced:
         raise SettingsError(
@@ -385,7 +398,10 @@ def mixed(model: PortraitModel, texts: list[str] | None) -> dict[str, float] | N
         return None
     if not all(isinstance(text, str) for text in texts):
         raise SettingsError(
-            "a part of `mix` is no text", value=str(texts)[:80], limit="name, or name:weight"
+            "a part of `mix` is no text",
+            value=str(texts)[:80],
+            limit="name, or name:weight",
+            fix="give a list of texts",
         )
     styles = parse_styles(model.styles.names, model.styles.labels, texts)
     if len(styles) > 1:
@@ -411,7 +427,9 @@ def _cell(row: Mapping[Any, Any], column: str) -> str | None:
         return str(value) or None
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
-    raise SettingsError(f"`{column}` is not a text", value=str(value)[:80])
+    raise SettingsError(
+        f"`{column}` is not a text", value=str(value)[:80], fix="give texts alone in this column"
+    )
 
 
 # MLflow executes a copy of this file under a name of its own; imported, it must not register.

@@ -49,7 +49,13 @@ def read_yaml(path: Path | str) -> dict[Any, Any]:
             "not valid YAML", file=path, value=problem, fix="correct the line"
         ) from error
     if not isinstance(content, dict):
-        raise SettingsError("no sections", file=path, value=type(content).__name__, limit="mapping")
+        raise SettingsError(
+            "no sections",
+            file=path,
+            value=type(content).__name__,
+            limit="mapping",
+            fix="write the settings as `section:` and indented lines",
+        )
     return content
 
 

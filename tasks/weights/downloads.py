@@ -376,5 +376,6 @@ def _only(archive: Path, member: str, sizes: Mapping[str, int]) -> str:
             file=f"{archive}:{member}",
             value=[(n, sizes[n]) for n in matches],
             limit=f"1 member of at most {MAX_MEMBER_BYTES} bytes",
+            fix="fetch it again: delete it, then run `python -m tasks.download`",
         )
     return matches[0]
