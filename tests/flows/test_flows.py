@@ -24,6 +24,8 @@ from dualstylegan.errors import ClusterError, DataError, SettingsError
 from dualstylegan.io.images import write_png
 from flows.enrol import enrol
 from flows.graph import SET_SIGN, stage_names
+from flows.handover import code_digest
+from flows.machines import stages
 from flows.parameters import Overrides, given_settings
 from flows.portrait import portrait
 from flows.processes import StageFailed
@@ -263,6 +265,26 @@ def test_deployment_runs_on_a_worker(project: Project) -> None:
     assert project.result() == "seed1;left1;seed1;right1;join1;"
     project.run("-m", "dvc", "repro", "-q")
     assert project.ran() == []
+
+
+def test_a_folder_with_other_code_runs_no_steps_for_another(project: Project) -> None:
+    with pytest.raises(SettingsError, match="other code or settings than the one that asks"):
+        stages(["left"], lock="", code="0" * 64, remote="store", folder=str(project.folder))
+    assert project.ran() == []
+    assert not (project.folder / "dvc.lock").exists()
+
+
+def test_steps_run_for_another_folder_leave_its_lock_as_it_was(project: Project) -> None:
+    store = project.folder.parent / "store"
+    project.run("-m", "dvc", "remote", "add", "-q", "store", str(store))
+    project.run("-m", "dvc", "repro", "-q", "seed")
+    lock = project.folder / "dvc.lock"
+    before, asked = lock.read_text(), code_digest(project.folder)
+    project.ran()
+    made = stages(["left"], before, asked, "store", folder=str(project.folder))
+    assert list(made) == project.ran() == ["left"]
+    assert lock.read_text() == before
+    assert any(store.rglob("*"))
 
 
 def test_the_samples_are_what_prefect_takes() -> None:

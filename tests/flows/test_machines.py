@@ -15,7 +15,8 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.states import Cancelling
 
 from flows.graph import Step, plan
-from flows.machines import batches, code_digest
+from flows.handover import code_digest
+from flows.machines import batches
 from tests.flows.test_doors import wait_for
 from tests.support.standin import HERE, Project, free_port
 
