@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,10 +120,13 @@ def test_register_goes_on_in_the_run_of_a_killed_one(
     assert run.info.status == "FINISHED"
 
 
-def test_runs_of_dead_processes_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_dead_processes_are_closed(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tasks.shared.runs import close_orphans, take_run
 
     monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     client, experiment = connect("runs")
     names = ("mine", "of the dead", "of another machine", "of before")

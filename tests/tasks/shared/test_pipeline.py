@@ -22,11 +22,12 @@ SETTINGS = shipped()
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "one"
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(empty_store, folder)
     write_params(folder, {})
     GRAPH.write_text("stages: {}\n")
     Path("dvc.lock").write_text(
