@@ -18,6 +18,7 @@ from dualstylegan.cli import transfer
 from dualstylegan.errors import OutputError
 from dualstylegan.io.files import atomic_write
 from tests.support.portrait_models import tiny_model
+from tests.support.requests import Answered, answered, arguments_of
 
 MAIN = "from dualstylegan.cli import main; main()"
 
@@ -80,54 +81,53 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 GOOD = {"photo": "photo.png", "--style": "stone", "-o": "out.png", "-m": "model"}
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"photo": "missing.jpg"}, "missing.jpg: no such image file"),
-        ({"photo": "model"}, "no such image file"),
-        ({"--style": "stoned"}, "did you mean stone?"),
-        ({"-m": "nowhere"}, "nowhere: no portrait model"),
-        ({"-o": "out.bmp"}, "not a format for results"),
-        ({"-o": "taken.png"}, "a folder, not a file"),
-        ({"-o": "file/out.png"}, "cannot be written"),
-        ({"-o": "/proc/none/out.png"}, "cannot be written"),
-        ({"-o": "/dev/null"}, "not a format for results"),
-        ({"-o": f"{'x' * 300}.png"}, "give a shorter name"),
-        ({"--size": "300"}, "256, 512 or 1024"),
-        ({"--size": "512"}, "the size exceeds the model's resolution"),
-        ({"--style": "stone,stoned"}, "did you mean stone?"),
-        ({"--style": "stone,blue-heron"}, "several styles need a folder"),
-        ({"--seed": "1"}, "either --style or --seed"),
-        ({"--weights": "1,1,1"}, "found: 3; limit: 14"),
-        ({"--weights": "1,many"}, "--weights; found: 1,many"),
-        ({"--faces": "0"}, "largest, all, or a number"),
-        ({"--faces": "all"}, "several faces are shown in their photo"),
-        ({"--structure": "2"}, "structure is out of bounds"),
-        ({"--structure": "much"}, "--structure"),
-        ({"--fit-steps": "-1"}, "fit_steps is out of bounds"),
-        ({"--nosuch": "1"}, "--nosuch"),
-    ],
-)
-def test_faults_of_a_request_are_told_before_torch_is_loaded(
-    folder: Path, changes: dict[str, str], said: str
-) -> None:
-    given = GOOD | changes
-    arguments = ["transfer", given.pop("photo")]
-    for name, value in given.items():
-        arguments += [name, value]
-    code = (
-        f"import os, sys; os.chdir({str(folder)!r}); sys.argv = ['dualstylegan', *{arguments!r}]\n"
-        "import atexit; atexit.register(lambda: print('torch' in sys.modules))\n" + MAIN
+FAULTS: list[tuple[dict[str, str], str]] = [
+    ({"photo": "missing.jpg"}, "missing.jpg: no such image file"),
+    ({"photo": "model"}, "no such image file"),
+    ({"--style": "stoned"}, "did you mean stone?"),
+    ({"-m": "nowhere"}, "nowhere: no portrait model"),
+    ({"-o": "out.bmp"}, "not a format for results"),
+    ({"-o": "taken.png"}, "a folder, not a file"),
+    ({"-o": "file/out.png"}, "cannot be written"),
+    ({"-o": "/proc/none/out.png"}, "cannot be written"),
+    ({"-o": "/dev/null"}, "not a format for results"),
+    ({"-o": f"{'x' * 300}.png"}, "give a shorter name"),
+    ({"--size": "300"}, "256, 512 or 1024"),
+    ({"--size": "512"}, "the size exceeds the model's resolution"),
+    ({"--style": "stone,stoned"}, "did you mean stone?"),
+    ({"--style": "stone,blue-heron"}, "several styles need a folder"),
+    ({"--seed": "1"}, "either --style or --seed"),
+    ({"--weights": "1,1,1"}, "found: 3; limit: 14"),
+    ({"--weights": "1,many"}, "--weights; found: 1,many"),
+    ({"--faces": "0"}, "largest, all, or a number"),
+    ({"--faces": "all"}, "several faces are shown in their photo"),
+    ({"--structure": "2"}, "structure is out of bounds"),
+    ({"--structure": "much"}, "--structure"),
+    ({"--fit-steps": "-1"}, "fit_steps is out of bounds"),
+    ({"--nosuch": "1"}, "--nosuch"),
+]
+
+
+@pytest.fixture(scope="module")
+def faulty(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Answered]:
+    """Return the ends of the faulty requests."""
+    return answered(
+        [arguments_of("transfer", GOOD | changes) for changes, _ in FAULTS],
+        folder,
+        tmp_path_factory.mktemp("told"),
     )
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert done.returncode == 2, done.stderr
-    assert said in done.stderr
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=[said for _, said in FAULTS])
+def test_faults_of_a_request_are_told_before_torch_is_loaded(
+    folder: Path, faulty: list[Answered], number: int
+) -> None:
+    done = faulty[number]
+    assert done.status == 2, done.stderr
+    assert FAULTS[number][1] in done.stderr
     assert done.stderr.count("\n") == 1
-    assert done.stdout.split() == ["False"]
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds < 0.5 * seconds_of_torch()
+    assert not done.torch
+    assert done.seconds < 0.5 * seconds_of_torch()
     assert not (folder / "out.png").exists()
 
 
