@@ -36,7 +36,8 @@ def complete_styles(context: typer.Context, incomplete: str) -> list[str]:
 MODEL_HELP = "Folder, name (demo), org/name of a hub, or models:/NAME@champion."
 Model = Annotated[str | None, typer.Option("--model", "-m", help=MODEL_HELP)]
 ModelArgument = Annotated[str | None, typer.Argument(help=MODEL_HELP)]
-Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of them.")]
+# One that cannot be read fails by itself, and the others are restyled.
+Photos = Annotated[list[Path], typer.Argument(help="Photos, or folders of them.", readable=False)]
 Styles = Annotated[
     list[str] | None,
     typer.Option(

@@ -108,6 +108,8 @@ def is_folder(output: Path) -> bool:
 def check_image(path: Path) -> None:
     """Refuse an image file that is missing or cannot be opened."""
     try:
+        if path.is_dir():
+            raise ImageError("a folder, not an image file", file=path, fix="name a file in it")
         if not path.is_file():
             raise ImageError("no such image file", file=path, fix="check the path")
         with open(path, "rb"):

@@ -120,6 +120,8 @@ def _check_files(source: Path, output: Path) -> None:
     check_format(output)
     if output.is_dir():
         raise OutputError("a folder, not a file", file=output, fix="name a file")
+    if source.is_dir():
+        raise DataError("a folder, not a video file", file=source, fix="name a file in it")
     if not source.is_file():
         raise DataError("no such video file", file=source, fix="check the path")
     if output.exists() and output.samefile(source):

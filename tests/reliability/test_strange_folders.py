@@ -112,6 +112,27 @@ def test_a_folder_is_restyled_beside_whatever_lies_in_it(tmp_path: Path) -> None
     assert len(done.stdout.splitlines()) == len(NAMES) + 1
 
 
+def test_commands_for_one_file_refuse_what_is_none(tmp_path: Path) -> None:
+    _strange_folder(tmp_path)
+    tiny_model(resolution=256).save_pretrained(tmp_path / "model")
+    out = tmp_path / "new"
+    style = ("-m", tmp_path / "model", "--style", "stone", "-o")
+    for name in ("", *ODD, "absent.png", "x" * 300):
+        for asked in (
+            ("add-style", tmp_path / name, "-m", tmp_path / "model", "--name", "mine", "-o", out),
+            ("transfer", tmp_path / name, *style, f"{out}.png"),
+            ("film", tmp_path / name, *style, f"{out}.webp"),
+            ("video", tmp_path / name, *style, f"{out}.mp4"),
+        ):
+            done = run(*asked)
+            assert done.status == 2, (name, asked[0])
+            assert len(done.stderr.splitlines()) == 1
+            assert "; fix: " in done.stderr
+            folder = "a folder, not a" in done.stderr
+            assert folder == (name in ("", "folder.png", "around")), done.stderr
+    assert not list(tmp_path.glob("new*"))
+
+
 @LINUX
 def test_portraits_of_any_name_are_written_with_a_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -83,7 +83,7 @@ GOOD = {"photo": "photo.png", "--style": "stone", "-o": "out.png", "-m": "model"
 
 FAULTS: list[tuple[dict[str, str], str]] = [
     ({"photo": "missing.jpg"}, "missing.jpg: no such image file"),
-    ({"photo": "model"}, "no such image file"),
+    ({"photo": "model"}, "a folder, not an image file"),
     ({"--style": "stoned"}, "did you mean stone?"),
     ({"-m": "nowhere"}, "nowhere: no portrait model"),
     ({"-o": "out.bmp"}, "not a format for results"),
