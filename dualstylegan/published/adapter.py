@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from dualstylegan.codes.fitting import FitSettings
@@ -24,7 +24,7 @@ from dualstylegan.networks.config import CONFIG_FILE, MODEL_FILE, NetworkConfig
 from dualstylegan.networks.generator import Generator
 from dualstylegan.networks.listing import write_listing
 from dualstylegan.portrait.card_file import write_card
-from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
+from dualstylegan.portrait.config import ModelName, PortraitConfig, TransferDefaults
 from dualstylegan.published.layout import (
     ADAPTED_FILE,
     ENCODER_FILE,
@@ -84,6 +84,7 @@ def import_published(
             they are listed. Nothing is written then.
         SettingsError: the name is empty or too long.
     """
+    _check_model_name(name)
     out = Path(out)
     if out.exists() and not (out / MANIFEST).is_file():
         raise CheckpointError(
@@ -270,13 +271,25 @@ def _model_config(
             has_sampler=SAMPLER_FILE in gathered.networks,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingsError(
-            "not a name for a model",
-            value=str(first["input"])[:100],
-            limit=first["msg"],
-            fix="give another --name",
-        ) from error
+        raise _misnamed(error) from error
+
+
+def _check_model_name(name: str) -> None:
+    """Refuse what is no name for a model before gigabytes are read (SettingsError)."""
+    try:
+        TypeAdapter(ModelName).validate_python(name)
+    except ValidationError as error:
+        raise _misnamed(error) from error
+
+
+def _misnamed(error: ValidationError) -> SettingsError:
+    first = error.errors()[0]
+    return SettingsError(
+        "not a name for a model",
+        value=str(first["input"])[:100],
+        limit=first["msg"],
+        fix="give another --name",
+    )
 
 
 def _code_shape(network: NetworkConfig) -> tuple[int, int]:

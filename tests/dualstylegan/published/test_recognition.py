@@ -321,10 +321,9 @@ def test_two_names_for_one_style_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101])
-def test_a_models_name_is_checked(tmp_path: Path, g: State, name: str) -> None:
-    _, files = whole_model(tmp_path, g)
-    with pytest.raises(SettingsError, match="name"):
-        imported(tmp_path, *files, name=name)
+def test_a_models_name_is_checked_before_files_are_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match=r"not a name for a model.*--name"):
+        imported(tmp_path, tmp_path / "of-gigabytes.pt", name=name)
 
 
 def mutated(value: Any, rng: random.Random) -> Any:
