@@ -31,6 +31,7 @@ from tasks.shared.networks import open_networks, place
 from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
+from tasks.shared.results import plan_of
 from tasks.shared.runner import load_settings, run_stage
 from tasks.shared.settings import Settings
 from tasks.shared.training import run_plan
@@ -103,7 +104,7 @@ def refined(
 
 def run_ablations(settings: Settings) -> tuple[list[MethodResult], EvalSet]:
     """Train and measure every ablation, the complete method first; also return the eval set."""
-    plan = evaluate.plan_of(settings)
+    plan = plan_of(settings)
     packaged, eval_set = open_eval_set(settings.ablate, settings)
     networks = open_networks(settings.profile)
     pairs = TrainingPairs.read(settings.profile, packaged.device)

@@ -25,16 +25,14 @@ from dualstylegan.faces.plausible import PlausibleLandmarks
 from dualstylegan.io.files import atomic_directory, atomic_write, write_json
 from dualstylegan.io.images import read_image
 from dualstylegan.networks.loading import load_facenet, load_identity, load_perceptual
-from dualstylegan.portrait.add_style import AddStyleSettings
-from dualstylegan.portrait.model import PortraitModel
 from tasks.shared.aligned import read_aligned, read_frames
 from tasks.shared.dataframes import read_dataframe, write_dataframe
-from tasks.shared.held_out import add_styles
 from tasks.shared.networks import place
 from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles
+from tasks.shared.results import open_evaluated, plan_of, renderer_of
 from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Settings
 
@@ -200,15 +198,8 @@ def read_originals() -> Originals:
 
 def run(settings: Settings, progress: Progress) -> Evaluation:
     """Evaluate the packaged model and write figures and images."""
-    chosen, plan = settings.evaluate, plan_of(settings)
-    device = prepare(settings.runtime)
-    model = PortraitModel.from_pretrained(Paths.portrait, device=device, weights_dir=Paths.weights)
-    trained = model.styles.names
-    held_out = read_aligned(Paths.held_out) if Paths.held_out.is_dir() else []
-    budget = AddStyleSettings(chosen.held_out_invert_steps, chosen.held_out_refine_steps)
-    style_names = [*trained, *(name for name, _ in held_out)]
-    style_frames = read_frames(Paths.exemplars, style_names)
-    model = add_styles(model, held_out, style_frames, budget, settings.profile)
+    plan, device = plan_of(settings), prepare(settings.runtime)
+    model, trained, held_out, style_frames = open_evaluated(settings, device)
     codes = read_codes(Paths.content_codes)
     faces = read_aligned(Paths.faces)
     evaluation = evaluate(
@@ -225,19 +216,10 @@ def run(settings: Settings, progress: Progress) -> Evaluation:
         read_frames(Paths.faces, [name for name, _ in faces]),
         style_frames,
         read_pastiches(),
+        renderer_of(model, plan, settings),
     )
     write_evaluation(evaluation)
     return evaluation
-
-
-def plan_of(settings: Settings) -> EvaluationPlan:
-    """Return the evaluation's plan from the settings."""
-    chosen = settings.evaluate.model_dump(
-        exclude={"held_out_invert_steps", "held_out_refine_steps"}
-    )
-    return EvaluationPlan(
-        **chosen, batch=settings.runtime.render_batch, bfloat16=settings.profile.bfloat16
-    )
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from tasks.shared.pastiches import read_pastiches
 from tasks.shared.paths import Paths
 from tasks.shared.progress import progress_by_name
 from tasks.shared.renderings import EvaluationFiles, results_grid, to_image
+from tasks.shared.results import plan_of
 from tasks.shared.runner import load_settings, prepare, run_stage
 from tasks.shared.settings import Ablate, Leaderboard, Settings
 
@@ -79,7 +80,7 @@ def open_eval_set(
         read_frames(Paths.faces, [name for name, _ in faces]),
         read_frames(Paths.exemplars, [name for name, _ in exemplars]),
     )
-    plan = evaluate.plan_of(settings)
+    plan = plan_of(settings)
     return model, build_eval_set(model, faces, codes, exemplars, plan, *frames)
 
 
@@ -119,7 +120,7 @@ def write_board(
 
 def run(settings: Settings) -> list[MethodResult]:
     """Measure all methods and write the page."""
-    plan = evaluate.plan_of(settings)
+    plan = plan_of(settings)
     model, eval_set = open_eval_set(settings.leaderboard, settings)
     ours = EvaluationFiles(Paths.evaluation).read_renderings(
         eval_set.contents, eval_set.styles, plan.size

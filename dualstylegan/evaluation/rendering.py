@@ -5,7 +5,7 @@ Legend of shape suffixes: C content face, S exemplar, H, W, N image, L row, D st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -26,6 +26,9 @@ Portrait = tuple[str, Image.Image]
 # Frames of the pictures in crops, by name; those that are missing cover theirs.
 Frames = Mapping[str, Corners | None]
 WHOLE: Frames = MappingProxyType({})
+
+# From an evaluation set to every face in every style, uint8 (C, S, 3, H, W).
+Renderer = Callable[[EvalSet, Progress], Tensor]
 
 RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
 
@@ -108,6 +111,7 @@ def render(
     eval_set: EvalSet,
     plan: EvaluationPlan,
     progress: Progress,
+    renderer: Renderer | None = None,
 ) -> tuple[Renderings, Tensor]:
     """Render results and reconstructions of DualStyleGAN, and g(z_i+) of every exemplar.
 
@@ -116,10 +120,14 @@ def render(
         eval_set: faces and exemplars.
         plan: image size, batch and style weights.
         progress: called with a description, the faces done and their number.
+        renderer: of the results, by the plan's style weights; None renders them here.
     """
     natural = render_natural(model, eval_set, plan)
     method = dualstylegan(model, plan.size, plan.structure, plan.color)
     # reconstructions always use full style weights, whatever weights the results have
     full_weights = dualstylegan(model, plan.size, 1.0, 1.0)
-    results = eval_set.restyle(method, progress)
+    if renderer is None:
+        results = eval_set.restyle(method, progress)
+    else:
+        results = renderer(eval_set, progress)
     return Renderings(results, eval_set.reconstruct(full_weights, natural)), natural

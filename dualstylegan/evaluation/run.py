@@ -57,6 +57,7 @@ from dualstylegan.evaluation.rendering import (
     WHOLE,
     Frames,
     Portrait,
+    Renderer,
     build_eval_set,
     render,
     render_random_faces,
@@ -127,6 +128,7 @@ def evaluate(
     content_frames: Frames = WHOLE,
     style_frames: Frames = WHOLE,
     pastiches: Pastiches = NO_PASTICHES,
+    renderer: Renderer | None = None,
 ) -> Evaluation:
     """Measure a model on held-out faces.
 
@@ -145,6 +147,7 @@ def evaluate(
         content_frames, style_frames: frames of the faces' and of all exemplars' pictures.
         pastiches: ideal results by the names of face and exemplar; those that are there give the
             measures `pastiche_*`.
+        renderer: of the results, see `rendering.render`.
 
     Raises:
         DataError: fewer than two faces or exemplars, or an exemplar that is no style of the model.
@@ -154,12 +157,13 @@ def evaluate(
     _check_known(model, [*exemplars, *held_out])
     frames = content_frames, style_frames
     eval_set = build_eval_set(model, contents, codes, exemplars, plan, *frames)
-    judges = _Judges(extractor, painter, originals or dict(exemplars).__getitem__, progress)
+    read = originals or dict(exemplars).__getitem__
+    judges = _Judges(extractor, painter, read, progress, renderer)
     trained, results = _evaluate_trained(model, eval_set, judges, plan, pastiches)
     if not held_out:
         return trained
     added_set = build_eval_set(model, contents, codes, held_out, plan, *frames)
-    added, added_results = render_added(model, added_set, extractor, plan, progress)
+    added, added_results = render_added(model, added_set, judges, plan)
     return replace(
         trained,
         held_out=tuple(name for name, _ in held_out),
@@ -176,6 +180,7 @@ class _Judges:
     painter: RestyleMethod | None
     originals: Originals
     progress: Progress
+    renderer: Renderer | None
 
 
 @torch.no_grad()
@@ -256,7 +261,7 @@ def _render_trained(
     """
     extractor = judges.extractor
     with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
-        renderings, natural = render(model, eval_set, plan, judges.progress)
+        renderings, natural = render(model, eval_set, plan, judges.progress, judges.renderer)
         sweep = render_sweep(model, eval_set.code_CLD[0], eval_set.styles[0], plan.size)
         random_faces = render_random_faces(model, plan)
         full_size = measure_full_size(
@@ -345,19 +350,16 @@ def curve_pairs(
 
 @torch.no_grad()
 def render_added(
-    model: PortraitModel,
-    eval_set: EvalSet,
-    extractor: FeatureExtractor,
-    plan: EvaluationPlan,
-    progress: Progress,
+    model: PortraitModel, eval_set: EvalSet, judges: _Judges, plan: EvaluationPlan
 ) -> tuple[Renderings, ResultDescriptions]:
     """Render and describe results in the styles of held-out exemplars, as of trained ones."""
+    extractor = judges.extractor
 
     def held_out(what: str, done: int, total: int) -> None:
-        progress(f"held out: {what}", done, total)
+        judges.progress(f"held out: {what}", done, total)
 
     with compute_dtype(model.generator, dtype_of(plan.bfloat16, model.device)):
-        renderings, natural = render(model, eval_set, plan, held_out)
+        renderings, natural = render(model, eval_set, plan, held_out, judges.renderer)
     references = describe_references(extractor, eval_set, natural, [])
     return renderings, describe_results(extractor, eval_set, references, renderings, held_out)
 

@@ -35,7 +35,6 @@ from dualstylegan.portrait.config import PortraitConfig
 from dualstylegan.portrait.model import PortraitModel
 from dualstylegan.portrait.result import PREFIX, facts_of
 from dualstylegan.portrait.styles import StyleLibrary
-from tasks.evaluate import plan_of
 from tasks.package import transfer_defaults
 from tasks.register import register
 from tasks.shared.aligned import FRAME, read_aligned
@@ -43,6 +42,7 @@ from tasks.shared.dataframes import write_dataframe
 from tasks.shared.fits import fit_faces
 from tasks.shared.paths import Paths
 from tasks.shared.renderings import to_image
+from tasks.shared.results import plan_of
 from tasks.shared.sets import load
 from tasks.shared.settings import Settings
 from tests.support.portrait_models import tiny_model

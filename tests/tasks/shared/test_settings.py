@@ -19,9 +19,9 @@ from dualstylegan.evaluation.plan import EvaluationPlan
 from dualstylegan.portrait.add_style import AddStyleSettings
 from dualstylegan.portrait.config import PortraitConfig, TransferDefaults
 from tasks.base.settings import BaseSettings
-from tasks.evaluate import plan_of
 from tasks.pages.measures import MEASURES
 from tasks.shared import profile
+from tasks.shared.results import plan_of
 from tasks.shared.sets import Params, load, read_params
 from tasks.shared.settings import DecidingMeasure, Package, Settings
 from tests.support.closure import closure, file_of
