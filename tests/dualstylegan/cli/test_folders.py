@@ -209,6 +209,8 @@ def test_the_shell_completes_names_of_styles(
 ) -> None:
     monkeypatch.setenv("_DUALSTYLEGAN_COMPLETE", "complete_bash")
     monkeypatch.setattr(sys, "argv", ["dualstylegan"])
+    # the name under which the shell asks, also where a module has started this process
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
 
     def completed(folder: Path, begun: str) -> list[str]:
         words = ["dualstylegan", "transfer", "a.png", "-m", str(folder), "--style", begun]
