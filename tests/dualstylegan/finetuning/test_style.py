@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import torch
 
+from dualstylegan.finetuning import step, style
 from dualstylegan.finetuning.targets import KeptTargets
 from dualstylegan.networks.dualstylegan import DualStyleGAN
+from dualstylegan.networks.threads import one_thread
 from tests.support.trainings import Identity, small_network, style_training
 
 
@@ -42,8 +46,8 @@ def test_targets_that_never_change_are_computed_once_and_change_no_result() -> N
         if not keep:
             training._features.budget = training._identities.budget = 0
         scalars = []
-        for step in range(6):
-            made = training.step(step, torch.Generator().manual_seed(step))
+        for number in range(6):
+            made = training.step(number, torch.Generator().manual_seed(number))
             scalars.append({name: float(value) for name, value in made.items()})
         return scalars, training.perceptual.calls, len(identity.seen)
 
@@ -67,12 +71,22 @@ def test_targets_beyond_the_budget_are_computed_again() -> None:
     assert asked == [0, 1, 2, 2]
 
 
-def test_a_step_has_the_same_bits_on_one_thread_and_on_two() -> None:
-    """Two parts of it run beside each other, each on one thread."""
+def test_parts_of_a_step_have_the_same_bits_beside_each_other_as_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parts that run at once, each on one thread. Of all else the bits may follow the threads."""
+    turns: list[str] = []
 
-    def steps(threads: int) -> list[dict[str, float]]:
+    def in_turn(
+        first: Callable[[], object], second: Callable[[], object], device: torch.device
+    ) -> tuple[object, object]:
+        turns.append("x")
+        with one_thread():
+            return first(), second()
+
+    def steps() -> list[dict[str, float]]:
         before = torch.get_num_threads()
-        torch.set_num_threads(threads)
+        torch.set_num_threads(2)
         try:
             torch.manual_seed(5)
             training = style_training(small_network())
@@ -81,4 +95,8 @@ def test_a_step_has_the_same_bits_on_one_thread_and_on_two() -> None:
             torch.set_num_threads(before)
         return [{name: float(value) for name, value in row.items()} for row in made]
 
-    assert steps(1) == steps(2)
+    beside = steps()
+    for module in (step, style):
+        monkeypatch.setattr(module, "beside", in_turn)
+    assert steps() == beside
+    assert len(turns) >= 2 * 4
