@@ -72,7 +72,8 @@ def command(folder: Path, *arguments: str, code: int = 2) -> str:
          "model/config.json: cannot be"),
         ("model", NO_ACCESS, "styles model",
          "model/config.json: cannot be"),
-        ("photo.png", NO_ACCESS, f"{TRANSFER} -o a.png -m model", "'photo.png' is not readable"),
+        ("photo.png", NO_ACCESS, f"{TRANSFER} -o a.png -m model",
+         "photo.png: cannot be read; found: Permission denied"),
     ],
 )  # fmt: skip
 def test_what_may_not_be_read_or_written_is_a_line(
