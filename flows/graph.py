@@ -94,9 +94,10 @@ def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
         SettingsError: a target is no stage.
         dvc.exceptions.DvcException: no project here, or its graph is not valid.
     """
-    from dvc.repo import Repo
+    from dvc.repo import Repo, lock_repo
 
-    with Repo(str(folder)) as repo:
+    # Each stage of the one graph is asked: `Repo.status` reads dvc.yaml and lock once per target.
+    with Repo(str(folder)) as repo, lock_repo(repo):
         root = Path(repo.root_dir)
         graph = repo.index.graph
         # DVC's own addresses are relative to the working folder
@@ -109,11 +110,11 @@ def read_graph(folder: Path | str, targets: Iterable[str] = ()) -> list[Step]:
             for stage, name in names.items()
         }
         # What is imported stays as it is until `dvc update`, and its source may be out of reach.
-        frozen = [stage for stage in graph if stage.is_import]
-        asked = [stage.addressing for stage in graph if not stage.is_import]
-        found = set(repo.status(targets=asked)) if asked else set()
-        stale = {name for stage, name in names.items() if stage.addressing in found}
-        stale |= {names[stage] for stage in frozen if any(out.status() for out in stage.outs)}
+        stale = {
+            name
+            for stage, name in names.items()
+            if (any(out.status() for out in stage.outs) if stage.is_import else stage.status())
+        }
     return plan(needs, outs, stale, targets)
 
 
