@@ -121,7 +121,7 @@ def bring_up_to_date(
         check_remote(remote, project)
     run_steps(steps, project, retries, summary)
     for step in steps:
-        if stage_of(step.name) == REGISTER and not step.due:
+        if stage_of(step.name) == REGISTER and step.name not in summary.made:
             ensure_registered(step.name.partition(SET_SIGN)[2], project)
     tell_champions(steps, project, summary)
     if summary.made:

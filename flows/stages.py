@@ -30,6 +30,9 @@ GPU = "gpu"
 ON_GPU = frozenset(
     ("invert", "adapt", "destylize", "finetune", "refine", "package", "evaluate", "leaderboard")
 )
+CACHED = "Cached"
+# Words of DVC.
+UNCHANGED = "didn't change, skipping"
 CHAMPION_MOVED = "dualstylegan.champion.moved"
 PUSH_RETRIES = 2
 
@@ -68,14 +71,18 @@ class Summary:
 def run_stage(name: str, outs: tuple[str, ...], folder: str, due: bool) -> Any:
     """Bring one step up to date; return its seconds, or Prefect's state Cached if it was.
 
-    Its progress and its newest image are artifacts.
+    A step that was due because of another one before it is so no longer if that one has made the
+    same again. Its progress and its newest image are artifacts.
     """
+    cached: State[Any] = Completed(name=CACHED, message=f"{name} is up to date", data=0.0)
     if not due:
-        return Completed(name="Cached", message=f"{name} is up to date", data=0.0)
+        return cached
     start = time.monotonic()
     arguments = ["--wait-for-lock", "repro", "--single-item", name]
     with concurrency([GPU] if stage_of(name) in ON_GPU else [], strict=False):
-        run_module("dvc", arguments, Path(folder), StageProgress(name))
+        said = run_module("dvc", arguments, Path(folder), StageProgress(name))
+    if f"Stage '{name}' {UNCHANGED}" in said:
+        return cached
     image = newest_image([Path(folder) / out for out in outs])
     if image is not None:
         show_picture(key_of("stage", name), name, image)
@@ -168,7 +175,7 @@ def run_steps(steps: Sequence[Step], project: str, retries: int, summary: Summar
         told = f"failed: {', '.join(failed) or 'none'}; not done: {', '.join(undone)}"
         raise StageFailed(told + reasons)
     for step in steps:
-        if step.due:
+        if states[step.name].name != CACHED:
             summary.made[step.name] = float(futures[step.name].result())
         else:
             summary.up_to_date.append(step.name)
@@ -185,7 +192,7 @@ def tell_champions(steps: Sequence[Step], folder: str, summary: Summary) -> None
         facts = json.loads(path.read_text())
         style_set = step.name.partition(SET_SIGN)[2]
         summary.champions[style_set] = f"{facts['model']} version {facts['champion']}"
-        if step.due and facts.get("promoted"):
+        if step.name in summary.made and facts.get("promoted"):
             summary.moved.append(style_set)
             resource = f"dualstylegan.model.{facts['model']}"
             emit_event(

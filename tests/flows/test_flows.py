@@ -267,6 +267,17 @@ def test_deployment_runs_on_a_worker(project: Project) -> None:
     assert project.ran() == []
 
 
+def test_a_stage_after_one_that_makes_the_same_again_is_cached(project: Project) -> None:
+    project.run("-m", "dvc", "repro", "-q")
+    project.ran()
+    project.set(seed=1, left=1, right=1, join=1)
+    params = project.folder / "params.yaml"
+    params.write_text(params.read_text().replace("seed: 1", "seed: '1'"))
+    done = portrait(folder=str(project.folder))
+    assert list(done["made"]) == project.ran() == ["seed"]
+    assert sorted(done["up_to_date"]) == ["join", "left", "right"]
+
+
 def test_a_folder_with_other_code_runs_no_steps_for_another(project: Project) -> None:
     with pytest.raises(SettingsError, match="other code or settings than the one that asks"):
         stages(["left"], lock="", code="0" * 64, remote="store", folder=str(project.folder))
