@@ -20,9 +20,11 @@ from prefect.client.schemas.filters import (
     ArtifactFilterKey,
 )
 from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 from prefect.tasks import exponential_backoff
 
+from dualstylegan.errors import SettingsError
 from flows.graph import GRAPH_FILE
 from flows.processes import Children, StageFailed, run_module
 from flows.runs import BACKOFF_SECONDS, JITTER
@@ -61,13 +63,24 @@ def pull(remote: str, folder: str, names: Sequence[str] = ()) -> None:
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{first} and {more} more, there")
 def hand_over(first: str, more: int, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Run steps on the GPU's machine; return their seconds and the lock (StageFailed).
+    """Run steps on the GPU's machine; return their seconds and the lock.
 
     Args:
         first, more: name of the first step and number of the others, for the task's name.
         parameters: of the flow `stages`.
+
+    Raises:
+        SettingsError: the server has no such deployment.
+        StageFailed: a step failed there, or the flow is being stopped.
     """
-    run: Any = run_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
+    try:
+        run: Any = run_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
+    except ObjectNotFound as error:
+        raise SettingsError(
+            "no such deployment",
+            value=DEPLOYMENT,
+            fix="prefect deploy --all --prefect-file flows/machines.yaml",
+        ) from error
     try:
         while not (run.state is not None and run.state.is_final()):
             time.sleep(POLL_SECONDS)
@@ -92,12 +105,14 @@ def tell(made: dict[str, float], lock: str) -> None:
 
 
 def read_told(run: UUID) -> dict[str, Any]:
-    """Return what a run of `stages` has published."""
+    """Return what a run of `stages` has published (StageFailed)."""
     wanted = ArtifactFilter(
         key=ArtifactFilterKey(any_=[LOCK_KEY]),
         flow_run_id=ArtifactFilterFlowRunId(any_=[run]),
     )
     with get_client(sync_client=True) as client:
-        (found,) = client.read_artifacts(artifact_filter=wanted)
-    told: dict[str, Any] = json.loads("\n".join(str(found.data).split("\n")[1:-1]))
+        found = client.read_artifacts(artifact_filter=wanted)
+    if not found:
+        raise StageFailed(f"{DEPLOYMENT}: the run has ended without an answer; run it again")
+    told: dict[str, Any] = json.loads("\n".join(str(found[0].data).split("\n")[1:-1]))
     return told

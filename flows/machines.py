@@ -101,7 +101,7 @@ def stages(
         )
     check_remote(remote, str(project))
     own = project / LOCK
-    before = own.read_text() if own.exists() else None
+    before = own.read_text("utf-8") if own.exists() else None
     summary = Summary()
     try:
         write_text(own, lock)
@@ -112,7 +112,7 @@ def stages(
         finally:
             if not Children.ending:
                 push(remote, str(project))
-        tell(summary.made, own.read_text())
+        tell(summary.made, own.read_text("utf-8"))
     except Exception:
         raise
     except BaseException:  # a signal
@@ -163,7 +163,9 @@ def machines(
         summary.up_to_date = [step.name for step in steps if not step.due]
         for there, group in batches(steps):
             if there:
-                summary.made |= _made_there(group, project, remote, retries)
+                made = _made_there(group, project, remote, retries)
+                summary.made |= made
+                summary.up_to_date += [step.name for step in group if step.name not in made]
             else:
                 run_steps(group, project, retries, summary)
         push(remote, project)
@@ -183,7 +185,7 @@ def _made_there(group: Sequence[Step], project: str, remote: str, retries: int) 
     lock, names = Path(project, LOCK), [step.name for step in group]
     parameters = {
         "names": names,
-        "lock": lock.read_text() if lock.exists() else "",
+        "lock": lock.read_text("utf-8") if lock.exists() else "",
         "code": code_digest(project),
         "remote": remote,
         "retries": retries,

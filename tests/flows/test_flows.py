@@ -25,7 +25,7 @@ from dualstylegan.io.images import write_png
 from flows.enrol import enrol
 from flows.graph import SET_SIGN, stage_names
 from flows.handover import code_digest
-from flows.machines import stages
+from flows.machines import machines, stages
 from flows.parameters import Overrides, given_settings
 from flows.portrait import portrait
 from flows.processes import StageFailed
@@ -283,6 +283,17 @@ def test_a_folder_with_other_code_runs_no_steps_for_another(project: Project) ->
         stages(["left"], lock="", code="0" * 64, remote="store", folder=str(project.folder))
     assert project.ran() == []
     assert not (project.folder / "dvc.lock").exists()
+
+
+def test_a_pipeline_without_a_machine_to_hand_to_says_what_to_deploy(project: Project) -> None:
+    path = project.folder / "dvc.yaml"
+    path.write_text(path.read_text().replace("left", "adapt"))
+    params = project.folder / "params.yaml"
+    params.write_text(params.read_text().replace("left", "adapt"))
+    store = project.folder.parent / "store"
+    project.run("-m", "dvc", "remote", "add", "-q", "store", str(store))
+    with pytest.raises(SettingsError, match=r"no such deployment; found: stages/gpu; fix: prefect"):
+        machines("store", folder=str(project.folder))
 
 
 def test_steps_run_for_another_folder_leave_its_lock_as_it_was(project: Project) -> None:

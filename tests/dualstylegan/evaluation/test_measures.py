@@ -171,8 +171,8 @@ class Pixels:
         return (a[0] - b[0]).square().mean((1, 2, 3))
 
 
-def test_probe_looks_at_each_picture_once() -> None:
-    extractor = FeatureExtractor(
+def pixel_extractor() -> FeatureExtractor:
+    return FeatureExtractor(
         Pixels(),
         lambda x: x.flatten(1),
         lambda x: x.mean((2, 3)),
@@ -181,6 +181,10 @@ def test_probe_looks_at_each_picture_once() -> None:
         2,
         torch.device("cpu"),
     )
+
+
+def test_probe_looks_at_each_picture_once() -> None:
+    extractor = pixel_extractor()
     pictures = quantize(torch.rand(5, 3, 32, 32) * 2 - 1).cpu()
     Pixels.looked = 0
     pairs = [(0, 1), (1, 4), (2, 3)]
@@ -194,15 +198,7 @@ def test_probe_looks_at_each_picture_once() -> None:
 
 
 def test_pairs_are_compared_where_both_pictures_lie_by_one_look_at_each() -> None:
-    extractor = FeatureExtractor(
-        Pixels(),
-        lambda x: x.flatten(1),
-        lambda x: x.mean((2, 3)),
-        landmarks_of,
-        16,
-        2,
-        torch.device("cpu"),
-    )
+    extractor = pixel_extractor()
     left, right = (torch.zeros(1, 16, 16, dtype=torch.bool) for _ in range(2))
     left[..., :12], right[..., 4:] = True, True
     mask = torch.stack([left, right, torch.ones_like(left)])
