@@ -10,21 +10,14 @@ from prefect import flow
 from flows.graph import read_graph
 from flows.parameters import Retries
 from flows.processes import Children
-from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
+from flows.runs import FLOW, TIMEOUT_SECONDS
 from flows.stages import Summary, run_steps
 
 BASE = Path("tasks/base")
 TRAINING_SECONDS = 14 * TIMEOUT_SECONDS
 
 
-@flow(
-    name="base",
-    task_runner=RUNNER,
-    timeout_seconds=TRAINING_SECONDS,
-    validate_parameters=True,
-    persist_result=False,
-    on_failure=[tell_failure],
-)
+@flow(name="base", **FLOW | {"timeout_seconds": TRAINING_SECONDS})
 def base(retries: Retries = 1, folder: str | None = None) -> dict[str, Any]:
     """Train the base models; it takes days on a CPU, and a killed run goes on where it was.
 

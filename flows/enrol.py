@@ -15,7 +15,7 @@ from dualstylegan.errors import DataError, one_line
 from dualstylegan.io.files import check_writable
 from dualstylegan.io.images import scan_images
 from flows.processes import Children, run_module
-from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
+from flows.runs import FLOW
 
 
 @task(task_run_name="{shown}", cache_policy=NO_CACHE, persist_result=False)
@@ -36,10 +36,7 @@ def add_style(shown: str, portrait: Path, model: str | None, output: str) -> str
 @flow(
     name="enrol",
     flow_run_name="enrol-{portraits}",
-    task_runner=RUNNER,
-    timeout_seconds=TIMEOUT_SECONDS,
-    persist_result=False,
-    on_failure=[tell_failure],
+    **FLOW,
 )
 def enrol(portraits: str, output: str, model: str | None = None) -> dict[str, Any]:
     """Add every portrait of a folder to a model, as a style of its file's name.

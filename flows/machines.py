@@ -21,7 +21,7 @@ from flows.graph import Step, read_graph, stage_of
 from flows.handover import code_digest, hand_over, pull, tell
 from flows.parameters import Retries, StageName
 from flows.processes import Children
-from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
+from flows.runs import FLOW
 from flows.stages import ON_GPU, Summary, check_remote, push, run_steps
 
 LOCK = "dvc.lock"
@@ -61,11 +61,7 @@ def name_of_run() -> str:
 @flow(
     name="stages",
     flow_run_name=name_of_run,
-    task_runner=RUNNER,
-    timeout_seconds=TIMEOUT_SECONDS,
-    validate_parameters=True,
-    persist_result=False,
-    on_failure=[tell_failure],
+    **FLOW,
 )
 def stages(
     names: list[str],
@@ -128,11 +124,7 @@ def stages(
 
 @flow(
     name="machines",
-    task_runner=RUNNER,
-    timeout_seconds=TIMEOUT_SECONDS,
-    validate_parameters=True,
-    persist_result=False,
-    on_failure=[tell_failure],
+    **FLOW,
 )
 def machines(
     remote: str,

@@ -33,7 +33,7 @@ from prefect import flow, get_run_logger, runtime
 from flows.graph import SET_SIGN, read_graph, stage_of
 from flows.parameters import Overrides, Retries, StageName, given_settings
 from flows.processes import Children, StageFailed
-from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
+from flows.runs import FLOW
 from flows.shortcut import PORTRAITS, REGISTER
 from flows.stages import (
     Summary,
@@ -56,11 +56,7 @@ def name_of_run() -> str:
 @flow(
     name="portrait",
     flow_run_name=name_of_run,
-    task_runner=RUNNER,
-    timeout_seconds=TIMEOUT_SECONDS,
-    validate_parameters=True,
-    persist_result=False,
-    on_failure=[tell_failure],
+    **FLOW,
 )
 def portrait(
     targets: list[StageName] | None = None,

@@ -25,10 +25,8 @@ from flows.artifacts import StageProgress
 from flows.processes import Children, Log, StageFailed, run_module
 from flows.runs import (
     BACKOFF_SECONDS,
+    FLOW,
     JITTER,
-    RUNNER,
-    TIMEOUT_SECONDS,
-    tell_failure,
     worth_retrying,
 )
 from tasks.shared.at_once import Tick
@@ -211,10 +209,7 @@ def open_restyling(
 @flow(
     name="restyle",
     flow_run_name="restyle-{source}",
-    task_runner=RUNNER,
-    timeout_seconds=TIMEOUT_SECONDS,
-    persist_result=False,
-    on_failure=[tell_failure],
+    **FLOW,
 )
 def restyle(
     source: str,

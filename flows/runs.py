@@ -33,3 +33,13 @@ def tell_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     create_markdown_artifact(
         text, key=f"{flow.name}-failure", description="why the last run failed"
     )
+
+
+# Of every flow.
+FLOW: dict[str, Any] = {
+    "task_runner": RUNNER,
+    "timeout_seconds": TIMEOUT_SECONDS,
+    "validate_parameters": True,
+    "persist_result": False,
+    "on_failure": [tell_failure],
+}

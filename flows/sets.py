@@ -10,18 +10,14 @@ from prefect import flow
 from flows.graph import SET_SIGN, stage_names
 from flows.parameters import Retries, StyleSetName
 from flows.portrait import portrait
-from flows.runs import RUNNER, TIMEOUT_SECONDS, tell_failure
+from flows.runs import FLOW
 
 GALLERY = "gallery"
 
 
 @flow(
     name="sets",
-    task_runner=RUNNER,
-    timeout_seconds=TIMEOUT_SECONDS,
-    validate_parameters=True,
-    persist_result=False,
-    on_failure=[tell_failure],
+    **FLOW,
 )
 def sets(
     names: list[StyleSetName] | None = None, retries: Retries = 1, folder: str | None = None

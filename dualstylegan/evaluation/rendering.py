@@ -28,7 +28,7 @@ Frames = Mapping[str, Corners | None]
 WHOLE: Frames = MappingProxyType({})
 
 # From an evaluation set to every face in every style, uint8 (C, S, 3, H, W).
-Renderer = Callable[[EvalSet, Progress], Tensor]
+Renderer = Callable[[EvalSet], Tensor]
 
 RANDOM_FACE_TRUNCATION = 0.7  # psi of faces from random codes, as in destylization
 
@@ -120,14 +120,12 @@ def render(
         eval_set: faces and exemplars.
         plan: image size, batch and style weights.
         progress: called with a description, the faces done and their number.
-        renderer: of the results, by the plan's style weights; None renders them here.
+        renderer: of the results, by the plan's style weights, with a progress of its own; None
+            renders them here.
     """
     natural = render_natural(model, eval_set, plan)
     method = dualstylegan(model, plan.size, plan.structure, plan.color)
     # reconstructions always use full style weights, whatever weights the results have
     full_weights = dualstylegan(model, plan.size, 1.0, 1.0)
-    if renderer is None:
-        results = eval_set.restyle(method, progress)
-    else:
-        results = renderer(eval_set, progress)
+    results = eval_set.restyle(method, progress) if renderer is None else renderer(eval_set)
     return Renderings(results, eval_set.reconstruct(full_weights, natural)), natural

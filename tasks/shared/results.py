@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from dualstylegan.codes.tables import digest, digest_codes, read_codes
-from dualstylegan.evaluation.eval_set import EvalSet, Progress
+from dualstylegan.evaluation.eval_set import EvalSet
 from dualstylegan.evaluation.plan import EvaluationPlan
 from dualstylegan.evaluation.rendering import Frames, Portrait, Renderer
 from dualstylegan.io.images import png_bytes, quantize
@@ -159,7 +159,7 @@ def _pair(name: str) -> tuple[str, str]:
 def renderer_of(model: PortraitModel, plan: EvaluationPlan, settings: Settings) -> Renderer:
     """Return a function that renders every face of an evaluation set in every style."""
 
-    def render(eval_set: EvalSet, progress: Progress) -> Tensor:
+    def render(eval_set: EvalSet) -> Tensor:
         codes = dict(zip(eval_set.contents, eval_set.code_CLD, strict=True))
         names = [f"{face}{SIGN}{style}" for face in eval_set.contents for style in eval_set.styles]
         entries = mapped(ResultRenderer(model, codes, plan), names, settings)

@@ -59,12 +59,12 @@ def test_results_are_those_of_the_method_and_are_rendered_once(
 ) -> None:
     model = tiny_model()
     every, method = eval_set(model, PLAN), dualstylegan(model, PLAN.size)
-    made = renderer_of(model, PLAN, shipped())(every, silent)
+    made = renderer_of(model, PLAN, shipped())(every)
     assert torch.equal(made, every.restyle(method, silent))
     for again in (every, eval_set(model, PLAN, 2)):
         with monkeypatch.context() as patch:
             patch.setattr(PortraitModel, "render", None)
-            found = renderer_of(model, PLAN, shipped())(again, silent)
+            found = renderer_of(model, PLAN, shipped())(again)
         assert torch.equal(found, made[: len(again.contents)])
 
 
@@ -73,7 +73,7 @@ def test_other_options_are_other_results(other: dict[str, float]) -> None:
     model = tiny_model()
     plan = replace(PLAN, **other)  # type: ignore[arg-type]
     first, second = (
-        renderer_of(model, one, shipped())(eval_set(model, one, 2), silent) for one in (PLAN, plan)
+        renderer_of(model, one, shipped())(eval_set(model, one, 2)) for one in (PLAN, plan)
     )
     assert first.shape != second.shape or not torch.equal(first, second)
 
@@ -119,7 +119,7 @@ def test_results_on_a_cluster_are_those_on_threads(weights: Path) -> None:
         cluster.worker()
         runtime = settings.runtime.model_copy(update={"executor": cluster.address})
         there = settings.model_copy(update={"runtime": runtime})
-        made = renderer_of(model, plan, there)(every, silent)
+        made = renderer_of(model, plan, there)(every)
     finally:
         cluster.stop()
     dtype = torch.bfloat16 if plan.bfloat16 else torch.float32
